@@ -1,0 +1,70 @@
+# Plain cargo underneath; `make help` lists what there is.
+# RUSTFLAGS live in .cargo/config.toml, so that every build shares what it compiled.
+.DEFAULT_GOAL := help
+
+PORT ?= 3000
+DATA ?= ./data/demo
+export PORT DATA
+
+CARGO ?= cargo
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+KEYTURN = $(or $(CARGO_TARGET_DIR),target)/debug/keyturn
+WASM = --lib --no-default-features --features hydrate --target wasm32-unknown-unknown
+PLAYWRIGHT = cd end2end && node_modules/.bin/playwright test
+
+.PHONY: help demo demo-reset build browser browser-if-possible pin-browser-glue \
+	test test-tools test-rust test-e2e screenshots check clean
+
+help: ## this list
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+
+demo: ## build and serve the demo on http://127.0.0.1:3000 (PORT and DATA change that)
+	@$(MAKE) --no-print-directory -j$(JOBS) build browser-if-possible
+	@exec $(KEYTURN) demo
+
+demo-reset: ## forget what was done in the demo; the next `make demo` starts over
+	@if [ -e "$(DATA)" ] && [ ! -e "$(DATA)/demo.json" ]; then \
+		echo "$(DATA) is not a folder of the demo: nothing was removed" >&2; exit 1; fi
+	@rm -rf -- "$(DATA)"
+	@echo "$(DATA) is gone; \`make demo\` starts over."
+
+build: ## the server and command line, development profile
+	+$(CARGO) build
+
+browser: ## the library that the browser loads, into target/site/pkg/
+	+.ci/browser.sh
+
+browser-if-possible:
+	+@CARGO_TERM_PROGRESS_WHEN=never .ci/browser.sh --optional
+
+pin-browser-glue: ## after an update of wasm-bindgen: bring .ci/browser-glue to the version of Cargo.lock
+	@version=$$(sed -n '/^name = "wasm-bindgen"$$/{n;s/^version = "\(.*\)"$$/\1/p;}' Cargo.lock) && \
+	sed -i "s/^\(wasm-bindgen-cli-support = \"=\).*\"/\1$$version\"/" .ci/browser-glue/Cargo.toml && \
+	$(CARGO) update --manifest-path .ci/browser-glue/Cargo.toml
+
+test: ## everything: tools, checks, both halves, Rust tests, the browser tests
+	@for step in test-tools check browser test-rust test-e2e; do \
+		echo "== $$step"; $(MAKE) --no-print-directory $$step || exit 1; done
+
+test-tools: ## install what the tests need and the machine lacks
+	@.ci/install-test-tools.sh
+
+test-rust: ## unit, property, snapshot and integration tests
+	+INSTA_UPDATE=no $(CARGO) test --locked
+
+test-e2e: build browser test-tools ## the browser tests
+	$(PLAYWRIGHT)
+
+screenshots: build browser test-tools ## every page, wide and narrow, light and dark, into end2end/artifacts/screenshots/
+	$(PLAYWRIGHT) --project looks --grep screenshot
+
+check: ## formatting, lints for both halves, unused dependencies
+	$(CARGO) fmt --check
+	@.ci/wasm-target.sh
+	+$(CARGO) clippy --locked --all-targets -- -D warnings
+	+$(CARGO) clippy --locked $(WASM) -- -D warnings
+	@.ci/unused-dependencies.sh
+
+clean: ## remove what was built; the demo's data stays
+	$(CARGO) clean
+	rm -rf end2end/node_modules end2end/artifacts

@@ -1,0 +1,34 @@
+import { defineConfig } from '@playwright/test';
+
+export default defineConfig({
+  testDir: 'tests',
+  outputDir: 'artifacts/results',
+  workers: 2,
+  timeout: 60_000,
+  forbidOnly: !!process.env.CI,
+  reporter: [['list'], ['html', { outputFolder: 'artifacts/report', open: 'never' }]],
+  use: {
+    viewport: { width: 1440, height: 900 },
+    trace: 'retain-on-failure',
+    screenshot: 'only-on-failure',
+    launchOptions: {
+      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+      args: [
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
+    },
+  },
+  // Each project has workers, and so demos, of its own: what one does to a ticket, no other sees.
+  projects: [
+    { name: 'scripts-off', testMatch: 'nov-4801.spec.ts', use: { javaScriptEnabled: false } },
+    { name: 'islands', testMatch: 'nov-4801.spec.ts' },
+    { name: 'console', testMatch: ['demo.spec.ts', 'auditor.spec.ts', 'refusals.spec.ts'] },
+    { name: 'looks', testMatch: 'looks.spec.ts' },
+  ],
+});

@@ -1,0 +1,25 @@
+//! The two logs: what is appended, how it is read side by side, and how it is proven.
+
+pub mod append;
+pub mod nodes;
+pub mod timeline;
+pub mod trail;
+pub mod verify;
+
+pub use append::{Actor, Appended, LogId, LogKey, NewRow, append, create_log};
+
+/// What can go wrong with a log.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// A row or a head that does not read as what it should be.
+    #[error("log {log}: {what}")]
+    Unreadable {
+        /// Which log.
+        log: String,
+        /// What is wrong.
+        what: String,
+    },
+}

@@ -1,0 +1,206 @@
+//! Verification of a whole log, row by row, at constant memory.
+
+use std::fmt;
+
+use sqlx::AnyConnection;
+
+use super::trail::columns_agree;
+use super::{AuditError, LogId};
+use crate::proof::checkpoint::Checkpoint;
+use crate::proof::log_check::{LogChecker, Report, RowInput};
+use crate::proof::note::NoteVerifier;
+use crate::proof::row::AuditRow;
+use crate::store::audit::{self, Head};
+
+const BATCH: i64 = 1000;
+
+/// What is wrong with a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// Which log.
+    pub log: String,
+    /// The first bad or missing row, where it has a place.
+    pub row: Option<u64>,
+    /// What it is.
+    pub what: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.row {
+            Some(row) => write!(f, "log {}, row {row}: {}", self.log, self.what),
+            None => write!(f, "log {}: {}", self.log, self.what),
+        }
+    }
+}
+
+/// Verifies a log against its signed checkpoint, every kept checkpoint and every kept subtree
+/// root. `progress` hears how many rows are done.
+///
+/// # Errors
+/// Where the database does not answer. What is wrong with the log is the inner result.
+pub async fn whole_log(
+    conn: &mut AnyConnection,
+    verifier: &NoteVerifier,
+    origin: &str,
+    head: &Head,
+    mut progress: impl FnMut(u64),
+) -> Result<Result<Report, Fault>, AuditError> {
+    let fault = |row: Option<u64>, what: String| Fault { log: head.id.clone(), row, what };
+    let verifiers = [verifier.clone()];
+    let log = match &head.org_id {
+        None => LogId::Platform,
+        Some(id) => LogId::Org(id.clone()),
+    };
+    let name = format!("{origin}/{}", log.as_string());
+    if log.as_string() != head.id || head.origin != name {
+        return Ok(Err(fault(None, "its id, org and origin do not agree".into())));
+    }
+    let signed = match Checkpoint::open(&head.checkpoint, &verifiers, &name) {
+        Ok(signed) => signed,
+        Err(e) => return Ok(Err(fault(None, format!("its newest checkpoint: {e}")))),
+    };
+    let mut checker = LogChecker::new(&head.id);
+    for (size, note) in audit::checkpoints(conn, &head.id).await? {
+        match Checkpoint::open(&note, &verifiers, &name) {
+            Ok(kept) if i64::try_from(kept.size) == Ok(size) => {
+                checker.expect_checkpoint(kept.size, kept.root)
+            }
+            Ok(kept) => {
+                return Ok(Err(fault(
+                    None,
+                    format!("the checkpoint kept for {size} rows is of {}", kept.size),
+                )));
+            }
+            Err(e) => {
+                return Ok(Err(fault(None, format!("the checkpoint kept for {size} rows: {e}"))));
+            }
+        }
+    }
+    for (index, hash) in audit::subtrees(conn, &head.id, 8, 0, i64::MAX).await? {
+        if let (Ok(index), Ok(hash)) = (u64::try_from(index), hash.as_slice().try_into()) {
+            checker.expect_block(index, hash);
+        }
+    }
+    let mut from = 0;
+    loop {
+        let rows = audit::range(conn, &head.id, from, BATCH).await?;
+        let Some(last) = rows.last() else { break };
+        from = last.seq + 1;
+        for entry in &rows {
+            let seq = u64::try_from(entry.seq).unwrap_or(u64::MAX);
+            let input = RowInput { seq, stored_leaf_hash: &entry.leaf_hash, body: &entry.body };
+            if let Err(bad) = checker.push(input) {
+                return Ok(Err(fault(Some(bad.seq), bad.why.to_string())));
+            }
+            // The columns are not proven by the tree; they must not lead a search astray.
+            if !AuditRow::parse(&entry.body).is_ok_and(|row| columns_agree(entry, &row)) {
+                return Ok(Err(fault(
+                    Some(seq),
+                    "its columns do not say what its text says".into(),
+                )));
+            }
+        }
+        progress(checker.rows());
+    }
+    let claimed = u64::try_from(head.size).unwrap_or(0);
+    Ok(checker.finish(claimed, &signed).map_err(|f| fault(f.first_bad_seq, f.sentence)))
+}
+
+/// Whether every checkpoint of this log that other logs recorded agrees with it: a log replaced
+/// by an older copy of itself is found here.
+///
+/// # Errors
+/// Where the database does not answer.
+pub async fn cross_recorded(
+    conn: &mut AnyConnection,
+    verifier: &NoteVerifier,
+    heads: &[Head],
+) -> Result<Result<u64, Fault>, AuditError> {
+    use std::collections::HashMap;
+    let verifiers = [verifier.clone()];
+    let by_origin: HashMap<&str, &Head> = heads.iter().map(|h| (h.origin.as_str(), h)).collect();
+    let mut agreed = 0;
+    for (action, field) in [
+        (crate::proof::actions::PLATFORM_IMPERSONATION_ENDED, "org_checkpoint"),
+        (crate::proof::actions::IMPERSONATION_ENDED, "platform_checkpoint"),
+    ] {
+        let filter = audit::Filter { action: Some(action.to_owned()), ..audit::Filter::default() };
+        let mut seek = audit::Seek::Newest;
+        loop {
+            let rows = audit::timeline(conn, &filter, &seek, false, BATCH).await?;
+            let Some(last) = rows.last() else { break };
+            seek = audit::Seek::Older(last.key());
+            for entry in &rows {
+                let here = |what: String| {
+                    Err(Fault {
+                        log: entry.log_id.clone(),
+                        row: u64::try_from(entry.seq).ok(),
+                        what,
+                    })
+                };
+                let Ok(row) = AuditRow::parse(&entry.body) else {
+                    return Ok(here("it cannot be read".into()));
+                };
+                let Some(note) = row.detail_str(field) else {
+                    return Ok(here(format!("it does not record the {field}")));
+                };
+                let Some(recorded) = Checkpoint::unverified(note).ok() else {
+                    return Ok(here(format!("its {field} cannot be read")));
+                };
+                if let Err(e) = Checkpoint::open(note, &verifiers, &recorded.origin) {
+                    return Ok(here(format!("its {field}: {e}")));
+                }
+                let Some(other) = by_origin.get(recorded.origin.as_str()) else {
+                    return Ok(here(format!(
+                        "its {field} is of a log that is not there: {}",
+                        recorded.origin
+                    )));
+                };
+                if !covers(conn, other, &recorded).await? {
+                    return Ok(Err(Fault {
+                        log: other.id.clone(),
+                        row: None,
+                        what: format!(
+                            "row {} of {} recorded it with {} rows and another content: it was rewritten, cut or replaced by an older copy",
+                            entry.seq, entry.log_id, recorded.size
+                        ),
+                    }));
+                }
+                agreed += 1;
+            }
+        }
+    }
+    Ok(Ok(agreed))
+}
+
+/// Whether a log had, at the recorded size, the recorded root.
+async fn covers(
+    conn: &mut AnyConnection,
+    head: &Head,
+    recorded: &Checkpoint,
+) -> Result<bool, AuditError> {
+    if recorded.size == 0 {
+        return Ok(recorded.root == crate::proof::merkle::empty_root());
+    }
+    let Ok(size) = i64::try_from(recorded.size) else { return Ok(false) };
+    if size > head.size {
+        return Ok(false);
+    }
+    // The root at an earlier size, from the nodes that made it up.
+    let mut root: Option<crate::proof::Hash> = None;
+    let peaks: Vec<(u8, u64)> = (0..64u8)
+        .filter(|level| recorded.size >> level & 1 == 1)
+        .map(|level| (level, (recorded.size >> level) - 1))
+        .collect();
+    let seqs: Vec<u64> = peaks.iter().map(|(level, index)| index << level).collect();
+    let nodes = super::nodes::Nodes::load(conn, head, &seqs).await?;
+    for (level, index) in peaks {
+        let Ok(hash) = nodes.get(level, index) else { return Ok(false) };
+        root = Some(match root {
+            None => hash,
+            Some(right) => crate::proof::merkle::node_hash(&hash, &right),
+        });
+    }
+    Ok(root == Some(recorded.root))
+}

@@ -1,0 +1,32 @@
+//! Credentials and links that are stored only as a hash.
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use crate::clock::{Rng, new_token};
+
+/// What an org's credential begins with.
+pub const ORG_PREFIX: &str = "ktc_";
+
+/// A fresh org credential.
+#[must_use]
+pub fn new_org_credential(rng: &dyn Rng) -> SecretString {
+    format!("{ORG_PREFIX}{}", new_token(rng).expose_secret()).into()
+}
+
+/// The hash under which a credential or a link is stored. Plain SHA-256: what is hashed has 256
+/// bits of its own, so that there is nothing to guess.
+#[must_use]
+pub fn hash(token: &SecretString) -> String {
+    hex(&Sha256::digest(token.expose_secret().as_bytes()))
+}
+
+/// Lower-case hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,61 @@
+//! Sign-in throttling: guessing becomes slow, and nobody can lock somebody else out. Failures
+//! count for the pair of account and network address, so that an attacker elsewhere does not
+//! hold the owner of the account up; and, far more leniently, for the network address alone.
+
+use crate::model::{Micros, time};
+use crate::store::staff::Failures;
+
+/// How far back failures count.
+pub const WINDOW: Micros = 15 * time::MINUTE;
+const FREE_FOR_PAIR: i64 = 5;
+const FREE_FOR_ADDRESS: i64 = 50;
+const LONGEST: Micros = time::MINUTE;
+
+/// How long the next attempt has to wait, from `now`; `None` where it may be made at once.
+#[must_use]
+pub fn wait(f: &Failures, now: Micros) -> Option<Micros> {
+    let until = |count: i64, free: i64, last: Option<Micros>| -> Option<Micros> {
+        let over = u32::try_from(count - free).ok()?;
+        let pause = time::SECOND
+            .saturating_mul(1_i64.checked_shl(over.min(10)).unwrap_or(i64::MAX))
+            .min(LONGEST);
+        Some(last? + pause)
+    };
+    let end = until(f.by_pair, FREE_FOR_PAIR, f.pair_last).max(until(
+        f.by_ip,
+        FREE_FOR_ADDRESS,
+        f.ip_last,
+    ))?;
+    (end > now).then_some(end - now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair(n: i64) -> Failures {
+        Failures { by_pair: n, pair_last: Some(0), by_ip: n, ip_last: Some(0) }
+    }
+
+    #[test]
+    fn a_few_mistakes_cost_nothing_then_the_wait_doubles_up_to_a_minute() {
+        assert_eq!(wait(&pair(4), 0), None);
+        assert_eq!(wait(&pair(5), 0), Some(time::SECOND));
+        assert_eq!(wait(&pair(7), 0), Some(4 * time::SECOND));
+        assert_eq!(wait(&pair(40), 0), Some(time::MINUTE));
+        assert_eq!(wait(&pair(7), 4 * time::SECOND), None);
+    }
+
+    #[test]
+    fn failures_of_others_from_elsewhere_do_not_count() {
+        // Failures for the same account from another address are not in `by_pair` at all.
+        let f = Failures { by_pair: 0, pair_last: None, by_ip: 10, ip_last: Some(0) };
+        assert_eq!(wait(&f, 0), None);
+    }
+
+    #[test]
+    fn one_address_that_tries_many_accounts_is_slowed() {
+        let f = Failures { by_pair: 1, pair_last: Some(0), by_ip: 60, ip_last: Some(0) };
+        assert_eq!(wait(&f, 0), Some(time::MINUTE));
+    }
+}

@@ -1,0 +1,43 @@
+//! OpenPGP (RFC 9580, and RFC 4880 for what GnuPG 2.2 makes and reads): judging the Owner's key on
+//! file, encrypting a handoff to it, and signing as the platform.
+
+mod encrypt;
+mod key_on_file;
+mod problem;
+mod signer;
+mod trust;
+
+pub use encrypt::{EncryptProblem, encrypt_and_sign};
+pub use key_on_file::{KeyReport, inspect};
+pub use problem::KeyProblem;
+pub use signer::{SignerProblem, SigningKey};
+
+use pgp::types::Timestamp;
+
+const MICROS_PER_SECOND: i64 = 1_000_000;
+
+/// OpenPGP's clock: whole seconds since 1970 in 32 bits. A time outside of it (before 1970, or
+/// after February 2106) is brought to its nearest end.
+fn to_timestamp(micros: i64) -> Timestamp {
+    let seconds = micros.div_euclid(MICROS_PER_SECOND);
+    let seconds = seconds.clamp(0, i64::from(u32::MAX));
+    // The clamp has brought it into range; the fallback is never taken.
+    Timestamp::from_secs(u32::try_from(seconds).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod gnupg;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Protects against a wrapped time: a far future that turns into 1970 would expire no key.
+    #[test]
+    fn times_outside_openpgp_s_range_are_brought_to_its_ends() {
+        assert_eq!(to_timestamp(-1).as_secs(), 0);
+        assert_eq!(to_timestamp(i64::MIN).as_secs(), 0);
+        assert_eq!(to_timestamp(1_999_999).as_secs(), 1);
+        assert_eq!(to_timestamp(i64::MAX).as_secs(), u32::MAX);
+    }
+}

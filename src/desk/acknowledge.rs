@@ -1,0 +1,105 @@
+//! The Owner's word that the new secret arrived: by the link in the mail, or recorded by staff.
+
+use secrecy::SecretString;
+use sqlx::AnyConnection;
+
+use super::{AtWork, Desk, Step, StepError};
+use crate::audit::append::lock_both;
+use crate::audit::{Actor, LogId, NewRow};
+use crate::auth::credential;
+use crate::proof::actions;
+use crate::proof::row::ActorType;
+use crate::store::handoffs::{self, Handoff};
+use crate::store::impersonations;
+use crate::store::{Tx, orgs};
+
+impl Desk {
+    /// The handoff that a link is for; to be shown before it is used.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn handoff_of_link(
+        &self,
+        conn: &mut AnyConnection,
+        link: &SecretString,
+    ) -> Step<Option<Handoff>> {
+        Ok(handoffs::by_ack(conn, &credential::hash(link)).await?)
+    }
+
+    /// Records that the Owner used the link. It works once.
+    ///
+    /// # Errors
+    /// [`StepError::NotFound`] for a link that never was; [`StepError::Conflict`] for a used one.
+    pub async fn acknowledge_by_link(
+        &self,
+        tx: &mut Tx,
+        link: &SecretString,
+        from: Option<String>,
+    ) -> Step<Handoff> {
+        let handoff = handoffs::by_ack(tx.conn(), &credential::hash(link))
+            .await?
+            .ok_or(StepError::NotFound)?;
+        let org = orgs::by_id(tx.conn(), &handoff.org_id).await?.ok_or(StepError::NotFound)?;
+        let owner = orgs::members(tx.conn(), &org.id)
+            .await?
+            .into_iter()
+            .find(|m| Some(&m.id) == org.owner_member_id.as_ref());
+        let actor = Actor {
+            actor_type: ActorType::OrgMember,
+            id: owner.as_ref().map_or_else(|| "owner".to_owned(), |m| m.id.clone()),
+            name: owner.map_or_else(|| "Owner of record".to_owned(), |m| m.name),
+            from,
+        };
+        self.acknowledge(tx, handoff, &actor, "link").await
+    }
+
+    /// Records what staff learned of it otherwise, and how.
+    ///
+    /// # Errors
+    /// [`StepError::Invalid`] where it does not say how.
+    pub async fn acknowledge_by_staff(
+        &self,
+        tx: &mut Tx,
+        who: &AtWork,
+        handoff_id: &str,
+        how: &str,
+    ) -> Step<Handoff> {
+        who.may_carry_out()?;
+        let how = how.trim();
+        if how.is_empty() || how.len() > 300 {
+            return Err(StepError::Invalid(
+                "Say in up to 300 characters how the Owner confirmed it.",
+            ));
+        }
+        let handoff = handoffs::by_id(tx.conn(), handoff_id).await?.ok_or(StepError::NotFound)?;
+        self.acknowledge(tx, handoff, &who.actor(), how).await
+    }
+
+    async fn acknowledge(
+        &self,
+        tx: &mut Tx,
+        handoff: Handoff,
+        actor: &Actor,
+        how: &str,
+    ) -> Step<Handoff> {
+        let grant = impersonations::by_id(tx.conn(), &handoff.impersonation_id)
+            .await?
+            .ok_or(StepError::NotFound)?;
+        lock_both(tx, &handoff.org_id).await?;
+        if !handoffs::mark_acknowledged(tx, &handoff.id, how, self.now()).await? {
+            return Err(StepError::Conflict(
+                "This handoff is acknowledged already, or was not sent yet.",
+            ));
+        }
+        let row = |action| {
+            NewRow::new(action, actor)
+                .under(&grant)
+                .with("handoff_id", handoff.id.clone())
+                .with("how", how)
+        };
+        self.log(tx, &LogId::Platform, row(actions::PLATFORM_HANDOFF_ACKNOWLEDGED)).await?;
+        self.log(tx, &LogId::Org(handoff.org_id.clone()), row(actions::HANDOFF_ACKNOWLEDGED))
+            .await?;
+        handoffs::by_id(tx.conn(), &handoff.id).await?.ok_or(StepError::NotFound)
+    }
+}

@@ -1,0 +1,196 @@
+//! Gathers the facts about a ticket, for the page and inside the transactions that act on it.
+
+use sqlx::AnyConnection;
+
+use super::{Desk, Step};
+use crate::delivery::openpgp;
+use crate::model::{Channel, Micros, SecretType};
+use crate::policy::eligibility::{
+    self, Facts, HandoffFacts, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
+    TicketFacts, Verdict,
+};
+use crate::store::impersonations;
+use crate::store::orgs::{self, Member, Org};
+use crate::store::secrets::{self, Secret};
+use crate::store::tickets::{self, Ticket};
+
+/// A ticket with everything that hangs on it, and the verdict.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// The ticket.
+    pub ticket: Option<Ticket>,
+    /// Its org.
+    pub org: Option<Org>,
+    /// The org's members.
+    pub members: Vec<Member>,
+    /// The secret, if it is the org's.
+    pub secret: Option<Secret>,
+    /// What the checks look at.
+    pub facts: Facts,
+    /// What they came to.
+    pub verdict: Verdict,
+}
+
+impl Case {
+    /// The Owner of record.
+    #[must_use]
+    pub fn owner(&self) -> Option<&Member> {
+        let id = self.org.as_ref()?.owner_member_id.as_deref()?;
+        self.members.iter().find(|m| m.id == id)
+    }
+}
+
+impl Desk {
+    /// Reads the facts about a ticket and asks the nine checks. `admin_id` is who would act;
+    /// `using` is the impersonation that is being used, which does not stand in its own way.
+    ///
+    /// # Errors
+    /// Where the database does not answer: then there is no verdict, and nothing is done.
+    pub async fn case(
+        &self,
+        conn: &mut AnyConnection,
+        ticket_id: &str,
+        admin_id: &str,
+        using: Option<&str>,
+    ) -> Step<Case> {
+        let now = self.now();
+        let ticket = tickets::by_id(conn, ticket_id).await?;
+        let org = match &ticket {
+            Some(t) => orgs::by_id(conn, &t.org_id).await?,
+            None => None,
+        };
+        let members = match &org {
+            Some(o) => orgs::members(conn, &o.id).await?,
+            None => Vec::new(),
+        };
+        let (secret, secret_facts) = secret_of(conn, ticket.as_ref()).await?;
+        let live = match &org {
+            Some(o) => {
+                let open = impersonations::open_of(conn, admin_id, &o.id).await?;
+                Some(
+                    open.into_iter()
+                        .filter(|i| i.live(now) && Some(i.id.as_str()) != using)
+                        .map(|i| LiveFacts {
+                            same_admin: i.admin_id == admin_id,
+                            id: i.id,
+                            ticket_id: i.ticket_id,
+                        })
+                        .collect(),
+                )
+            }
+            // Without a ticket nothing of the kind is known, and other checks fail anyway.
+            None => Some(Vec::new()),
+        };
+        let facts = Facts {
+            ticket_id: ticket_id.to_owned(),
+            ticket: ticket.as_ref().map(|t| TicketFacts {
+                state: t.state,
+                filed_at: t.filed_at,
+                requester_name: t.requester_name.clone(),
+                authenticated: t.authenticated_how.clone().zip(t.authenticated_at),
+            }),
+            org: org.as_ref().map(|o| OrgFacts {
+                id: o.id.clone(),
+                name: o.name.clone(),
+                consent: o.consents(),
+                consent_changed_at: o.consent_changed_at,
+            }),
+            owner: org.as_ref().and_then(|o| owner_facts(o, &members)),
+            requester: ticket
+                .as_ref()
+                .and_then(|t| t.requester_member.as_deref())
+                .and_then(|id| members.iter().find(|m| m.id == id))
+                .map(member_facts),
+            members: org.is_some().then(|| members.iter().map(member_facts).collect()),
+            secret: secret_facts,
+            handoff: org.as_ref().map_or(HandoffFacts::NoChannel, |o| handoff_facts(o, now)),
+            live,
+        };
+        let verdict = eligibility::decide(&facts, now);
+        Ok(Case { ticket, org, members, secret, facts, verdict })
+    }
+}
+
+fn member_facts(m: &Member) -> MemberFacts {
+    MemberFacts { id: m.id.clone(), role: m.role, standing: m.standing }
+}
+
+fn owner_facts(org: &Org, members: &[Member]) -> Option<OwnerFacts> {
+    let id = org.owner_member_id.as_deref()?;
+    let member = members.iter().find(|m| m.id == id)?;
+    Some(OwnerFacts {
+        member_id: member.id.clone(),
+        name: member.name.clone(),
+        since: org.owner_since?,
+        unreachable: org
+            .owner_unreachable_at
+            .map(|at| (at, org.owner_unreachable_attempts.clone().unwrap_or_default())),
+    })
+}
+
+async fn secret_of(
+    conn: &mut AnyConnection,
+    ticket: Option<&Ticket>,
+) -> Step<(Option<Secret>, SecretFacts)> {
+    let Some(ticket) = ticket else { return Ok((None, SecretFacts::NotNamed)) };
+    let Some(id) = ticket.secret_id.clone() else { return Ok((None, SecretFacts::NotNamed)) };
+    let Some(secret) = secrets::by_id(conn, &id).await? else {
+        return Ok((None, SecretFacts::Missing { id }));
+    };
+    if secret.org_id != ticket.org_id {
+        return Ok((None, SecretFacts::OfAnotherOrg { id }));
+    }
+    let named = ticket.secret_type.as_deref().and_then(|t| t.parse::<SecretType>().ok());
+    if named != Some(secret.secret_type) {
+        return Ok((None, SecretFacts::WrongType { id, found: secret.secret_type.to_string() }));
+    }
+    let facts = SecretFacts::Known { id, secret_type: secret.secret_type, version: secret.version };
+    Ok((Some(secret), facts))
+}
+
+/// Whether the channel of an org's runbook entry works.
+#[must_use]
+pub fn handoff_facts(org: &Org, now: Micros) -> HandoffFacts {
+    match org.channel.as_deref().map(str::parse::<Channel>) {
+        None => HandoffFacts::NoChannel,
+        Some(Err(e)) => HandoffFacts::Broken { channel: Channel::Pgp, problem: e.to_string() },
+        Some(Ok(Channel::Pgp)) => {
+            let channel = Channel::Pgp;
+            if org.owner_address.as_deref().is_none_or(str::is_empty) {
+                return HandoffFacts::Broken {
+                    channel,
+                    problem: "there is no address on file".to_owned(),
+                };
+            }
+            match org.pgp_key.as_deref().map(|key| openpgp::inspect(key, now)) {
+                None => {
+                    HandoffFacts::Broken { channel, problem: "there is no key on file".to_owned() }
+                }
+                Some(Ok(report)) => HandoffFacts::Works {
+                    channel,
+                    to: report.fingerprint,
+                    expires_at: report.expires_at,
+                },
+                Some(Err(problem)) => {
+                    HandoffFacts::Broken { channel, problem: problem.to_string() }
+                }
+            }
+        }
+        Some(Ok(Channel::OnePassword)) => {
+            let channel = Channel::OnePassword;
+            // 1Password Connect: ids are 26 lower-case letters and digits.
+            match org.shared_vault_id.as_deref() {
+                Some(id)
+                    if id.len() == 26
+                        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) =>
+                {
+                    HandoffFacts::Works { channel, to: format!("vault {id}"), expires_at: None }
+                }
+                _ => HandoffFacts::Broken {
+                    channel,
+                    problem: "the runbook entry names no vault".to_owned(),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Step 5: hand the sealed value to the channel, and end the impersonation with the same button.
+
+use secrecy::ExposeSecret;
+
+use super::{AtWork, Desk, Step, StepError};
+use crate::audit::append::lock_both;
+use crate::audit::{LogId, NewRow};
+use crate::auth::credential;
+use crate::clock::new_token;
+use crate::model::{EndCause, VersionState, time};
+use crate::proof::actions;
+use crate::store::handoffs::{self, Handoff};
+use crate::store::impersonations;
+use crate::store::{Tx, orgs, secrets};
+
+impl Desk {
+    /// Sends the sealed message to the Owner of record, starts the overlap of the old key, and
+    /// ends the impersonation. Where the impersonation has ended meanwhile (its time ran out
+    /// between the rotation and this), the message is sent all the same: otherwise the customer
+    /// would be left without the new secret.
+    ///
+    /// # Errors
+    /// [`StepError::Conflict`] where nothing was rotated, or the handoff was made already.
+    pub async fn hand_off(
+        &self,
+        tx: &mut Tx,
+        who: &AtWork,
+        impersonation_id: &str,
+    ) -> Step<Handoff> {
+        who.may_carry_out()?;
+        let grant =
+            impersonations::by_id(tx.conn(), impersonation_id).await?.ok_or(StepError::NotFound)?;
+        lock_both(tx, &grant.org_id).await?;
+        orgs::lock(tx, &grant.org_id).await?;
+        let grant =
+            impersonations::by_id(tx.conn(), impersonation_id).await?.ok_or(StepError::NotFound)?;
+        let now = self.now();
+        let live = grant.live(now);
+        if live && grant.admin_id != who.staff.id {
+            return Err(StepError::Forbidden(
+                "Only the admin who holds the impersonation hands off under it.",
+            ));
+        }
+        let handoff = handoffs::of_impersonation(tx.conn(), &grant.id)
+            .await?
+            .ok_or(StepError::Conflict("Nothing was rotated yet: there is nothing to hand off."))?;
+        let rotation =
+            secrets::rotation_of(tx.conn(), &grant.id).await?.ok_or(StepError::NotFound)?;
+
+        let ack = new_token(self.rng.as_ref());
+        if !handoffs::mark_sent(tx, &handoff.id, &credential::hash(&ack), now).await? {
+            return Err(StepError::Conflict("The handoff was made already."));
+        }
+        let mut old_valid_until = None;
+        for version in secrets::versions(tx.conn(), &rotation.secret_id).await? {
+            if version.version == rotation.from_version && version.state == VersionState::Retiring {
+                let until = now + rotation.overlap_seconds * time::SECOND;
+                secrets::set_state(
+                    tx,
+                    &rotation.secret_id,
+                    version.version,
+                    VersionState::Retiring,
+                    Some(until),
+                )
+                .await?;
+                old_valid_until = Some(until);
+            }
+        }
+        let tell = |action: &str, actor| {
+            let mut row = NewRow::new(action, actor)
+                .under(&grant)
+                .with("handoff_id", handoff.id.clone())
+                .with("rotation_id", rotation.id.clone())
+                .with("channel", handoff.channel.as_str())
+                .with("recipient_key", handoff.recipient_key.clone());
+            if let Some(until) = old_valid_until {
+                row = row.with("old_valid_until", until);
+            }
+            if !live {
+                // The trail is closed; a later row of its own says what it was for.
+                row.impersonation_id = None;
+                row = row.with("after_impersonation", grant.id.clone());
+            }
+            row
+        };
+        let actor = who.actor();
+        self.log(tx, &LogId::Platform, tell(actions::PLATFORM_SECRET_HANDED_OFF, &actor)).await?;
+        let in_org = if live { actor.impersonating() } else { actor.clone() };
+        self.log(tx, &LogId::Org(grant.org_id.clone()), tell(actions::HANDOFF_SENT, &in_org))
+            .await?;
+        let until = old_valid_until.map_or_else(
+            || "The old secret has stopped working.".to_owned(),
+            |t| format!("The old secret works until {}.", time::seconds(t)),
+        );
+        self.queue_mail(
+            tx,
+            &grant.org_id,
+            &handoff.id,
+            &handoff.recipient,
+            &format!("[{}] Your new secret, encrypted to your key", grant.ticket_id),
+            &format!(
+                "The message below is encrypted to your OpenPGP key\n{}\n\
+                 Decrypt it with: gpg --decrypt\n\n\
+                 {until}\n\n\
+                 When you have it, tell us with this link. It works once:\n\
+                 {}/acknowledge/{}\n\n\
+                 {}\n",
+                handoff.recipient_key,
+                self.settings.base_url,
+                ack.expose_secret(),
+                handoff.message,
+            ),
+        )
+        .await?;
+        if grant.ended_at.is_none() {
+            self.end(tx, &grant, EndCause::Handoff, &actor).await?;
+        }
+        handoffs::by_id(tx.conn(), &handoff.id).await?.ok_or(StepError::NotFound)
+    }
+}

@@ -1,0 +1,245 @@
+//! The procedure, a file a step. The page and the API call the same functions here.
+//!
+//! A step is a function of a transaction: it reads its facts, asks `policy`, changes the state
+//! and appends the audit rows, all through the same [`Tx`]. The edge settles it
+//! ([`Desk::settle`]): a success and a refusal are committed, since both leave rows; anything
+//! else leaves nothing behind.
+
+pub mod acknowledge;
+pub mod consent;
+pub mod end;
+pub mod facts;
+pub mod hand_off;
+pub mod impersonate;
+pub mod keys;
+pub mod outbox;
+pub mod reply;
+pub mod rotate;
+pub mod staff;
+pub mod sweep;
+pub mod test_event;
+pub mod view;
+
+use std::sync::Arc;
+
+use crate::audit::{Actor, AuditError, LogId, NewRow, append};
+use crate::clock::{Clock, Rng};
+use crate::model::{Micros, SecretType, StaffRole};
+use crate::policy::access::{self, Act};
+use crate::policy::eligibility::Verdict;
+use crate::proof::row::ActorType;
+use crate::store::{Store, StoreError, Tx, staff::Staff};
+
+/// What a deployment decides about the procedure. None of it lets a failed check through.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where people reach the console, without a slash at the end.
+    pub base_url: String,
+    /// How long an impersonation lasts: 1 to 30 minutes.
+    pub impersonation_life: Micros,
+    /// How long an old webhook key stays valid beside the new one, in seconds.
+    pub overlap_seconds: i64,
+    /// Whether webhooks may go to private network addresses (the demo's receiver is one).
+    pub private_targets: bool,
+    /// Who mails come from.
+    pub mail_from: String,
+}
+
+/// Everything that a step needs.
+pub struct Desk {
+    /// The database.
+    pub store: Store,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// Keys.
+    pub keys: keys::Keys,
+    /// Settings.
+    pub settings: Settings,
+    /// The way mail leaves.
+    pub mailer: Arc<dyn crate::delivery::mail::Mailer>,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Desk")
+    }
+}
+
+/// A member of staff at work: who, since when proven to be there, and from where.
+#[derive(Debug, Clone)]
+pub struct AtWork {
+    /// Who.
+    pub staff: Staff,
+    /// The session.
+    pub session_id: String,
+    /// When they last proved to be there.
+    pub proven_at: Micros,
+    /// When the session ends at the latest.
+    pub session_ends_at: Micros,
+    /// The network address.
+    pub from: String,
+}
+
+impl AtWork {
+    /// Them, as the actor of an audit row.
+    #[must_use]
+    pub fn actor(&self) -> Actor {
+        Actor {
+            actor_type: match self.staff.role {
+                StaffRole::PlatformAdmin => ActorType::PlatformAdmin,
+                StaffRole::Auditor => ActorType::Auditor,
+            },
+            id: self.staff.id.clone(),
+            name: self.staff.name.clone(),
+            from: Some(self.from.clone()),
+        }
+    }
+
+    /// Refuses who may not carry the procedure out.
+    ///
+    /// # Errors
+    /// [`StepError::Forbidden`] for an auditor.
+    pub fn may_carry_out(&self) -> Result<(), StepError> {
+        if access::may(self.staff.role, Act::CarryOut) && self.staff.disabled_at.is_none() {
+            Ok(())
+        } else {
+            Err(StepError::Forbidden("An auditor reads and changes nothing."))
+        }
+    }
+}
+
+/// Why a step was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The procedure does not allow it. The refusal is in the platform log.
+    #[error("refused: {}", .0.failed_names().join(", "))]
+    Refused(Box<Verdict>),
+    /// There is no such thing, or none that the caller may know of.
+    #[error("not found")]
+    NotFound,
+    /// The caller may see it and not do this.
+    #[error("{0}")]
+    Forbidden(&'static str),
+    /// The sign-in is older than five minutes.
+    #[error("this wants a sign-in that is not older than 5 minutes")]
+    StepUp,
+    /// Not in this state of things.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// The same `Idempotency-Key` was sent with another question.
+    #[error("this Idempotency-Key was used for another request")]
+    KeyReused,
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// The rotation of this type, or this channel, is not there yet.
+    #[error("{0}")]
+    NotBuilt(&'static str),
+    /// Too many attempts; wait so many seconds.
+    #[error("too many attempts: wait {0} s")]
+    Throttled(i64),
+    /// The address or the password is wrong; the attempt is in the platform log.
+    #[error("the address or the password is wrong")]
+    WrongPassword,
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A log.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A key, a seal, a signature.
+    #[error("{what}: {why}")]
+    Crypto {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        why: String,
+    },
+    /// Something outside did not answer as it should.
+    #[error("{0}")]
+    Outside(String),
+}
+
+impl StepError {
+    pub(crate) fn crypto(what: &'static str) -> impl FnOnce(&dyn std::fmt::Display) -> Self {
+        move |why| StepError::Crypto { what, why: why.to_string() }
+    }
+
+    /// Whether rows were written that must stay although the step was not taken.
+    #[must_use]
+    pub fn leaves_rows(&self) -> bool {
+        matches!(self, StepError::Refused(_) | StepError::WrongPassword)
+    }
+}
+
+/// What a step comes to.
+pub type Step<T> = Result<T, StepError>;
+
+impl Desk {
+    /// The present instant.
+    #[must_use]
+    pub fn now(&self) -> Micros {
+        self.clock.now()
+    }
+
+    /// Begins a step.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn begin(&self) -> Step<Tx> {
+        Ok(self.store.begin().await?)
+    }
+
+    /// Ends a step: commits what was done, or what was refused, and undoes anything else.
+    ///
+    /// # Errors
+    /// The step's own error; or that of the commit, and then nothing was done.
+    pub async fn settle<T>(&self, tx: Tx, step: Step<T>) -> Step<T> {
+        match step {
+            Ok(done) => {
+                tx.commit().await?;
+                Ok(done)
+            }
+            Err(e) if e.leaves_rows() => {
+                tx.commit().await?;
+                Err(e)
+            }
+            Err(e) => {
+                if let Err(lost) = tx.rollback().await {
+                    tracing::warn!(error = %lost, "rolling a step back");
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// Appends a row.
+    ///
+    /// # Errors
+    /// Where it cannot be written; the step must then fail.
+    pub async fn log(&self, tx: &mut Tx, log: &LogId, row: NewRow) -> Step<crate::audit::Appended> {
+        Ok(append(tx, &self.keys.log, self.rng.as_ref(), log, row, self.now()).await?)
+    }
+
+    /// A fresh id.
+    #[must_use]
+    pub fn new_id(&self) -> String {
+        crate::clock::new_id(self.now(), self.rng.as_ref())
+    }
+}
+
+/// Whether the rotation of a type is there; otherwise what to say on the step.
+#[must_use]
+pub fn rotation_built(secret_type: SecretType) -> Result<(), &'static str> {
+    match secret_type {
+        SecretType::WebhookSigningKey => Ok(()),
+        SecretType::VaultToken => Err(
+            "The rotation of vault tokens is not built yet. Nothing can be started for this ticket.",
+        ),
+        SecretType::MtlsCertificate => Err(
+            "The rotation of gateway certificates is not built yet. Nothing can be started for this ticket.",
+        ),
+    }
+}

@@ -1,0 +1,521 @@
+//! Step 4: replace a secret. The console's button, the REST API under an impersonation token and
+//! the customer's own call are the same function.
+
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+
+use super::{Desk, Step, StepError, rotation_built};
+use crate::audit::append::lock_both;
+use crate::audit::{Actor, LogId, NewRow};
+use crate::auth::credential::hex;
+use crate::auth::token::TokenError;
+use crate::delivery::openpgp;
+use crate::model::{Channel, HandoffState, Micros, SecretType, VersionState, time};
+use crate::proof::actions;
+use crate::proof::row::{ActorType, Outcome};
+use crate::secrets::sealing::{self, Binding};
+use crate::secrets::webhook_key::WebhookKey;
+use crate::store::handoffs::{self, Handoff};
+use crate::store::impersonations::Impersonation;
+use crate::store::orgs::{self, Member, Org};
+use crate::store::secrets::{self, Rotation, Secret, Version};
+use crate::store::{self, Tx, staff};
+
+/// The longest overlap: a week, in seconds.
+pub const LONGEST_OVERLAP: i64 = 604_800;
+
+/// Who asks for a rotation.
+#[derive(Debug, Clone)]
+pub enum Caller {
+    /// The holder of an impersonation token, for whoever presents it.
+    Token(SecretString),
+    /// A member of the org, with the org's own credential.
+    Member(Box<Member>),
+}
+
+/// How a rotation is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct Ask {
+    /// Whether the old key is suspected to have leaked: it then stops working at once. Under an
+    /// impersonation the ticket says so, and this is ignored.
+    pub suspected_leak: bool,
+    /// How long the old key stays valid, in seconds; the deployment's default where absent. Only
+    /// in self-service.
+    pub overlap_seconds: Option<i64>,
+    /// To rotate although the overlap of the last rotation is not over.
+    pub during_overlap: bool,
+    /// The `Idempotency-Key`.
+    pub idempotency_key: Option<String>,
+    /// The network address it comes from.
+    pub from: Option<String>,
+}
+
+/// What a rotation came to.
+#[derive(Debug)]
+pub struct Rotated {
+    /// The rotation.
+    pub rotation: Rotation,
+    /// The sealed handoff, under an impersonation.
+    pub handoff_id: Option<String>,
+    /// When the old version stops working; absent while that hangs on the handoff.
+    pub old_valid_until: Option<Micros>,
+    /// The new value, in self-service, the first time.
+    pub value: Option<SecretString>,
+    /// Whether this is the answer to a repeated `Idempotency-Key`.
+    pub replayed: bool,
+}
+
+/// The caller, once known.
+struct Known {
+    actor: Actor,
+    grant: Option<Impersonation>,
+    org_id: String,
+    /// Whose `Idempotency-Key` it is.
+    scope: String,
+}
+
+impl Desk {
+    /// Rotates a secret, in one transaction: the new version, the sealed handoff and the audit
+    /// row are all written, or none is. Where it fails, the old secret still works, and a second
+    /// transaction writes that it failed.
+    ///
+    /// # Errors
+    /// [`StepError::NotFound`] for a secret of another org; [`StepError::Forbidden`] for one that
+    /// the caller may not rotate; [`StepError::Refused`] where a check fails by now.
+    pub async fn rotate(
+        &self,
+        secret_type: SecretType,
+        secret_id: &str,
+        caller: &Caller,
+        ask: &Ask,
+    ) -> Step<Rotated> {
+        let mut tx = self.begin().await?;
+        let step = self.rotate_in(&mut tx, secret_type, secret_id, caller, ask).await;
+        let step = self.settle(tx, step).await;
+        if let Err(e @ (StepError::Store(_) | StepError::Audit(_) | StepError::Crypto { .. })) =
+            &step
+        {
+            tracing::error!(error = %e, secret_id, "a rotation failed");
+            if let Err(lost) = self.note_failure(secret_type, secret_id, caller, ask).await {
+                tracing::error!(error = %lost, secret_id, "writing that a rotation failed");
+            }
+        }
+        step
+    }
+
+    async fn note_failure(
+        &self,
+        secret_type: SecretType,
+        secret_id: &str,
+        caller: &Caller,
+        ask: &Ask,
+    ) -> Step<()> {
+        let mut tx = self.begin().await?;
+        let known = self.known(&mut tx, caller, ask).await?;
+        let mut row = NewRow::new(actions::rotation_failed(secret_type.as_str()), &known.actor)
+            .outcome(Outcome::Failed)
+            .org(&known.org_id)
+            .secret(secret_type, secret_id);
+        if let Some(grant) = &known.grant {
+            row = row.under(grant);
+        }
+        let row = row.with("old_secret", "still works");
+        self.log(&mut tx, &LogId::Org(known.org_id), row).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn known(&self, tx: &mut Tx, caller: &Caller, ask: &Ask) -> Step<Known> {
+        match caller {
+            Caller::Member(member) => {
+                if !member.role.may_rotate() {
+                    return Err(StepError::Forbidden(
+                        "Only an Owner or an Admin of the org can rotate its keys.",
+                    ));
+                }
+                Ok(Known {
+                    actor: member_actor(member, ask.from.clone()),
+                    grant: None,
+                    org_id: member.org_id.clone(),
+                    scope: format!("org/{}", member.org_id),
+                })
+            }
+            Caller::Token(token) => {
+                let (_, grant) =
+                    self.check_token(tx.conn(), token).await?.map_err(|e| refused_token(&e))?;
+                let admin =
+                    staff::by_id(tx.conn(), &grant.admin_id).await?.ok_or(StepError::NotFound)?;
+                Ok(Known {
+                    actor: Actor {
+                        actor_type: ActorType::PlatformAdminImpersonating,
+                        id: admin.id,
+                        name: admin.name,
+                        from: ask.from.clone(),
+                    },
+                    org_id: grant.org_id.clone(),
+                    scope: format!("impersonation/{}", grant.id),
+                    grant: Some(grant),
+                })
+            }
+        }
+    }
+
+    async fn rotate_in(
+        &self,
+        tx: &mut Tx,
+        secret_type: SecretType,
+        secret_id: &str,
+        caller: &Caller,
+        ask: &Ask,
+    ) -> Step<Rotated> {
+        check_ask(ask)?;
+        // Once to learn which org to lock, and once more under the lock: what held before the
+        // lock may not hold any more.
+        let org_id = self.known(tx, caller, ask).await?.org_id;
+        lock_both(tx, &org_id).await?;
+        orgs::lock(tx, &org_id).await?;
+        let known = self.known(tx, caller, ask).await?;
+
+        let secret = secrets::of_org(tx.conn(), &known.org_id, secret_id)
+            .await?
+            .filter(|s| s.secret_type == secret_type)
+            .ok_or(StepError::NotFound)?;
+        if known
+            .grant
+            .as_ref()
+            .is_some_and(|g| g.secret_id != secret.id || g.secret_type != secret.secret_type)
+        {
+            return Err(StepError::Forbidden("This token is for another secret."));
+        }
+        let asked = fingerprint_of(&secret.id, ask);
+        if let Some(key) = &ask.idempotency_key
+            && let Some(before) = secrets::rotation_by_key(tx.conn(), &known.scope, key).await?
+        {
+            return self.replay(tx, before, &asked).await;
+        }
+        rotation_built(secret.secret_type).map_err(StepError::NotBuilt)?;
+
+        let mut leak = ask.suspected_leak;
+        let mut org = None;
+        if let Some(grant) = &known.grant {
+            if secrets::rotation_of(tx.conn(), &grant.id).await?.is_some() {
+                return Err(StepError::Conflict(
+                    "This impersonation has made its one rotation already.",
+                ));
+            }
+            let case =
+                self.case(tx.conn(), &grant.ticket_id, &grant.admin_id, Some(&grant.id)).await?;
+            if !case.verdict.eligible() {
+                // With the impersonation's id: the attempt belongs to its trail.
+                let row = NewRow::new(actions::PLATFORM_ROTATION_REFUSED, &known.actor)
+                    .outcome(Outcome::Refused)
+                    .under(grant)
+                    .with("failed_checks", case.verdict.failed_names());
+                self.log(tx, &LogId::Platform, row).await?;
+                return Err(StepError::Refused(Box::new(case.verdict)));
+            }
+            leak = case.ticket.as_ref().is_some_and(store::tickets::Ticket::suspected_leak);
+            org = case.org;
+        }
+        self.replace_webhook_key(tx, &known, org.as_ref(), &secret, leak, &asked, ask).await
+    }
+
+    /// The same key gives the same rotation. The value is in the first answer only.
+    async fn replay(&self, tx: &mut Tx, before: Rotation, asked: &str) -> Step<Rotated> {
+        if before.asked != asked {
+            return Err(StepError::KeyReused);
+        }
+        let handoff_id = match &before.impersonation_id {
+            Some(id) => handoffs::of_impersonation(tx.conn(), id).await?.map(|h| h.id),
+            None => None,
+        };
+        let old = secrets::versions(tx.conn(), &before.secret_id)
+            .await?
+            .into_iter()
+            .find(|v| v.version == before.from_version);
+        Ok(Rotated {
+            old_valid_until: old.and_then(|v| v.retires_at),
+            rotation: before,
+            handoff_id,
+            value: None,
+            replayed: true,
+        })
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the whole of a rotation, gathered once")]
+    async fn replace_webhook_key(
+        &self,
+        tx: &mut Tx,
+        known: &Known,
+        org: Option<&Org>,
+        secret: &Secret,
+        leak: bool,
+        asked: &str,
+        ask: &Ask,
+    ) -> Step<Rotated> {
+        let now = self.now();
+        let versions = secrets::versions(tx.conn(), &secret.id).await?;
+        let overlapping =
+            versions.iter().any(|v| v.state == VersionState::Retiring && v.accepted(now));
+        if overlapping && !ask.during_overlap {
+            return Err(StepError::Conflict(
+                "The overlap of the last rotation is not over: an older key is still accepted. Ask for a rotation during the overlap in so many words, or end the overlap first.",
+            ));
+        }
+        let overlap_seconds = match (leak, &known.grant) {
+            (true, _) => 0,
+            (false, None) => ask.overlap_seconds.unwrap_or(self.settings.overlap_seconds),
+            (false, Some(_)) => self.settings.overlap_seconds,
+        };
+        let version = secret.version + 1;
+        let key = WebhookKey::generate(&mut self.rng.generator());
+        let binding = Binding {
+            context: secret.secret_type.as_str(),
+            org_id: &secret.org_id,
+            secret_id: &secret.id,
+            version,
+        };
+        let value = key.expose();
+        let sealed = sealing::seal(
+            &mut self.rng.generator(),
+            &self.keys.ring,
+            &binding,
+            value.expose_secret().as_bytes(),
+        )
+        .map_err(|e| StepError::crypto("sealing the new value")(&e))?;
+        let fingerprint =
+            hex(self.keys.fingerprint.fingerprint(value.expose_secret().as_bytes()).as_bytes());
+        secrets::insert_version(
+            tx.conn(),
+            &Version {
+                secret_id: secret.id.clone(),
+                version,
+                state: VersionState::Live,
+                created_at: now,
+                retires_at: None,
+                kek_id: Some(sealed.kek_id),
+                sealed: Some(sealed.bytes),
+            },
+            Some(&fingerprint),
+        )
+        .await?;
+        // A suspected leak leaves no overlap, and counts from here. Otherwise the overlap counts
+        // from when the customer has the new key: at once in self-service, else from the handoff.
+        let old_valid_until = match (overlap_seconds, &known.grant) {
+            (0, _) => Some(now),
+            (_, None) => Some(now + overlap_seconds * time::SECOND),
+            (_, Some(_)) => None,
+        };
+        let old_state =
+            if overlap_seconds == 0 { VersionState::Retired } else { VersionState::Retiring };
+        secrets::set_state(tx, &secret.id, secret.version, old_state, old_valid_until).await?;
+        if leak {
+            for older in versions.iter().filter(|v| v.state == VersionState::Retiring) {
+                secrets::set_state(tx, &secret.id, older.version, VersionState::Retired, Some(now))
+                    .await?;
+            }
+        }
+        if !secrets::advance(tx, &secret.id, secret.version, version).await? {
+            return Err(StepError::Conflict(
+                "This secret was rotated at the same moment by somebody else.",
+            ));
+        }
+
+        let rotation = Rotation {
+            id: self.new_id(),
+            org_id: secret.org_id.clone(),
+            secret_id: secret.id.clone(),
+            from_version: secret.version,
+            to_version: version,
+            impersonation_id: known.grant.as_ref().map(|g| g.id.clone()),
+            actor_id: known.actor.id.clone(),
+            suspected_leak: i64::from(leak),
+            overlap_seconds,
+            idempotency_by: ask.idempotency_key.as_ref().map(|_| known.scope.clone()),
+            idempotency_key: ask.idempotency_key.clone(),
+            asked: asked.to_owned(),
+            created_at: now,
+        };
+        secrets::insert_rotation(tx, &rotation).await?;
+        let handoff_id = match (&known.grant, org) {
+            (Some(grant), Some(org)) => {
+                Some(self.seal_for_owner(tx, org, grant, secret, &rotation, value).await?)
+            }
+            _ => None,
+        };
+        let mut row = NewRow::new(actions::rotated(secret.secret_type.as_str()), &known.actor)
+            .org(&secret.org_id)
+            .secret(secret.secret_type, &secret.id);
+        if let Some(grant) = &known.grant {
+            row = row.under(grant);
+        }
+        row = row
+            .with("rotation_id", rotation.id.clone())
+            .with("from_version", rotation.from_version)
+            .with("to_version", version)
+            .with("suspected_leak", leak)
+            .with("overlap_seconds", overlap_seconds);
+        if let Some(id) = &handoff_id {
+            row = row.with("handoff_id", id.clone());
+        }
+        if let Some(at) = old_valid_until {
+            row = row.with("old_valid_until", at);
+        }
+        self.log(tx, &LogId::Org(secret.org_id.clone()), row).await?;
+        Ok(Rotated {
+            value: known.grant.is_none().then(|| value.clone()),
+            rotation,
+            handoff_id,
+            old_valid_until,
+            replayed: false,
+        })
+    }
+
+    /// Encrypts a new value to the Owner's key the moment it exists.
+    async fn seal_for_owner(
+        &self,
+        tx: &mut Tx,
+        org: &Org,
+        grant: &Impersonation,
+        secret: &Secret,
+        rotation: &Rotation,
+        value: &SecretString,
+    ) -> Step<String> {
+        let now = self.now();
+        let (Some(key), Some(address)) = (&org.pgp_key, &org.owner_address) else {
+            return Err(StepError::Conflict("There is no key or no address on file."));
+        };
+        let report =
+            openpgp::inspect(key, now).map_err(|e| StepError::crypto("the Owner's key")(&e))?;
+        let note = SecretString::from(format!(
+            "{value}\n\n\
+             This is version {version} of the {what} {id} ({label}) of {org}.\n\
+             It was made at {at} for ticket {ticket}.\n\
+             Impersonation: {impersonation}\n",
+            value = value.expose_secret(),
+            version = rotation.to_version,
+            what = secret.secret_type.label().to_lowercase(),
+            id = secret.id,
+            label = secret.label,
+            org = org.name,
+            at = time::seconds(now),
+            ticket = grant.ticket_id,
+            impersonation = grant.id,
+        ));
+        let message = openpgp::encrypt_and_sign(
+            &mut self.rng.generator(),
+            now,
+            key,
+            &self.keys.openpgp,
+            note.expose_secret().as_bytes(),
+        )
+        .map_err(|e| StepError::crypto("encrypting to the Owner's key")(&e))?;
+        let id = self.new_id();
+        handoffs::insert(
+            tx,
+            &Handoff {
+                id: id.clone(),
+                rotation_id: rotation.id.clone(),
+                impersonation_id: grant.id.clone(),
+                org_id: org.id.clone(),
+                channel: Channel::Pgp,
+                recipient: address.clone(),
+                recipient_key: report.fingerprint,
+                message,
+                state: HandoffState::Sealed,
+                created_at: now,
+                sent_at: None,
+                acknowledged_at: None,
+                acknowledged_how: None,
+            },
+        )
+        .await?;
+        Ok(id)
+    }
+
+    /// Ends the overlap of a webhook's keys: older keys stop being accepted now. For the
+    /// customer itself; an impersonation token can do its one rotation and nothing else.
+    ///
+    /// # Errors
+    /// [`StepError::Conflict`] where there is no overlap.
+    pub async fn end_overlap(
+        &self,
+        tx: &mut Tx,
+        member: &Member,
+        secret_id: &str,
+        from: Option<String>,
+    ) -> Step<()> {
+        if !member.role.may_rotate() {
+            return Err(StepError::Forbidden(
+                "Only an Owner or an Admin of the org can end an overlap.",
+            ));
+        }
+        let log = LogId::Org(member.org_id.clone());
+        store::audit::lock(tx, &log.as_string()).await?;
+        orgs::lock(tx, &member.org_id).await?;
+        let secret = secrets::of_org(tx.conn(), &member.org_id, secret_id)
+            .await?
+            .filter(|s| s.secret_type == SecretType::WebhookSigningKey)
+            .ok_or(StepError::NotFound)?;
+        let now = self.now();
+        let mut ended = Vec::new();
+        for version in secrets::versions(tx.conn(), &secret.id).await? {
+            if version.state == VersionState::Retiring {
+                secrets::set_state(
+                    tx,
+                    &secret.id,
+                    version.version,
+                    VersionState::Retired,
+                    Some(now),
+                )
+                .await?;
+                ended.push(version.version);
+            }
+        }
+        if ended.is_empty() {
+            return Err(StepError::Conflict(
+                "There is no overlap: only the newest key is accepted.",
+            ));
+        }
+        let row = NewRow::new(actions::WEBHOOK_OVERLAP_ENDED, &member_actor(member, from))
+            .org(&member.org_id)
+            .secret(secret.secret_type, &secret.id)
+            .with("retired_versions", ended);
+        self.log(tx, &log, row).await?;
+        Ok(())
+    }
+}
+
+/// A member of an org as the actor of a row.
+#[must_use]
+pub fn member_actor(member: &Member, from: Option<String>) -> Actor {
+    Actor {
+        actor_type: ActorType::OrgMember,
+        id: member.id.clone(),
+        name: member.name.clone(),
+        from,
+    }
+}
+
+fn refused_token(e: &TokenError) -> StepError {
+    tracing::info!(why = %e, "an impersonation token was refused");
+    StepError::Forbidden("The token is not accepted: it is not live, or not for this.")
+}
+
+fn check_ask(ask: &Ask) -> Step<()> {
+    if ask.overlap_seconds.is_some_and(|s| !(0..=LONGEST_OVERLAP).contains(&s)) {
+        return Err(StepError::Invalid("overlap_seconds is from 0 to 604800."));
+    }
+    if ask.idempotency_key.as_ref().is_some_and(|k| k.is_empty() || k.len() > 200 || !k.is_ascii())
+    {
+        return Err(StepError::Invalid("An Idempotency-Key has 1 to 200 ASCII characters."));
+    }
+    Ok(())
+}
+
+/// A digest of what was asked: the same `Idempotency-Key` with another question is refused.
+fn fingerprint_of(secret_id: &str, ask: &Ask) -> String {
+    hex(&Sha256::digest(format!(
+        "{secret_id}\n{}\n{:?}\n{}",
+        ask.suspected_leak, ask.overlap_seconds, ask.during_overlap
+    )))
+}

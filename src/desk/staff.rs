@@ -1,0 +1,281 @@
+//! Staff at the door: sign-in, step-up, sign-out, and who the session in hand belongs to.
+
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::AnyConnection;
+
+use super::{AtWork, Desk, Step, StepError};
+use crate::audit::{Actor, LogId, NewRow};
+use crate::auth::{credential, password, throttle};
+use crate::clock::new_token;
+use crate::model::{EndCause, Micros, StaffRole, time};
+use crate::proof::actions;
+use crate::proof::row::{ActorType, Outcome};
+use crate::store::staff::{self, Staff, StaffSession};
+use crate::store::{Tx, audit, impersonations};
+
+/// How long a session lasts without being used.
+pub const IDLE: Micros = 30 * time::MINUTE;
+/// How long a session lasts, however much it is used.
+pub const ABSOLUTE: Micros = 8 * time::HOUR;
+
+/// A fresh session: the token goes into the cookie's session, its hash into the database.
+#[derive(Debug)]
+pub struct SignedIn {
+    /// What the cookie's session remembers.
+    pub token: SecretString,
+    /// Who.
+    pub staff: Staff,
+}
+
+impl Desk {
+    /// Signs a member of staff in with address and password.
+    ///
+    /// # Errors
+    /// [`StepError::WrongPassword`], which does not say what was wrong; [`StepError::Throttled`].
+    pub async fn sign_in(
+        &self,
+        tx: &mut Tx,
+        email: &str,
+        password: SecretString,
+        from: &str,
+    ) -> Step<SignedIn> {
+        let staff = self.check_password(tx, email, password, from, "password").await?;
+        self.open_session(tx, staff, from, "password").await
+    }
+
+    /// Signs one of the demo's people in, without a password. Only the demo's own door, which
+    /// exists nowhere else, calls this.
+    ///
+    /// # Errors
+    /// [`StepError::NotFound`] where there is no such account.
+    pub async fn sign_in_demo(&self, tx: &mut Tx, email: &str, from: &str) -> Step<SignedIn> {
+        let (staff, _) = staff::by_email(tx.conn(), email).await?.ok_or(StepError::NotFound)?;
+        if staff.disabled_at.is_some() {
+            return Err(StepError::NotFound);
+        }
+        self.open_session(tx, staff, from, "demo button").await
+    }
+
+    async fn open_session(
+        &self,
+        tx: &mut Tx,
+        staff: Staff,
+        from: &str,
+        how: &str,
+    ) -> Step<SignedIn> {
+        let now = self.now();
+        let token = new_token(self.rng.as_ref());
+        staff::insert_session(
+            tx.conn(),
+            &StaffSession {
+                id: credential::hash(&token),
+                staff_id: staff.id.clone(),
+                signed_in_at: now,
+                proven_at: now,
+                last_seen_at: now,
+                expires_at: now + ABSOLUTE,
+                ended_at: None,
+            },
+        )
+        .await?;
+        let row = NewRow::new(actions::PLATFORM_SIGNED_IN, &actor(&staff, from)).with("how", how);
+        self.log(tx, &LogId::Platform, row).await?;
+        Ok(SignedIn { token, staff })
+    }
+
+    async fn check_password(
+        &self,
+        tx: &mut Tx,
+        email: &str,
+        password: SecretString,
+        from: &str,
+        how: &str,
+    ) -> Step<Staff> {
+        let now = self.now();
+        let email = email.trim().to_lowercase();
+        let failures = staff::failures(tx.conn(), &email, from, now - throttle::WINDOW).await?;
+        if let Some(pause) = throttle::wait(&failures, now) {
+            return Err(StepError::Throttled((pause + time::SECOND - 1) / time::SECOND));
+        }
+        let found = staff::by_email(tx.conn(), &email).await?;
+        let hash = found.as_ref().map(|(_, hash)| hash.clone());
+        // Tens of milliseconds of one core: not on a thread that serves requests.
+        let right =
+            tokio::task::spawn_blocking(move || password::verify(&password, hash.as_deref()))
+                .await
+                .map_err(|e| StepError::crypto("checking a password")(&e))?;
+        match found {
+            Some((staff, _)) if right && staff.disabled_at.is_none() => {
+                staff::forget_failures(tx.conn(), &email, from, now - throttle::WINDOW).await?;
+                Ok(staff)
+            }
+            found => {
+                let id = self.new_id();
+                staff::insert_failure(tx.conn(), &id, &email, from, now).await?;
+                // What was typed in the address's field may be a password: only an address that
+                // we know is written down.
+                let who = match &found {
+                    Some((staff, _)) => actor(staff, from),
+                    None => Actor {
+                        actor_type: ActorType::System,
+                        id: "unknown".to_owned(),
+                        name: "unknown account".to_owned(),
+                        from: Some(from.to_owned()),
+                    },
+                };
+                let row = NewRow::new(actions::PLATFORM_SIGN_IN_FAILED, &who)
+                    .outcome(Outcome::Refused)
+                    .with("how", how);
+                self.log(tx, &LogId::Platform, row).await?;
+                Err(StepError::WrongPassword)
+            }
+        }
+    }
+
+    /// Proves once more that the person at the session is there.
+    ///
+    /// # Errors
+    /// As for [`Desk::sign_in`].
+    pub async fn step_up(&self, tx: &mut Tx, who: &AtWork, password: SecretString) -> Step<()> {
+        let staff =
+            self.check_password(tx, &who.staff.email, password, &who.from, "step-up").await?;
+        if staff.id != who.staff.id {
+            return Err(StepError::WrongPassword);
+        }
+        self.prove(tx, who, "password").await
+    }
+
+    /// The same for one of the demo's people, whose passwords nobody has to know.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn step_up_demo(&self, tx: &mut Tx, who: &AtWork) -> Step<()> {
+        self.prove(tx, who, "demo button").await
+    }
+
+    async fn prove(&self, tx: &mut Tx, who: &AtWork, how: &str) -> Step<()> {
+        staff::prove_session(tx.conn(), &who.session_id, self.now()).await?;
+        let row = NewRow::new(actions::PLATFORM_STEPPED_UP, &who.actor()).with("how", how);
+        self.log(tx, &LogId::Platform, row).await?;
+        Ok(())
+    }
+
+    /// Signs out.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn sign_out(&self, tx: &mut Tx, who: &AtWork) -> Step<()> {
+        staff::end_session(tx.conn(), &who.session_id, self.now()).await?;
+        self.log(tx, &LogId::Platform, NewRow::new(actions::PLATFORM_SIGNED_OUT, &who.actor()))
+            .await?;
+        Ok(())
+    }
+
+    /// Who a session's token belongs to: not ended, not idle too long, not too old, and of an
+    /// account that is not disabled. The role is read anew for every request.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn at_work(
+        &self,
+        conn: &mut AnyConnection,
+        token: &SecretString,
+        from: &str,
+    ) -> Step<Option<AtWork>> {
+        if token.expose_secret().is_empty() {
+            return Ok(None);
+        }
+        let now = self.now();
+        let Some(session) = staff::session(conn, &credential::hash(token)).await? else {
+            return Ok(None);
+        };
+        if session.ended_at.is_some()
+            || now >= session.expires_at
+            || now >= session.last_seen_at + IDLE
+        {
+            return Ok(None);
+        }
+        let Some(person) = staff::by_id(conn, &session.staff_id).await? else { return Ok(None) };
+        if person.disabled_at.is_some() {
+            return Ok(None);
+        }
+        // Once a minute suffices for half an hour, and spares a write for every page.
+        if now - session.last_seen_at > time::MINUTE {
+            staff::touch_session(conn, &session.id, now).await?;
+        }
+        Ok(Some(AtWork {
+            staff: person,
+            session_id: session.id,
+            proven_at: session.proven_at,
+            session_ends_at: session.expires_at,
+            from: from.to_owned(),
+        }))
+    }
+
+    /// Adds an account (command line only).
+    ///
+    /// # Errors
+    /// [`StepError::Invalid`] for an address or a password that is not taken.
+    pub async fn add_staff(
+        &self,
+        tx: &mut Tx,
+        email: &str,
+        name: &str,
+        role: StaffRole,
+        password: &SecretString,
+    ) -> Step<Staff> {
+        let email = email.trim().to_lowercase();
+        if !email.contains('@') || name.trim().is_empty() {
+            return Err(StepError::Invalid("An account has an address with an @ and a name."));
+        }
+        let hash = password::hash(password, self.rng.as_ref())
+            .map_err(|_| StepError::Invalid("A password has 15 to 1,000 characters."))?;
+        let staff = Staff {
+            id: self.new_id(),
+            email,
+            name: name.trim().to_owned(),
+            role,
+            disabled_at: None,
+        };
+        staff::insert(tx.conn(), &staff, &hash, self.now()).await.map_err(|e| {
+            if crate::store::is_unique_violation(&e) {
+                StepError::Conflict("There is an account with this address already.")
+            } else {
+                e.into()
+            }
+        })?;
+        Ok(staff)
+    }
+
+    /// Disables an account: its sessions end, and so does its live impersonation.
+    ///
+    /// # Errors
+    /// [`StepError::NotFound`] where there is no such enabled account.
+    pub async fn disable_staff(&self, tx: &mut Tx, email: &str) -> Step<()> {
+        audit::lock(tx, "platform").await?;
+        let (person, _) = staff::by_email(tx.conn(), &email.trim().to_lowercase())
+            .await?
+            .ok_or(StepError::NotFound)?;
+        let now = self.now();
+        if !staff::disable(tx.conn(), &person.id, now).await? {
+            return Err(StepError::Conflict("This account is disabled already."));
+        }
+        staff::end_sessions_of(tx.conn(), &person.id, now).await?;
+        for grant in impersonations::open_of(tx.conn(), &person.id, "").await? {
+            self.end(tx, &grant, EndCause::AdminDisabled, &Actor::system()).await?;
+        }
+        Ok(())
+    }
+}
+
+fn actor(staff: &Staff, from: &str) -> Actor {
+    Actor {
+        actor_type: match staff.role {
+            StaffRole::PlatformAdmin => ActorType::PlatformAdmin,
+            StaffRole::Auditor => ActorType::Auditor,
+        },
+        id: staff.id.clone(),
+        name: staff.name.clone(),
+        from: Some(from.to_owned()),
+    }
+}

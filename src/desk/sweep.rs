@@ -1,0 +1,65 @@
+//! What time itself does: impersonations expire, overlaps end, sessions are forgotten. Also for
+//! what happened while the server was down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Desk, Step, StepError};
+use crate::audit::Actor;
+use crate::model::{EndCause, StaffRole};
+use crate::store::{impersonations, secrets, staff, web_sessions};
+
+impl Desk {
+    /// Ends what has run out by now, each in a transaction of its own; how many impersonations
+    /// it ended.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn sweep(&self) -> Step<usize> {
+        let now = self.now();
+        let open = {
+            let mut conn = self.store.read().await?;
+            impersonations::open(&mut conn).await?
+        };
+        let mut ended = 0;
+        for grant in open {
+            let cause = if grant.live(now) {
+                let mut conn = self.store.read().await?;
+                let admin = staff::by_id(&mut conn, &grant.admin_id).await?;
+                match admin {
+                    Some(a) if a.disabled_at.is_none() && a.role == StaffRole::PlatformAdmin => {
+                        continue;
+                    }
+                    _ => EndCause::AdminDisabled,
+                }
+            } else {
+                EndCause::Expired
+            };
+            let mut tx = self.begin().await?;
+            let step = self.end(&mut tx, &grant, cause, &Actor::system()).await;
+            match self.settle(tx, step).await {
+                Ok(()) => ended += 1,
+                // Somebody ended it between the list and now.
+                Err(StepError::Conflict(_)) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let mut tx = self.begin().await?;
+        secrets::retire_due(&mut tx, now).await?;
+        web_sessions::sweep(tx.conn(), now).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+
+    /// Sweeps once a second until the task is dropped.
+    pub async fn run_sweeper(self: Arc<Self>) {
+        loop {
+            match self.sweep().await {
+                Ok(0) => {}
+                Ok(n) => tracing::info!(n, "impersonations expired"),
+                Err(e) => tracing::warn!(error = %e, "the sweeper"),
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Keyturn: rotate a secret for a customer who cannot do it themselves, and prove afterwards
+//! what was done. `docs/architecture.md` shows the house.
+
+#![forbid(unsafe_code)]
+
+pub mod model;
+pub mod policy;
+pub mod proof;
+pub mod web;
+
+#[cfg(feature = "ssr")]
+pub mod audit;
+#[cfg(feature = "ssr")]
+pub mod auth;
+#[cfg(feature = "ssr")]
+pub mod clock;
+#[cfg(feature = "ssr")]
+pub mod delivery;
+#[cfg(feature = "ssr")]
+pub mod demo;
+#[cfg(feature = "ssr")]
+pub mod desk;
+#[cfg(feature = "ssr")]
+pub mod secrets;
+#[cfg(feature = "ssr")]
+pub mod store;
+
+#[cfg(all(test, feature = "ssr"))]
+mod testing;
+#[cfg(all(test, feature = "ssr"))]
+mod tests;

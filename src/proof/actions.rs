@@ -1,0 +1,134 @@
+//! The names of the actions that rows of the audit logs record. They are in every proof that was
+//! ever made, so a name is never changed; a new meaning gets a new name.
+
+/// Platform log: an impersonation began.
+pub const PLATFORM_IMPERSONATION_STARTED: &str = "platform.impersonation_started";
+/// Platform log: an impersonation ended.
+pub const PLATFORM_IMPERSONATION_ENDED: &str = "platform.impersonation_ended";
+/// Platform log: a new secret was handed off to the Owner of record.
+pub const PLATFORM_SECRET_HANDED_OFF: &str = "platform.secret_handed_off";
+/// Platform log: an impersonation was asked for and refused.
+pub const PLATFORM_IMPERSONATION_REFUSED: &str = "platform.impersonation_refused";
+/// Platform log: a rotation was asked for and refused.
+pub const PLATFORM_ROTATION_REFUSED: &str = "platform.rotation_refused";
+/// Platform log: the Owner was asked to allow impersonation again.
+pub const PLATFORM_CONSENT_REQUESTED: &str = "platform.consent_requested";
+/// Platform log: the Owner was marked unreachable.
+pub const PLATFORM_OWNER_MARKED_UNREACHABLE: &str = "platform.owner_marked_unreachable";
+/// Platform log: a case went to Legal.
+pub const PLATFORM_ESCALATED_TO_LEGAL: &str = "platform.escalated_to_legal";
+/// Platform log: a staff member signed in.
+pub const PLATFORM_SIGNED_IN: &str = "platform.signed_in";
+/// Platform log: a sign-in failed.
+pub const PLATFORM_SIGN_IN_FAILED: &str = "platform.sign_in_failed";
+/// Platform log: a staff member signed out.
+pub const PLATFORM_SIGNED_OUT: &str = "platform.signed_out";
+/// Platform log: a staff member proved again who they are.
+pub const PLATFORM_STEPPED_UP: &str = "platform.stepped_up";
+/// Platform log: an audit page was looked at.
+pub const PLATFORM_AUDIT_VIEWED: &str = "platform.audit_viewed";
+/// Platform log: audit rows were exported.
+pub const PLATFORM_AUDIT_EXPORTED: &str = "platform.audit_exported";
+/// Platform log: a handoff was acknowledged.
+pub const PLATFORM_HANDOFF_ACKNOWLEDGED: &str = "platform.handoff_acknowledged";
+/// Platform log: a test event was sent to a customer's endpoint.
+pub const PLATFORM_TEST_EVENT_SENT: &str = "platform.test_event_sent";
+/// Platform log: a reply was posted to a ticket.
+pub const PLATFORM_REPLY_POSTED: &str = "platform.reply_posted";
+/// Platform log: a reply to a ticket was refused, as it looked like a secret.
+pub const PLATFORM_REPLY_REFUSED: &str = "platform.reply_refused";
+
+/// Org log: an impersonation in this org began.
+pub const IMPERSONATION_STARTED: &str = "impersonation.started";
+/// Org log: an impersonation in this org ended.
+pub const IMPERSONATION_ENDED: &str = "impersonation.ended";
+/// Org log: the Owner allowed impersonation.
+pub const CONSENT_ENABLED: &str = "consent.enabled";
+/// Org log: the Owner withdrew the consent to impersonation.
+pub const CONSENT_DISABLED: &str = "consent.disabled";
+/// Org log: a sealed secret was sent to the Owner of record.
+pub const HANDOFF_SENT: &str = "handoff.sent";
+/// Org log: the Owner acknowledged a handoff.
+pub const HANDOFF_ACKNOWLEDGED: &str = "handoff.acknowledged";
+/// Org log: a test event was sent to a webhook endpoint.
+pub const WEBHOOK_TEST_EVENT_SENT: &str = "webhook.test_event_sent";
+/// Org log: an old webhook key stopped being valid.
+pub const WEBHOOK_OVERLAP_ENDED: &str = "webhook.overlap_ended";
+
+/// The secret type of a key that signs webhook messages.
+pub const WEBHOOK_SIGNING_KEY: &str = "webhook_signing_key";
+/// The secret type of a token of the vault.
+pub const VAULT_TOKEN: &str = "vault_token";
+/// The secret type of a gateway's client certificate.
+pub const MTLS_CERTIFICATE: &str = "mtls_certificate";
+
+/// All secret types.
+pub const SECRET_TYPES: [&str; 3] = [WEBHOOK_SIGNING_KEY, VAULT_TOKEN, MTLS_CERTIFICATE];
+
+const ROTATED: &str = ".rotated";
+const ROTATION_FAILED: &str = ".rotation_failed";
+
+/// Org log: a secret of this type was replaced, as `vault_token.rotated`.
+pub fn rotated(secret_type: &str) -> String {
+    format!("{secret_type}{ROTATED}")
+}
+
+/// Org log: replacing a secret of this type failed, as `vault_token.rotation_failed`.
+pub fn rotation_failed(secret_type: &str) -> String {
+    format!("{secret_type}{ROTATION_FAILED}")
+}
+
+/// The secret type of an action that [`rotated`] gives, or nothing for any other action.
+pub fn rotated_type(action: &str) -> Option<&str> {
+    action.strip_suffix(ROTATED)
+}
+
+/// Whether a row of this action may carry an impersonation's id and still come after its end: it
+/// reports what the impersonation set going, and is no use of the token. Such rows are not among
+/// those that the end rows count.
+pub fn may_follow_end(action: &str) -> bool {
+    matches!(
+        action,
+        PLATFORM_HANDOFF_ACKNOWLEDGED
+            | PLATFORM_TEST_EVENT_SENT
+            | PLATFORM_REPLY_POSTED
+            | PLATFORM_REPLY_REFUSED
+            | PLATFORM_ROTATION_REFUSED
+            | PLATFORM_AUDIT_VIEWED
+            | PLATFORM_AUDIT_EXPORTED
+            | HANDOFF_SENT
+            | HANDOFF_ACKNOWLEDGED
+            | WEBHOOK_TEST_EVENT_SENT
+            | WEBHOOK_OVERLAP_ENDED
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_rotations_are_made_and_read_back() {
+        for secret_type in SECRET_TYPES {
+            assert_eq!(rotated_type(&rotated(secret_type)), Some(secret_type));
+            assert_eq!(rotated_type(&rotation_failed(secret_type)), None);
+        }
+        assert_eq!(rotated(VAULT_TOKEN), "vault_token.rotated");
+        assert_eq!(rotation_failed(MTLS_CERTIFICATE), "mtls_certificate.rotation_failed");
+    }
+
+    #[test]
+    fn nothing_that_uses_the_token_may_follow_the_end() {
+        for action in [
+            PLATFORM_IMPERSONATION_STARTED,
+            PLATFORM_IMPERSONATION_ENDED,
+            PLATFORM_SECRET_HANDED_OFF,
+            IMPERSONATION_STARTED,
+            IMPERSONATION_ENDED,
+            &rotated(VAULT_TOKEN),
+            &rotation_failed(VAULT_TOKEN),
+        ] {
+            assert!(!may_follow_end(action), "{action}");
+        }
+    }
+}

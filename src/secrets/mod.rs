@@ -1,0 +1,5 @@
+//! Secrets: how they are sealed, and what each kind is.
+
+pub mod fingerprint;
+pub mod sealing;
+pub mod webhook_key;

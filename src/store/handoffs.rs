@@ -1,0 +1,115 @@
+//! Handoffs. Every function fails where the database does not answer.
+
+use sqlx::{AnyConnection, FromRow};
+
+use super::{Result, Tx};
+use crate::model::{Channel, HandoffState, Micros};
+
+/// The sealed delivery of a new version to the Owner of record.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Handoff {
+    /// Id.
+    pub id: String,
+    /// The rotation whose value it carries.
+    pub rotation_id: String,
+    /// The impersonation it was made under.
+    pub impersonation_id: String,
+    /// The org.
+    pub org_id: String,
+    /// The channel.
+    #[sqlx(try_from = "String")]
+    pub channel: Channel,
+    /// Where it goes: an address, or a vault's id.
+    pub recipient: String,
+    /// The key it is encrypted to: a full fingerprint, or the vault's id.
+    pub recipient_key: String,
+    /// The ciphertext.
+    pub message: String,
+    /// How far it has come.
+    #[sqlx(try_from = "String")]
+    pub state: HandoffState,
+    /// When it was sealed.
+    pub created_at: Micros,
+    /// When it was sent.
+    pub sent_at: Option<Micros>,
+    /// When the Owner confirmed it.
+    pub acknowledged_at: Option<Micros>,
+    /// How that is known.
+    pub acknowledged_how: Option<String>,
+}
+
+const COLUMNS: &str = "SELECT id, rotation_id, impersonation_id, org_id, channel, recipient, recipient_key, message, \
+     state, created_at, sent_at, acknowledged_at, acknowledged_how FROM handoff";
+
+fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
+    sqlx::AssertSqlSafe(format!("{COLUMNS} {rest}"))
+}
+
+/// Records a sealed handoff.
+pub async fn insert(tx: &mut Tx, h: &Handoff) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO handoff (id, rotation_id, impersonation_id, org_id, channel, recipient, recipient_key, message, \
+         state, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(&h.id)
+    .bind(&h.rotation_id)
+    .bind(&h.impersonation_id)
+    .bind(&h.org_id)
+    .bind(h.channel.as_str())
+    .bind(&h.recipient)
+    .bind(&h.recipient_key)
+    .bind(&h.message)
+    .bind(h.state.as_str())
+    .bind(h.created_at)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The handoff with this id.
+pub async fn by_id(conn: &mut AnyConnection, id: &str) -> Result<Option<Handoff>> {
+    Ok(sqlx::query_as(select("WHERE id = $1")).bind(id).fetch_optional(conn).await?)
+}
+
+/// The handoff of an impersonation.
+pub async fn of_impersonation(
+    conn: &mut AnyConnection,
+    impersonation_id: &str,
+) -> Result<Option<Handoff>> {
+    Ok(sqlx::query_as(select("WHERE impersonation_id = $1"))
+        .bind(impersonation_id)
+        .fetch_optional(conn)
+        .await?)
+}
+
+/// The handoff whose acknowledgement link has this hash.
+pub async fn by_ack(conn: &mut AnyConnection, hash: &str) -> Result<Option<Handoff>> {
+    Ok(sqlx::query_as(select("WHERE ack_hash = $1")).bind(hash).fetch_optional(conn).await?)
+}
+
+/// Marks a handoff as sent, with the hash of its acknowledgement link; false where it already was.
+pub async fn mark_sent(tx: &mut Tx, id: &str, ack_hash: &str, now: Micros) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE handoff SET state = 'sent', sent_at = $3, ack_hash = $2 WHERE id = $1 AND state = 'sealed'",
+    )
+    .bind(id)
+    .bind(ack_hash)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Marks a sent handoff as acknowledged; false where it is not sent, or already acknowledged.
+pub async fn mark_acknowledged(tx: &mut Tx, id: &str, how: &str, now: Micros) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE handoff SET state = 'acknowledged', acknowledged_at = $3, acknowledged_how = $2 \
+         WHERE id = $1 AND state = 'sent'",
+    )
+    .bind(id)
+    .bind(how)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

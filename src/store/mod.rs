@@ -1,0 +1,245 @@
+//! Connections, transactions, and the SQL: a file for each noun. One text serves both engines.
+
+pub mod audit;
+pub mod handoffs;
+pub mod impersonations;
+pub mod orgs;
+pub mod outbox;
+pub mod secrets;
+pub mod staff;
+pub mod tickets;
+pub mod web_sessions;
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::SqlSafeStr;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{Any, AnyConnection, AnyPool, Executor};
+
+use crate::model::{Micros, UnknownWord};
+
+/// What can go wrong below the desk.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or was not there.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The tables could not be brought up to date.
+    #[error("bringing the tables up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A row holds a word that this version does not know.
+    #[error("a row that does not make sense: {0}")]
+    Word(#[from] UnknownWord),
+    /// A row that must be there is not.
+    #[error("{0} is missing")]
+    Missing(&'static str),
+    /// The address of the database cannot be used.
+    #[error("DATABASE_URL: {0}")]
+    Address(String),
+}
+
+/// Shorthand for what this floor returns.
+pub type Result<T, E = StoreError> = std::result::Result<T, E>;
+
+/// Which database is underneath. Only connecting and the append-only triggers differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// A file in the data folder.
+    Sqlite,
+    /// A server that several instances may share.
+    Postgres,
+}
+
+/// The pool of connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pool: AnyPool,
+    engine: Engine,
+}
+
+/// One step's transaction. Without it nothing is changed, and no audit row is written; dropped
+/// without [`Tx::commit`], it leaves nothing behind.
+#[derive(Debug)]
+pub struct Tx {
+    inner: sqlx::Transaction<'static, Any>,
+}
+
+impl Tx {
+    /// The connection that the transaction holds.
+    pub fn conn(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+
+    /// Makes everything that was done through this transaction last.
+    ///
+    /// # Errors
+    /// Where the database does not take it, nothing has happened.
+    pub async fn commit(self) -> Result<()> {
+        Ok(self.inner.commit().await?)
+    }
+
+    /// Undoes everything, and hands the connection back clean.
+    ///
+    /// # Errors
+    /// Where the database is gone; it then undoes it by itself.
+    pub async fn rollback(self) -> Result<()> {
+        Ok(self.inner.rollback().await?)
+    }
+}
+
+const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+    (
+        1,
+        "base",
+        include_str!("../../migrations/0001_base.sql"),
+        include_str!("../../migrations/0001_base.sql"),
+    ),
+    (
+        2,
+        "append only",
+        include_str!("../../migrations/0002_append_only.sqlite.sql"),
+        include_str!("../../migrations/0002_append_only.postgres.sql"),
+    ),
+];
+
+impl Store {
+    /// Connects to `url` (`sqlite:…` or `postgres:…`) and brings its tables up to date.
+    ///
+    /// # Errors
+    /// Where the address is of neither kind, or the database cannot be reached.
+    pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        sqlx::any::install_default_drivers();
+        let engine = match url.split(':').next() {
+            Some("sqlite") => Engine::Sqlite,
+            Some("postgres" | "postgresql") => Engine::Postgres,
+            _ => {
+                return Err(StoreError::Address(
+                    "it must begin with sqlite: or postgres:".to_owned(),
+                ));
+            }
+        };
+        let options: AnyConnectOptions = url
+            .parse()
+            .map_err(|_| StoreError::Address("it cannot be read as an address".to_owned()))?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(Duration::from_secs(10))
+            .after_connect(move |conn, _| {
+                Box::pin(async move {
+                    if engine == Engine::Sqlite {
+                        // FULL: a committed audit row survives the loss of power.
+                        conn.execute(
+                            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                             PRAGMA busy_timeout = 10000; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
+                             PRAGMA cache_size = -32000;",
+                        )
+                        .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect_with(options)
+            .await?;
+        let store = Self { pool, engine };
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// The address of the SQLite file in a data folder.
+    #[must_use]
+    pub fn sqlite_in(folder: &Path) -> String {
+        format!("sqlite:{}?mode=rwc", folder.join("keyturn.db").display())
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        let list = MIGRATIONS
+            .iter()
+            .map(|&(version, name, sqlite, postgres)| {
+                let sql = if self.engine == Engine::Sqlite { sqlite } else { postgres };
+                Migration::new(
+                    version,
+                    Cow::Borrowed(name),
+                    MigrationType::Simple,
+                    sql.into_sql_str(),
+                    false,
+                )
+            })
+            .collect();
+        Migrator::with_migrations(list).run(&self.pool).await?;
+        Ok(())
+    }
+
+    /// Which engine this is.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// Where no connection is free in time.
+    pub async fn begin(&self) -> Result<Tx> {
+        // IMMEDIATE: a reader that becomes a writer later would be refused by SQLite instead of waiting.
+        let inner = match self.engine {
+            Engine::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
+            Engine::Postgres => self.pool.begin().await?,
+        };
+        Ok(Tx { inner })
+    }
+
+    /// A connection for reading; to be held for the whole of a request.
+    ///
+    /// # Errors
+    /// Where no connection is free in time.
+    pub async fn read(&self) -> Result<sqlx::pool::PoolConnection<Any>> {
+        Ok(self.pool.acquire().await?)
+    }
+
+    /// Waits until every connection is closed.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// Whether `error` is the breach of a unique index: somebody else was first.
+#[must_use]
+pub fn is_unique_violation(error: &StoreError) -> bool {
+    matches!(error, StoreError::Database(sqlx::Error::Database(e)) if e.is_unique_violation())
+}
+
+/// A flag as the database keeps it.
+#[must_use]
+pub const fn flag(on: bool) -> i64 {
+    on as i64
+}
+
+/// A place in a list that is ordered by time: where the next page begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// The time of the last row shown.
+    pub at: Micros,
+    /// The id of the last row shown.
+    pub id: String,
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.at, self.id)
+    }
+}
+
+impl std::str::FromStr for Key {
+    type Err = UnknownWord;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || UnknownWord { what: "place in a list", word: text.to_owned() };
+        let (at, id) = text.split_once('.').ok_or_else(wrong)?;
+        if id.is_empty() || id.len() > 64 {
+            return Err(wrong());
+        }
+        Ok(Self { at: at.parse().map_err(|_| wrong())?, id: id.to_owned() })
+    }
+}

@@ -1,0 +1,236 @@
+//! Tickets and their messages. Every function fails where the database does not answer.
+
+use sqlx::{AnyConnection, FromRow};
+
+use super::{Key, Result, Tx, flag};
+use crate::model::{Micros, TicketState};
+
+/// A support ticket.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Ticket {
+    /// Its number, `NOV-4801`.
+    pub id: String,
+    /// The org.
+    pub org_id: String,
+    /// What it is about.
+    pub subject: String,
+    /// Where it stands.
+    #[sqlx(try_from = "String")]
+    pub state: TicketState,
+    /// The requester's name as support wrote it down.
+    pub requester_name: String,
+    /// The member who asks, if it is one.
+    pub requester_member: Option<String>,
+    /// How support authenticated the requester.
+    pub authenticated_how: Option<String>,
+    /// When it did.
+    pub authenticated_at: Option<Micros>,
+    /// The type of secret, as the ticket says.
+    pub secret_type: Option<String>,
+    /// The secret, as the ticket says.
+    pub secret_id: Option<String>,
+    #[sqlx(rename = "suspected_leak")]
+    leak: i64,
+    /// When it was filed.
+    pub filed_at: Micros,
+}
+
+impl Ticket {
+    /// Whether the secret is suspected to have leaked.
+    #[must_use]
+    pub fn suspected_leak(&self) -> bool {
+        self.leak == 1
+    }
+
+    /// A ticket to be filed.
+    #[must_use]
+    pub fn new(
+        id: &str,
+        org_id: &str,
+        subject: &str,
+        requester_name: &str,
+        filed_at: Micros,
+    ) -> Self {
+        Self {
+            id: id.to_owned(),
+            org_id: org_id.to_owned(),
+            subject: subject.to_owned(),
+            state: TicketState::Open,
+            requester_name: requester_name.to_owned(),
+            requester_member: None,
+            authenticated_how: None,
+            authenticated_at: None,
+            secret_type: None,
+            secret_id: None,
+            leak: 0,
+            filed_at,
+        }
+    }
+
+    /// The same ticket, with the suspicion of a leak.
+    #[must_use]
+    pub fn leaked(mut self, suspected: bool) -> Self {
+        self.leak = flag(suspected);
+        self
+    }
+
+    /// Where it stands in a list.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        Key { at: self.filed_at, id: self.id.clone() }
+    }
+}
+
+const COLUMNS: &str = "SELECT id, org_id, subject, state, requester_name, requester_member, authenticated_how, \
+     authenticated_at, secret_type, secret_id, suspected_leak, filed_at FROM ticket";
+
+/// Files a ticket.
+pub async fn insert(conn: &mut AnyConnection, t: &Ticket) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO ticket (id, org_id, subject, state, requester_name, requester_member, authenticated_how, \
+         authenticated_at, secret_type, secret_id, suspected_leak, filed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+    )
+    .bind(&t.id)
+    .bind(&t.org_id)
+    .bind(&t.subject)
+    .bind(t.state.as_str())
+    .bind(&t.requester_name)
+    .bind(t.requester_member.as_deref())
+    .bind(t.authenticated_how.as_deref())
+    .bind(t.authenticated_at)
+    .bind(t.secret_type.as_deref())
+    .bind(t.secret_id.as_deref())
+    .bind(t.leak)
+    .bind(t.filed_at)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The ticket with this number.
+pub async fn by_id(conn: &mut AnyConnection, id: &str) -> Result<Option<Ticket>> {
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE id = $1")))
+        .bind(id)
+        .fetch_optional(conn)
+        .await?)
+}
+
+/// What the queue is narrowed to.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only tickets in this state.
+    pub state: Option<TicketState>,
+    /// Only tickets of this org.
+    pub org_id: Option<String>,
+    /// Only tickets whose number, subject or requester has this text in it.
+    pub text: Option<String>,
+}
+
+/// A page of the queue, newest first, beyond `before`.
+pub async fn page(
+    conn: &mut AnyConnection,
+    filter: &Filter,
+    before: Option<&Key>,
+    limit: i64,
+) -> Result<Vec<Ticket>> {
+    let mut sql = format!("{COLUMNS} WHERE 1 = 1");
+    let mut texts: Vec<String> = Vec::new();
+    let mut add = |fragment: &str, value: String, sql: &mut String| {
+        texts.push(value);
+        sql.push_str(&fragment.replace('?', &format!("${}", texts.len())));
+    };
+    if let Some(state) = filter.state {
+        add(" AND state = ?", state.as_str().to_owned(), &mut sql);
+    }
+    if let Some(org) = &filter.org_id {
+        add(" AND org_id = ?", org.clone(), &mut sql);
+    }
+    if let Some(text) = &filter.text {
+        let pattern = format!("%{}%", escape_like(&text.to_lowercase()));
+        add(
+            " AND (LOWER(id) LIKE ? ESCAPE '\\' OR LOWER(subject) LIKE ? ESCAPE '\\' \
+             OR LOWER(requester_name) LIKE ? ESCAPE '\\')",
+            pattern,
+            &mut sql,
+        );
+    }
+    let n = texts.len();
+    if before.is_some() {
+        sql.push_str(&format!(" AND (filed_at, id) < (${}, ${})", n + 2, n + 3));
+    }
+    sql.push_str(&format!(" ORDER BY filed_at DESC, id DESC LIMIT ${}", n + 1));
+    let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+    for text in texts {
+        query = query.bind(text);
+    }
+    query = query.bind(limit);
+    if let Some(key) = before {
+        query = query.bind(key.at).bind(key.id.clone());
+    }
+    Ok(query.fetch_all(conn).await?)
+}
+
+/// Makes `%`, `_` and `\` in what a person typed mean themselves.
+#[must_use]
+pub fn escape_like(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+/// How many tickets are in each state.
+pub async fn counts(conn: &mut AnyConnection) -> Result<Vec<(TicketState, i64)>> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT state, COUNT(*) FROM ticket GROUP BY state").fetch_all(conn).await?;
+    rows.into_iter().map(|(state, n)| Ok((state.parse()?, n))).collect()
+}
+
+/// Puts a ticket into another state.
+pub async fn set_state(tx: &mut Tx, id: &str, state: TicketState) -> Result<()> {
+    sqlx::query("UPDATE ticket SET state = $2 WHERE id = $1")
+        .bind(id)
+        .bind(state.as_str())
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// A message in a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Message {
+    /// Id.
+    pub id: String,
+    /// The ticket.
+    pub ticket_id: String,
+    /// Who wrote it.
+    pub author: String,
+    /// `customer`, `staff` or `note`.
+    pub kind: String,
+    /// The text.
+    pub body: String,
+    /// When.
+    pub at: Micros,
+}
+
+/// Adds a message.
+pub async fn insert_message(conn: &mut AnyConnection, m: &Message) -> Result<()> {
+    sqlx::query("INSERT INTO ticket_message (id, ticket_id, author, kind, body, at) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(&m.id)
+        .bind(&m.ticket_id)
+        .bind(&m.author)
+        .bind(&m.kind)
+        .bind(&m.body)
+        .bind(m.at)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// Every message of a ticket, oldest first.
+pub async fn messages(conn: &mut AnyConnection, ticket_id: &str) -> Result<Vec<Message>> {
+    Ok(sqlx::query_as(
+        "SELECT id, ticket_id, author, kind, body, at FROM ticket_message WHERE ticket_id = $1 ORDER BY at, id",
+    )
+    .bind(ticket_id)
+    .fetch_all(conn)
+    .await?)
+}

@@ -1,0 +1,1 @@
+//! Tests of whole steps, on both engines.
