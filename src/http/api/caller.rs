@@ -1,0 +1,86 @@
+//! Who calls the API: an org's own credential, or an impersonation token.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::header;
+use http::request::Parts;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::problem::ApiError;
+use crate::auth::credential::{self, ORG_PREFIX};
+use crate::auth::token::looks_like_jwt;
+use crate::desk::rotate::Caller;
+use crate::model::Standing;
+use crate::store::orgs::{self, Member};
+use crate::web::app::App;
+use crate::web::door::client;
+
+/// The bearer credential of a request (RFC 6750 section 2.1). Only in the header: a credential
+/// in an address would be logged by whatever stands between.
+#[must_use]
+pub fn bearer(parts: &Parts) -> Option<SecretString> {
+    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty())
+        .then(|| SecretString::from(token.trim()))
+}
+
+/// A member of an org with the org's credential, in good standing for its use: departed and
+/// suspended members cannot use theirs.
+#[derive(Debug)]
+pub struct OrgMember {
+    /// Who.
+    pub member: Member,
+    /// The network address.
+    pub from: String,
+}
+
+async fn member_of(app: &App, token: &SecretString) -> Result<Member, ApiError> {
+    if !token.expose_secret().starts_with(ORG_PREFIX) {
+        return Err(ApiError::Unauthenticated);
+    }
+    let mut conn = app.desk.store.read().await?;
+    orgs::member_by_credential(&mut conn, &credential::hash(token))
+        .await?
+        .filter(|m| !matches!(m.standing, Standing::Departed | Standing::Suspended))
+        .ok_or(ApiError::Unauthenticated)
+}
+
+impl FromRequestParts<Arc<App>> for OrgMember {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let token = bearer(parts).ok_or(ApiError::Unauthenticated)?;
+        let member = member_of(app, &token).await?;
+        Ok(Self { member, from: client(app, &parts.headers, &parts.extensions) })
+    }
+}
+
+/// Whoever may ask for a rotation. What they may rotate is decided by the desk, under its locks.
+#[derive(Debug)]
+pub struct Rotator {
+    /// Who.
+    pub caller: Caller,
+    /// The network address.
+    pub from: String,
+}
+
+impl FromRequestParts<Arc<App>> for Rotator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let token = bearer(parts).ok_or(ApiError::Unauthenticated)?;
+        let from = client(app, &parts.headers, &parts.extensions);
+        if looks_like_jwt(&token) {
+            // A token that does not hold is a missing credential, whatever it asks for.
+            let mut conn = app.desk.store.read().await?;
+            if let Err(why) = app.desk.check_token(&mut conn, &token).await? {
+                tracing::info!(%why, "an impersonation token was refused");
+                return Err(ApiError::Unauthenticated);
+            }
+            return Ok(Self { caller: Caller::Token(token), from });
+        }
+        Ok(Self { caller: Caller::Member(Box::new(member_of(app, &token).await?)), from })
+    }
+}

@@ -1,0 +1,55 @@
+//! The REST API: the customer's own calls, and those under an impersonation token.
+
+pub mod caller;
+pub mod consent;
+pub mod introspect;
+pub mod keys;
+pub mod openapi;
+pub mod org_log;
+pub mod problem;
+pub mod rotate;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use http::StatusCode;
+
+use crate::web::app::App;
+
+/// Every route of the API.
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/v1/webhooks/{id}/rotate-secret", post(rotate::webhook))
+        .route("/api/v1/webhooks/{id}/end-overlap", post(rotate::end_overlap))
+        .route("/api/v1/org/secrets/{id}/rotate", post(rotate::vault_token))
+        .route("/api/v1/gateways/{id}/rotate-cert", post(rotate::certificate))
+        .route("/api/v1/org/consent", get(consent::read).put(consent::write))
+        .route("/api/v1/org/audit-log", get(org_log::read))
+        .route("/api/v1/introspect", post(introspect::ask))
+        .route("/.well-known/jwks.json", get(keys::jwks))
+        .route("/.well-known/keyturn-log-key", get(keys::log_key))
+        .route("/.well-known/keyturn-openpgp-key.asc", get(keys::openpgp_key))
+        .route("/api/v1/openapi.json", get(openapi::document))
+        .route("/healthz", get(alive))
+        .route("/readyz", get(ready))
+}
+
+/// `GET /healthz`: the process answers.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the database answers too.
+async fn ready(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let found = async {
+        let mut conn = app.desk.store.read().await?;
+        crate::store::audit::head(&mut conn, "platform").await
+    };
+    match found.await {
+        Ok(Some(_)) => (StatusCode::OK, "ready\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+    }
+}

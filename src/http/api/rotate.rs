@@ -1,0 +1,175 @@
+//! The rotation endpoints: the same for the customer itself and under an impersonation token.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::caller::{OrgMember, Rotator};
+use super::problem::{ApiError, Problem};
+use crate::desk::StepError;
+use crate::desk::rotate::{Ask, Rotated};
+use crate::model::{SecretType, time};
+use crate::web::app::App;
+
+/// How a rotation is asked for. Every field may be left out, and so may the body.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RotateRequest {
+    /// The old key may have leaked: it stops working at once. Under an impersonation the ticket
+    /// says so, and this is ignored.
+    suspected_leak: bool,
+    /// How long the old key stays valid, 0 to 604800 seconds; 86400 by default. Self-service only.
+    overlap_seconds: Option<i64>,
+    /// Rotate although the overlap of the last rotation is not over.
+    during_overlap: bool,
+}
+
+/// What a rotation came to.
+#[derive(Serialize, ToSchema)]
+pub struct RotateResponse {
+    /// The rotation.
+    rotation_id: String,
+    /// The secret.
+    secret_id: String,
+    /// The new version.
+    version: i64,
+    /// The version it replaced.
+    previous_version: i64,
+    /// When the previous version stops working, RFC 3339; absent while that hangs on the handoff.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_valid_until: Option<String>,
+    /// The sealed handoff, under an impersonation. The value is never in the answer then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handoff_id: Option<String>,
+    /// The new value: in self-service, in the first answer, and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    /// Whether an `Idempotency-Key` was seen before, and this is the same rotation.
+    replayed: bool,
+}
+
+impl From<&Rotated> for RotateResponse {
+    fn from(r: &Rotated) -> Self {
+        Self {
+            rotation_id: r.rotation.id.clone(),
+            secret_id: r.rotation.secret_id.clone(),
+            version: r.rotation.to_version,
+            previous_version: r.rotation.from_version,
+            previous_valid_until: r.old_valid_until.map(time::rfc3339),
+            handoff_id: r.handoff_id.clone(),
+            secret: r.value.as_ref().map(|v| v.expose_secret().to_owned()),
+            replayed: r.replayed,
+        }
+    }
+}
+
+/// Replace the signing key of a webhook.
+#[utoipa::path(post, path = "/api/v1/webhooks/{id}/rotate-secret", tag = "rotation",
+    params(("id" = String, Path, description = "The webhook's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key gives the same rotation")),
+    request_body = Option<RotateRequest>,
+    responses((status = 200, body = RotateResponse), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)),
+    security(("org_credential" = []), ("impersonation_token" = [])))]
+pub async fn webhook(
+    state: State<Arc<App>>,
+    rotator: Rotator,
+    id: Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    rotate(state, SecretType::WebhookSigningKey, rotator, id, &headers, &body).await
+}
+
+/// Replace a vault token.
+#[utoipa::path(post, path = "/api/v1/org/secrets/{id}/rotate", tag = "rotation",
+    params(("id" = String, Path, description = "The vault token's id")),
+    responses((status = 501, body = Problem, description = "Not built yet")),
+    security(("org_credential" = []), ("impersonation_token" = [])))]
+pub async fn vault_token(
+    state: State<Arc<App>>,
+    rotator: Rotator,
+    id: Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    rotate(state, SecretType::VaultToken, rotator, id, &headers, &body).await
+}
+
+/// Replace the certificate of a gateway.
+#[utoipa::path(post, path = "/api/v1/gateways/{id}/rotate-cert", tag = "rotation",
+    params(("id" = String, Path, description = "The gateway's id")),
+    responses((status = 501, body = Problem, description = "Not built yet")),
+    security(("org_credential" = []), ("impersonation_token" = [])))]
+pub async fn certificate(
+    state: State<Arc<App>>,
+    rotator: Rotator,
+    id: Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    rotate(state, SecretType::MtlsCertificate, rotator, id, &headers, &body).await
+}
+
+async fn rotate(
+    State(app): State<Arc<App>>,
+    secret_type: SecretType,
+    rotator: Rotator,
+    Path(id): Path<String>,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Result<Response, ApiError> {
+    let request: RotateRequest = if body.iter().all(u8::is_ascii_whitespace) {
+        RotateRequest::default()
+    } else {
+        serde_json::from_slice(body).map_err(|_| {
+            StepError::Invalid("The body is JSON with suspected_leak, overlap_seconds and during_overlap, or empty.")
+        })?
+    };
+    let idempotency_key = match headers.get("idempotency-key") {
+        None => None,
+        Some(value) => Some(
+            value
+                .to_str()
+                .map_err(|_| {
+                    StepError::Invalid("An Idempotency-Key has 1 to 200 ASCII characters.")
+                })?
+                .to_owned(),
+        ),
+    };
+    let ask = Ask {
+        suspected_leak: request.suspected_leak,
+        overlap_seconds: request.overlap_seconds,
+        during_overlap: request.during_overlap,
+        idempotency_key,
+        from: Some(rotator.from),
+    };
+    let rotated = app.desk.rotate(secret_type, &id, &rotator.caller, &ask).await?;
+    let mut response = (StatusCode::OK, Json(RotateResponse::from(&rotated))).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// End the overlap of a webhook's keys: older keys stop being accepted now.
+#[utoipa::path(post, path = "/api/v1/webhooks/{id}/end-overlap", tag = "rotation",
+    params(("id" = String, Path, description = "The webhook's id")),
+    responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem)),
+    security(("org_credential" = [])))]
+pub async fn end_overlap(
+    State(app): State<Arc<App>>,
+    who: OrgMember,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    let mut tx = app.desk.begin().await?;
+    let step = app.desk.end_overlap(&mut tx, &who.member, &id, Some(who.from)).await;
+    app.desk.settle(tx, step).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,152 @@
+//! What surrounds every request.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+
+use crate::web::app::App;
+
+/// Refuses a request that would change something and does not come from our own pages.
+///
+/// A browser says where a request comes from (`Sec-Fetch-Site`, or `Origin`), and a page cannot
+/// make it lie. The API takes no cookies, so programs, which say nothing of the kind, may call
+/// it; from another site's page it is refused as well.
+pub async fn cross_site(request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return next.run(request).await;
+    }
+    let program = request.uri().path().starts_with("/api/");
+    if allowed(request.headers(), program) {
+        return next.run(request).await;
+    }
+    tracing::info!(method = %request.method(), "a cross-site request was refused");
+    (StatusCode::FORBIDDEN, "Refused: this request comes from another site.\n").into_response()
+}
+
+fn allowed(headers: &HeaderMap, program: bool) -> bool {
+    let text = |name: header::HeaderName| headers.get(name).and_then(|v| v.to_str().ok());
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site == "same-origin";
+    }
+    match (text(header::ORIGIN), text(header::HOST)) {
+        (Some(origin), Some(host)) => {
+            let after = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+            after == Some(host)
+        }
+        (Some(_), None) => false,
+        (None, _) => program,
+    }
+}
+
+/// Headers that every answer has.
+pub async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    for (name, value) in [
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(header::CONTENT_SECURITY_POLICY) {
+        headers.insert(
+            header::CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'none'"),
+        );
+    }
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if app.desk.settings.base_url.starts_with("https://") {
+        headers.insert(
+            header::STRICT_TRANSPORT_SECURITY,
+            HeaderValue::from_static("max-age=63072000"),
+        );
+    }
+    response
+}
+
+/// One line a request: the route and not the address, which may hold a link that works once.
+pub async fn trace(request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("(none)".to_owned(), |p| p.as_str().to_owned());
+    let started = std::time::Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    let ms = started.elapsed().as_millis() as u64;
+    if status >= 500 {
+        tracing::error!(%method, route, status, ms, "request");
+    } else {
+        tracing::info!(%method, route, status, ms, "request");
+    }
+    response
+}
+
+/// What a client sees of a panic: nothing of it.
+#[must_use]
+pub fn panicked(what: Box<dyn Any + Send + 'static>) -> Response {
+    let text = what
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| what.downcast_ref::<&str>().copied())
+        .unwrap_or("a panic");
+    tracing::error!(text, "a request panicked");
+    crate::web::pages::error::broken()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(n, v)| (header::HeaderName::from_static(n), HeaderValue::from_static(v)))
+            .collect()
+    }
+
+    #[test]
+    fn only_our_own_pages_may_change_anything() {
+        assert!(allowed(&headers(&[("sec-fetch-site", "same-origin")]), false));
+        for site in ["cross-site", "same-site", "none", ""] {
+            assert!(!allowed(&headers(&[("sec-fetch-site", site)]), false), "{site}");
+            assert!(!allowed(&headers(&[("sec-fetch-site", site)]), true), "{site}");
+        }
+    }
+
+    #[test]
+    fn without_fetch_metadata_the_origin_has_to_be_ours() {
+        assert!(allowed(
+            &headers(&[("origin", "https://k.example"), ("host", "k.example")]),
+            false
+        ));
+        assert!(!allowed(
+            &headers(&[("origin", "https://evil.example"), ("host", "k.example")]),
+            false
+        ));
+        assert!(!allowed(&headers(&[("origin", "null"), ("host", "k.example")]), false));
+        assert!(!allowed(&headers(&[("origin", "https://k.example")]), false));
+    }
+
+    #[test]
+    fn a_program_may_call_the_api_and_nothing_else() {
+        assert!(allowed(&headers(&[("host", "k.example")]), true));
+        assert!(!allowed(&headers(&[("host", "k.example")]), false));
+    }
+}

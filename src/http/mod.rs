@@ -1,0 +1,84 @@
+//! The server: which request goes where, and the layers around all of them.
+
+pub mod actions;
+pub mod api;
+pub mod layers;
+pub mod live;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::services::ServeDir;
+use tower_sessions::cookie::SameSite;
+use tower_sessions::{Expiry, SessionManagerLayer};
+
+use crate::auth::session_store::DatabaseSessions;
+use crate::web::app::App;
+use crate::web::pages;
+
+/// The largest body that is read: forms and small JSON.
+const MAX_BODY: usize = 64 * 1024;
+
+/// The whole server.
+pub fn router(app: Arc<App>) -> Router {
+    let sessions = SessionManagerLayer::new(DatabaseSessions::new(
+        app.desk.store.clone(),
+        app.desk.clock.clone(),
+    ))
+    .with_name("__Host-keyturn")
+    .with_secure(true)
+    .with_http_only(true)
+    // Lax: a link in a chat leads to the page and not to the sign-in. Nothing is changed by GET.
+    .with_same_site(SameSite::Lax)
+    .with_path("/")
+    .with_expiry(Expiry::OnInactivity(time::Duration::microseconds(crate::desk::staff::ABSOLUTE)));
+
+    let pages = Router::new()
+        .route("/", get(pages::sign_in::home))
+        .route("/sign-in", get(pages::sign_in::page))
+        .route("/step-up", get(pages::sign_in::step_up_page))
+        .route("/lookup", get(pages::sign_in::lookup))
+        .route("/tickets", get(pages::tickets::show))
+        .route("/tickets/{id}", get(pages::ticket::show))
+        .route("/handoffs/{id}/message.asc", get(pages::ticket::ciphertext))
+        .route("/impersonations", get(pages::impersonations::show))
+        .route("/impersonations/{id}", get(pages::impersonation::show))
+        .route("/audit", get(pages::audit::show))
+        .route("/audit/rows/{id}", get(pages::audit::row))
+        .route("/audit/live", get(live::events))
+        .route("/orgs", get(pages::orgs::show))
+        .route("/orgs/{slug}", get(pages::org::show))
+        .route("/acknowledge/{link}", get(pages::owner::acknowledge_page))
+        .route("/consent/{link}", get(pages::owner::consent_page))
+        .route("/do/{name}", post(actions::act))
+        .fallback(pages::error::not_found)
+        .layer(sessions);
+
+    let assets = Router::new()
+        .route("/style.css", get(pages::assets::style))
+        .route("/icons.svg", get(pages::assets::icons))
+        .route("/favicon.svg", get(pages::assets::favicon))
+        .route("/favicon-live.svg", get(pages::assets::favicon_live))
+        .route("/fonts/{name}", get(pages::assets::font));
+    let assets = match &app.pkg {
+        Some(folder) => assets.nest_service("/pkg", ServeDir::new(folder)),
+        None => assets,
+    };
+
+    Router::new()
+        .merge(pages)
+        .merge(api::router())
+        .layer(CompressionLayer::new())
+        .merge(assets)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(layers::cross_site))
+        .layer(from_fn_with_state(app.clone(), layers::headers))
+        .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn(layers::trace))
+        .with_state(app)
+}

@@ -1,0 +1,42 @@
+//! What every request finds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::desk::Desk;
+use crate::model::StaffRole;
+
+/// One of the demo's people, for the buttons of its sign-in page.
+#[derive(Debug, Clone)]
+pub struct DemoPerson {
+    /// The address of the account.
+    pub email: String,
+    /// The name.
+    pub name: String,
+    /// The role.
+    pub role: StaffRole,
+}
+
+/// The demo's own doors; there are none outside of it.
+#[derive(Debug, Clone)]
+pub struct DemoDoors {
+    /// Who can sign in with a button.
+    pub people: Vec<DemoPerson>,
+    /// Where the customer's side is.
+    pub customer_side: String,
+}
+
+/// The server: built once at start, handed to everything.
+#[derive(Debug)]
+pub struct App {
+    /// The procedure.
+    pub desk: Arc<Desk>,
+    /// The demo's doors.
+    pub demo: Option<DemoDoors>,
+    /// The folder with the browser library, where it was built.
+    pub pkg: Option<PathBuf>,
+    /// The hash of the token with which other services may ask whether a token is live.
+    pub introspection_hash: Option<String>,
+    /// The header in which a trusted proxy names the client's address.
+    pub client_ip_header: Option<String>,
+}

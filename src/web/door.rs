@@ -1,0 +1,344 @@
+//! The doors: who a request comes from, what was said to them last, and where they go next.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::response::{IntoResponse, Redirect, Response};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use leptos::prelude::use_context;
+use leptos_axum::ResponseOptions;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use sqlx::Any;
+use sqlx::pool::PoolConnection;
+use tower_sessions::Session;
+
+use super::app::App;
+use super::fault::{Fault, sentence};
+use super::pages::error;
+use crate::desk::{AtWork, Step, StepError};
+
+/// What the cookie's session remembers: the token of the staff session.
+const TOKEN: &str = "staff";
+const FLASHES: &str = "flashes";
+
+/// What is said once, on the next page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flash {
+    /// `ok`, `needs` or `alarm`.
+    pub kind: String,
+    /// What happened.
+    pub title: String,
+    /// What it means, and what to do.
+    pub text: String,
+}
+
+impl Flash {
+    /// Something was done.
+    #[must_use]
+    pub fn done(title: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { kind: "ok".into(), title: title.into(), text: text.into() }
+    }
+
+    /// Something was not done.
+    #[must_use]
+    pub fn not_done(fault: Fault, text: impl Into<String>) -> Self {
+        let kind = if fault == Fault::Unavailable { "alarm" } else { "needs" };
+        Self { kind: kind.into(), title: fault.title().into(), text: text.into() }
+    }
+}
+
+/// A signed-in request for a page, with a connection for the whole of it.
+pub struct Door {
+    /// The server.
+    pub app: Arc<App>,
+    /// Who.
+    pub who: AtWork,
+    /// A connection to read with.
+    pub conn: PoolConnection<Any>,
+    /// The cookie's session.
+    pub session: Session,
+    /// The theme that was chosen: `light`, `dark` or nothing.
+    pub theme: Option<&'static str>,
+    /// Path and query, to come back to.
+    pub here: String,
+}
+
+impl FromRequestParts<Arc<App>> for Door {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
+        let here = parts.uri.path_and_query().map_or("/".to_owned(), ToString::to_string);
+        let session = parts.extensions.get::<Session>().cloned().ok_or_else(error::broken)?;
+        let mut conn = app.desk.store.read().await.map_err(|e| {
+            tracing::error!(error = %e, "no connection for a page");
+            error::broken()
+        })?;
+        let who =
+            signed_in(app, &mut conn, &session, &client(app, &parts.headers, &parts.extensions))
+                .await
+                .map_err(|e| {
+                    tracing::error!(error = %e, "reading a session");
+                    error::broken()
+                })?;
+        match who {
+            Some(who) => Ok(Self {
+                app: app.clone(),
+                who,
+                conn,
+                session,
+                theme: theme(&parts.headers),
+                here,
+            }),
+            None => Err(Redirect::to(&format!("/sign-in?next={}", encode(&here))).into_response()),
+        }
+    }
+}
+
+impl Door {
+    /// What was said since the last page. It is said once.
+    pub fn flashes(&self) -> impl Future<Output = Vec<Flash>> + Send + use<> {
+        // The door itself cannot be shared between threads: it holds a connection.
+        let session = self.session.clone();
+        async move { take_flashes(&session).await }
+    }
+}
+
+/// Takes what was said to a session since its last page.
+pub async fn take_flashes(session: &Session) -> Vec<Flash> {
+    match session.get::<Vec<Flash>>(FLASHES).await {
+        Ok(Some(flashes)) => {
+            if let Err(e) = session.remove::<Vec<Flash>>(FLASHES).await {
+                tracing::warn!(error = %e, "a message will be shown twice");
+            }
+            flashes
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Says something on the next page of a session.
+pub async fn flash(session: &Session, said: Flash) {
+    let mut flashes = session.get::<Vec<Flash>>(FLASHES).await.ok().flatten().unwrap_or_default();
+    flashes.push(said);
+    if let Err(e) = session.insert(FLASHES, flashes).await {
+        tracing::warn!(error = %e, "a message is lost");
+    }
+}
+
+async fn signed_in(
+    app: &App,
+    conn: &mut PoolConnection<Any>,
+    session: &Session,
+    from: &str,
+) -> Result<Option<AtWork>, StepError> {
+    let token = session
+        .get::<String>(TOKEN)
+        .await
+        .map_err(|e| StepError::Outside(format!("the session store: {e}")))?;
+    match token {
+        Some(token) => app.desk.at_work(conn, &SecretString::from(token), from).await,
+        None => Ok(None),
+    }
+}
+
+/// Begins a signed-in session under a new id, so that an id planted before is worth nothing.
+///
+/// # Errors
+/// Where the session cannot be written.
+pub async fn remember(session: &Session, token: &SecretString) -> Result<(), StepError> {
+    let lost =
+        |e: tower_sessions::session::Error| StepError::Outside(format!("the session store: {e}"));
+    session.cycle_id().await.map_err(lost)?;
+    session.insert(TOKEN, token.expose_secret()).await.map_err(lost)
+}
+
+/// The network address that a request comes from.
+#[must_use]
+pub fn client(app: &App, headers: &HeaderMap, extensions: &http::Extensions) -> String {
+    if let Some(name) = &app.client_ip_header
+        && let Some(value) = headers.get(name).and_then(|v| v.to_str().ok())
+        // The last one is the one that our own proxy wrote.
+        && let Some(last) = value.rsplit(',').next().map(str::trim)
+        && last.parse::<std::net::IpAddr>().is_ok()
+    {
+        return last.to_owned();
+    }
+    extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map_or_else(|| "unknown".to_owned(), |ConnectInfo(address)| address.ip().to_string())
+}
+
+/// The theme that a cookie names.
+#[must_use]
+pub fn theme(headers: &HeaderMap) -> Option<&'static str> {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
+    cookies.flat_map(|c| c.split(';')).find_map(|c| match c.trim() {
+        "keyturn-theme=light" => Some("light"),
+        "keyturn-theme=dark" => Some("dark"),
+        _ => None,
+    })
+}
+
+/// A path of our own to go to: nothing that a browser could take for another site.
+#[must_use]
+pub fn local(path: &str) -> &str {
+    let safe = path.starts_with('/')
+        && !path.starts_with("//")
+        && !path.contains(['\\', '\r', '\n', '\t'])
+        && !path.starts_with("/do/")
+        && path.is_ascii();
+    if safe { path } else { "/tickets" }
+}
+
+/// Percent-encodes a value for a query.
+#[must_use]
+pub fn encode(value: &str) -> String {
+    url::form_urlencoded::byte_serialize(value.as_bytes()).collect()
+}
+
+/// A request to a server function.
+pub struct Hand {
+    /// The server.
+    pub app: Arc<App>,
+    /// The cookie's session.
+    pub session: Session,
+    /// The network address.
+    pub from: String,
+    html: bool,
+    options: ResponseOptions,
+    headers: HeaderMap,
+}
+
+impl Hand {
+    /// The request that is being answered.
+    ///
+    /// # Errors
+    /// Where a server function runs outside of a request.
+    pub fn here() -> Result<Self, Fault> {
+        let app = use_context::<Arc<App>>().ok_or(Fault::Unavailable)?;
+        let parts = use_context::<Parts>().ok_or(Fault::Unavailable)?;
+        let options = use_context::<ResponseOptions>().ok_or(Fault::Unavailable)?;
+        let session = parts.extensions.get::<Session>().cloned().ok_or(Fault::Unavailable)?;
+        let html = parts
+            .headers
+            .get(header::ACCEPT)
+            .and_then(|v| v.to_str().ok())
+            .is_some_and(|v| v.contains("text/html"));
+        let from = client(&app, &parts.headers, &parts.extensions);
+        Ok(Self { app, session, from, html, options, headers: parts.headers })
+    }
+
+    /// Who is signed in.
+    ///
+    /// # Errors
+    /// [`Fault::SignIn`] where nobody is.
+    pub async fn who(&self) -> Result<AtWork, Fault> {
+        let found = async {
+            let mut conn = self.app.desk.store.read().await?;
+            signed_in(&self.app, &mut conn, &self.session, &self.from).await
+        };
+        match found.await {
+            Ok(Some(who)) => Ok(who),
+            Ok(None) => {
+                if self.html {
+                    self.go("/sign-in");
+                } else {
+                    self.options.set_status(Fault::SignIn.status());
+                }
+                Err(Fault::SignIn)
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "reading a session");
+                self.options.set_status(Fault::Unavailable.status());
+                Err(Fault::Unavailable)
+            }
+        }
+    }
+
+    /// A header of the request.
+    #[must_use]
+    pub fn header(&self, name: header::HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// Sets a header of the answer.
+    pub fn set_header(&self, name: header::HeaderName, value: http::HeaderValue) {
+        self.options.append_header(name, value);
+    }
+
+    /// Answers a form with another page.
+    pub fn go(&self, path: &str) {
+        if let Ok(value) = http::HeaderValue::from_str(local(path)) {
+            self.options.insert_header(header::LOCATION, value);
+            self.options.set_status(http::StatusCode::SEE_OTHER);
+        }
+    }
+
+    /// Answers: a form goes back to `back` with a message; a program gets a status.
+    ///
+    /// # Errors
+    /// What was not done, for programs.
+    pub async fn answer<T>(
+        &self,
+        step: Step<T>,
+        back: &str,
+        said: impl FnOnce(&T) -> Flash,
+    ) -> Result<(), Fault> {
+        match step {
+            Ok(done) => {
+                if self.html {
+                    flash(&self.session, said(&done)).await;
+                    self.go(back);
+                }
+                Ok(())
+            }
+            Err(e) => self.not_done(&e, back).await,
+        }
+    }
+
+    /// Answers that something was not done.
+    ///
+    /// # Errors
+    /// What was not done, for programs.
+    pub async fn not_done(&self, e: &StepError, back: &str) -> Result<(), Fault> {
+        let fault = Fault::from(e);
+        if fault == Fault::Unavailable {
+            tracing::error!(error = %e, "a step failed");
+        }
+        if !self.html {
+            self.options.set_status(fault.status());
+            return Err(fault);
+        }
+        if fault == Fault::StepUp {
+            self.go(&format!("/step-up?next={}", encode(local(back))));
+        } else {
+            flash(&self.session, Flash::not_done(fault, sentence(e))).await;
+            self.go(back);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_another_site() {
+        assert_eq!(local("/tickets/NOV-4801?x=1"), "/tickets/NOV-4801?x=1");
+        for bad in [
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "javascript:alert(1)",
+            "",
+            "/a\r\nb",
+            "/do/end",
+        ] {
+            assert_eq!(local(bad), "/tickets", "{bad}");
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What is live in the browser. Each island has plain text, a link or a form beneath it that does
+//! the work without it.
+
+mod countdown;
+mod helpers;
+mod live_rows;
+
+pub use countdown::Countdown;
+pub use helpers::Helpers;
+pub use live_rows::{LiveRow, LiveRows};

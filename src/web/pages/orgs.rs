@@ -1,0 +1,20 @@
+//! Organizations.
+
+use axum::response::Response;
+use http::StatusCode;
+use leptos::prelude::*;
+
+use crate::web::door::Door;
+use crate::web::shell::{Part, page};
+
+/// `GET /orgs`.
+pub async fn show(door: Door) -> Response {
+    page(
+        door,
+        StatusCode::OK,
+        "Organizations",
+        Part::Orgs,
+        view! { <h1>"Organizations"</h1> }.into_any(),
+    )
+    .await
+}

@@ -1,0 +1,189 @@
+//! What the Owner of record sees: the pages of the links in their mail.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use leptos::prelude::*;
+use secrecy::SecretString;
+use tower_sessions::Session;
+
+use crate::desk::Step;
+use crate::model::HandoffState;
+use crate::store::handoffs::Handoff;
+use crate::store::orgs::{ConsentLink, Org};
+use crate::web::app::App;
+use crate::web::components::{at, icon};
+use crate::web::door::{Flash, Hand, take_flashes, theme};
+use crate::web::fault::Fault;
+use crate::web::shell::solo;
+
+/// `GET /acknowledge/{link}`: shows what is acknowledged, and asks. Opening the link alone
+/// changes nothing: mail scanners open links.
+pub async fn acknowledge_page(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    session: Session,
+    Path(link): Path<String>,
+) -> Response {
+    let found: Step<Option<Handoff>> = async {
+        let mut conn = app.desk.store.read().await?;
+        app.desk.handoff_of_link(&mut conn, &SecretString::from(link.clone())).await
+    }
+    .await;
+    let flashes = take_flashes(&session).await;
+    let (status, body) = match found {
+        Err(e) => {
+            tracing::error!(error = %e, "reading a handoff");
+            return super::error::broken();
+        }
+        Ok(None) => (StatusCode::NOT_FOUND, no_link()),
+        Ok(Some(handoff)) => (StatusCode::OK, acknowledge_card(&handoff, link)),
+    };
+    solo(&app, theme(&headers), status, "Your new secret", flashes, body)
+}
+
+fn acknowledge_card(handoff: &Handoff, link: String) -> AnyView {
+    let facts = view! {
+        <dl class="what">
+            <dt>"Sent"</dt><dd>{handoff.sent_at.map(at)}</dd>
+            <dt>"To"</dt><dd>{handoff.recipient.clone()}</dd>
+            <dt>"Encrypted to"</dt><dd>{super::super::components::fingerprint(&handoff.recipient_key)}</dd>
+        </dl>
+    };
+    if handoff.state == HandoffState::Acknowledged {
+        return view! {
+            <div class="card">
+                <div class="card-head"><h1>"Thank you"</h1><p>"You have told us that your new secret arrived. There is nothing more to do here."</p></div>
+                <div class="card-body">{facts}</div>
+            </div>
+        }
+        .into_any();
+    }
+    view! {
+        <div class="card">
+            <div class="card-head">
+                <h1>"Did your new secret arrive?"</h1>
+                <p>"Confirm once you have decrypted it. The link works once, and it shows nobody the secret."</p>
+            </div>
+            <form class="card-body" method="post" action="/do/acknowledge">
+                {facts}
+                <input type="hidden" name="link" value=link />
+                <button class="btn btn-lg btn-primary btn-block">{icon("check")}"Yes, I have it"</button>
+            </form>
+        </div>
+    }
+    .into_any()
+}
+
+fn no_link() -> AnyView {
+    view! {
+        <div class="card">
+            <div class="card-head">
+                <h1>"This link does not work"</h1>
+                <p>"It was used already, has expired, or was not copied whole. If you still need it, answer in your support ticket."</p>
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
+/// `GET /consent/{link}`: what would be allowed, to whom and for how long; and asks.
+pub async fn consent_page(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    session: Session,
+    Path(link): Path<String>,
+) -> Response {
+    let found: Step<Option<(ConsentLink, Org, String)>> = async {
+        let mut conn = app.desk.store.read().await?;
+        let Some((record, org)) =
+            app.desk.consent_of_link(&mut conn, &SecretString::from(link.clone())).await?
+        else {
+            return Ok(None);
+        };
+        let asked_by = crate::store::staff::by_id(&mut conn, &record.asked_by).await?;
+        Ok(Some((record, org, asked_by.map_or_else(String::new, |s| s.name))))
+    }
+    .await;
+    let flashes = take_flashes(&session).await;
+    let (status, body) = match found {
+        Err(e) => {
+            tracing::error!(error = %e, "reading a consent link");
+            return super::error::broken();
+        }
+        Ok(None) if flashes.iter().any(|f| f.kind == "ok") => (StatusCode::OK, consent_given()),
+        Ok(None) => (StatusCode::NOT_FOUND, no_link()),
+        Ok(Some((record, org, asked_by))) => {
+            (StatusCode::OK, consent_card(&record, &org, asked_by, link))
+        }
+    };
+    solo(&app, theme(&headers), status, "Consent", flashes, body)
+}
+
+fn consent_card(record: &ConsentLink, org: &Org, asked_by: String, link: String) -> AnyView {
+    view! {
+        <div class="card">
+            <div class="card-head">
+                <h1>{format!("Allow the platform to act for {}?", org.name)}</h1>
+                <p>"Only you, the Owner of record, can allow it, and you can withdraw it at any moment."</p>
+            </div>
+            <form class="card-body" method="post" action="/do/consent">
+                <dl class="what">
+                    <dt>"What it allows"</dt>
+                    <dd>"A platform admin may rotate the one secret of a ticket that you filed, for minutes, and nothing else. They never see the new value."</dd>
+                    <dt>"Until when"</dt>
+                    <dd>"Until you withdraw it. Withdrawing ends a running impersonation at once."</dd>
+                    <dt>"Asked by"</dt><dd>{asked_by}" for ticket "{record.ticket_id.clone()}", "{at(record.created_at)}</dd>
+                    <dt>"The link works"</dt><dd>"once, until "{at(record.expires_at)}</dd>
+                </dl>
+                <input type="hidden" name="link" value=link />
+                <button class="btn btn-lg btn-primary btn-block">{icon("check")}"Allow it"</button>
+            </form>
+            <div class="card-foot"><p>"If you do not want this, close the page. Nothing changes."</p></div>
+        </div>
+    }
+    .into_any()
+}
+
+fn consent_given() -> AnyView {
+    view! {
+        <div class="card">
+            <div class="card-head"><h1>"Thank you"</h1><p>"Consent is on. The platform’s staff can go on with your ticket."</p></div>
+        </div>
+    }
+    .into_any()
+}
+
+/// The Owner confirms that the secret arrived.
+#[server(prefix = "/do", endpoint = "acknowledge")]
+pub async fn acknowledge(link: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let secret = SecretString::from(link.clone());
+    let step = async {
+        let mut tx = hand.app.desk.begin().await?;
+        let step =
+            hand.app.desk.acknowledge_by_link(&mut tx, &secret, Some(hand.from.clone())).await;
+        hand.app.desk.settle(tx, step).await
+    };
+    let back = format!("/acknowledge/{}", crate::web::door::encode(&link));
+    hand.answer(step.await, &back, |_| Flash::done("Recorded", "Both audit logs say so now.")).await
+}
+
+/// The Owner allows it.
+#[server(prefix = "/do", endpoint = "consent")]
+pub async fn consent(link: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let secret = SecretString::from(link.clone());
+    let step = async {
+        let mut tx = hand.app.desk.begin().await?;
+        let step = hand.app.desk.consent_by_link(&mut tx, &secret, Some(hand.from.clone())).await;
+        hand.app.desk.settle(tx, step).await
+    };
+    let back = format!("/consent/{}", crate::web::door::encode(&link));
+    hand.answer(step.await, &back, |org| {
+        Flash::done("Consent is on", format!("The platform may act for {} again.", org.name))
+    })
+    .await
+}

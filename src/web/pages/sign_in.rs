@@ -1,0 +1,298 @@
+//! Sign in, step up, sign out, and the theme.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use leptos::prelude::*;
+use secrecy::SecretString;
+use serde::Deserialize;
+use tower_sessions::Session;
+
+use crate::desk::{Step, StepError};
+use crate::policy::access;
+use crate::web::app::App;
+use crate::web::components::{icon, initials};
+use crate::web::door::{Door, Flash, Hand, local, remember, take_flashes, theme};
+use crate::web::fault::Fault;
+use crate::web::shell::solo;
+
+/// Where to go afterwards.
+#[derive(Debug, Deserialize)]
+pub struct Next {
+    /// A path of ours.
+    #[serde(default)]
+    next: String,
+}
+
+/// `GET /`: nobody stays here.
+pub async fn home() -> Redirect {
+    Redirect::to("/tickets")
+}
+
+/// `GET /sign-in`.
+pub async fn page(
+    State(app): State<Arc<App>>,
+    headers: HeaderMap,
+    session: Session,
+    Query(Next { next }): Query<Next>,
+) -> Response {
+    let next = local(if next.is_empty() { "/tickets" } else { &next }).to_owned();
+    let people = app.demo.as_ref().map(|demo| {
+        let buttons = demo
+            .people
+            .iter()
+            .map(|p| {
+                view! {
+                    <li>
+                        <form method="post" action="/do/demo_sign_in">
+                            <input type="hidden" name="next" value=next.clone() />
+                            <button class="person" name="email" value=p.email.clone()>
+                                <span class="avatar" aria-hidden="true">{initials(&p.name)}</span>
+                                <span>{p.name.clone()}<small>{p.role.label()}</small></span>
+                                {icon("arrow-right")}
+                            </button>
+                        </form>
+                    </li>
+                }
+            })
+            .collect_view();
+        view! {
+            <div class="card-foot">
+                <h2>"Demo people"</h2>
+                <ul class="people">{buttons}</ul>
+                <p class="muted">"What the customers receive is on "<a href=demo.customer_side.clone()>"the customer’s side"</a>"."</p>
+            </div>
+        }
+    });
+    let body = view! {
+        <div class="card">
+            <div class="card-head">
+                <h1>"Sign in"</h1>
+                <p>"Rotate a secret for a customer who cannot do it themselves."</p>
+            </div>
+            <form class="card-body" method="post" action="/do/sign_in">
+                <input type="hidden" name="next" value=next.clone() />
+                <div class="field">
+                    <label for="email">"Email"</label>
+                    <input class="input input-lg" id="email" name="email" type="email" autocomplete="username" required />
+                </div>
+                <div class="field">
+                    <label for="password">"Password"</label>
+                    <input class="input input-lg" id="password" name="password" type="password"
+                        autocomplete="current-password" required />
+                </div>
+                <button class="btn btn-lg btn-primary btn-block">"Sign in"</button>
+            </form>
+            {people}
+        </div>
+    }
+    .into_any();
+    let flashes = take_flashes(&session).await;
+    solo(&app, theme(&headers), StatusCode::OK, "Sign in", flashes, body)
+}
+
+/// `GET /step-up`: prove once more that it is you.
+pub async fn step_up_page(
+    door: Door,
+    headers: HeaderMap,
+    Query(Next { next }): Query<Next>,
+) -> Response {
+    let next = local(if next.is_empty() { "/tickets" } else { &next }).to_owned();
+    let minutes = access::STEP_UP_MAX_AGE / crate::model::time::MINUTE;
+    let demo = door.app.demo.is_some().then(|| {
+        view! {
+            <div class="card-foot">
+                <form method="post" action="/do/demo_step_up">
+                    <input type="hidden" name="next" value=next.clone() />
+                    <button class="btn btn-block">{icon("lock")}{format!("Confirm as {} (demo)", door.who.staff.name)}</button>
+                </form>
+            </div>
+        }
+    });
+    let body = view! {
+        <div class="card">
+            <div class="card-head">
+                <h1>"Confirm that it is you"</h1>
+                <p>{format!("To start an impersonation you must have proven within the last {minutes} minutes that you are there, {}. Nothing was done yet.", door.who.staff.name)}</p>
+            </div>
+            <form class="card-body" method="post" action="/do/step_up">
+                <input type="hidden" name="next" value=next.clone() />
+                <div class="field">
+                    <label for="password">"Password"</label>
+                    <input class="input input-lg" id="password" name="password" type="password"
+                        autocomplete="current-password" required />
+                </div>
+                <button class="btn btn-lg btn-primary btn-block">{icon("lock")}"Confirm"</button>
+                <a class="btn btn-quiet btn-block" href=next.clone()>"Back, without confirming"</a>
+            </form>
+            {demo}
+        </div>
+    }
+    .into_any();
+    let flashes = door.flashes().await;
+    solo(&door.app, theme(&headers), StatusCode::OK, "Confirm that it is you", flashes, body)
+}
+
+fn retry(base: &str, next: &str) -> String {
+    format!("{base}?next={}", crate::web::door::encode(local(next)))
+}
+
+/// Signs in with address and password.
+#[server(prefix = "/do", endpoint = "sign_in")]
+pub async fn sign_in(email: String, password: String, next: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let password = SecretString::from(password);
+    let step = async {
+        let mut tx = hand.app.desk.begin().await?;
+        let step = hand.app.desk.sign_in(&mut tx, &email, password, &hand.from).await;
+        hand.app.desk.settle(tx, step).await
+    };
+    finish_sign_in(&hand, step.await, &next).await
+}
+
+/// Signs one of the demo's people in. Exists only in the demo.
+#[server(prefix = "/do", endpoint = "demo_sign_in")]
+pub async fn demo_sign_in(email: String, next: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let step = async {
+        let demo = hand.app.demo.as_ref().ok_or(StepError::NotFound)?;
+        if !demo.people.iter().any(|p| p.email == email) {
+            return Err(StepError::NotFound);
+        }
+        let mut tx = hand.app.desk.begin().await?;
+        let step = hand.app.desk.sign_in_demo(&mut tx, &email, &hand.from).await;
+        hand.app.desk.settle(tx, step).await
+    };
+    finish_sign_in(&hand, step.await, &next).await
+}
+
+async fn finish_sign_in(
+    hand: &Hand,
+    step: Step<crate::desk::staff::SignedIn>,
+    next: &str,
+) -> Result<(), Fault> {
+    let step = match step {
+        Ok(signed_in) => remember(&hand.session, &signed_in.token).await.map(|()| signed_in),
+        Err(e) => Err(e),
+    };
+    match step {
+        Ok(_) => {
+            hand.go(local(next));
+            Ok(())
+        }
+        Err(e) => hand.not_done(&e, &retry("/sign-in", next)).await,
+    }
+}
+
+/// Proves once more that the person is there.
+#[server(prefix = "/do", endpoint = "step_up")]
+pub async fn step_up(password: String, next: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let who = hand.who().await?;
+    let password = SecretString::from(password);
+    let step = async {
+        let mut tx = hand.app.desk.begin().await?;
+        let step = hand.app.desk.step_up(&mut tx, &who, password).await;
+        hand.app.desk.settle(tx, step).await
+    };
+    stepped_up(&hand, step.await, &next).await
+}
+
+/// The same with a button. Exists only in the demo.
+#[server(prefix = "/do", endpoint = "demo_step_up")]
+pub async fn demo_step_up(next: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let who = hand.who().await?;
+    let step = async {
+        hand.app.demo.as_ref().ok_or(StepError::NotFound)?;
+        let mut tx = hand.app.desk.begin().await?;
+        let step = hand.app.desk.step_up_demo(&mut tx, &who).await;
+        hand.app.desk.settle(tx, step).await
+    };
+    stepped_up(&hand, step.await, &next).await
+}
+
+async fn stepped_up(hand: &Hand, step: Step<()>, next: &str) -> Result<(), Fault> {
+    match step {
+        Ok(()) => {
+            hand.answer(Ok(()), local(next), |()| {
+                Flash::done(
+                    "Confirmed",
+                    "It is you. For five minutes you can start an impersonation.",
+                )
+            })
+            .await
+        }
+        Err(e) => hand.not_done(&e, &retry("/step-up", next)).await,
+    }
+}
+
+/// Signs out.
+#[server(prefix = "/do", endpoint = "sign_out")]
+pub async fn sign_out() -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let who = hand.who().await?;
+    let step = async {
+        let mut tx = hand.app.desk.begin().await?;
+        let step = hand.app.desk.sign_out(&mut tx, &who).await;
+        hand.app.desk.settle(tx, step).await?;
+        hand.session
+            .flush()
+            .await
+            .map_err(|e| StepError::Outside(format!("the session store: {e}")))
+    };
+    match step.await {
+        Ok(()) => {
+            hand.go("/sign-in");
+            Ok(())
+        }
+        Err(e) => hand.not_done(&e, "/sign-in").await,
+    }
+}
+
+/// Remembers a theme, in a cookie of its own: it is nobody's secret.
+#[server(prefix = "/do", endpoint = "theme")]
+pub async fn set_theme(theme: String, back: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let value = match theme.as_str() {
+        "light" => "keyturn-theme=light; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly",
+        "dark" => "keyturn-theme=dark; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly",
+        _ => "keyturn-theme=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly",
+    };
+    hand.set_header(header::SET_COOKIE, HeaderValue::from_static(value));
+    hand.go(local(&back));
+    Ok(())
+}
+
+/// `GET /lookup?q=`: a ticket by its number, an impersonation by its id, an org by its name.
+pub async fn lookup(
+    mut door: Door,
+    Query(q): Query<std::collections::HashMap<String, String>>,
+) -> Response {
+    let q = q.get("q").map(|q| q.trim().to_owned()).unwrap_or_default();
+    let target = async {
+        let conn = &mut *door.conn;
+        let number = q.to_uppercase();
+        let number = if number.bytes().all(|b| b.is_ascii_digit()) && !number.is_empty() {
+            format!("NOV-{number}")
+        } else {
+            number
+        };
+        if crate::store::tickets::by_id(conn, &number).await?.is_some() {
+            return Ok(format!("/tickets/{number}"));
+        }
+        if crate::store::impersonations::by_id(conn, &q.to_lowercase()).await?.is_some() {
+            return Ok(format!("/impersonations/{}", q.to_lowercase()));
+        }
+        if crate::store::orgs::by_slug(conn, &q.to_lowercase()).await?.is_some() {
+            return Ok(format!("/orgs/{}", q.to_lowercase()));
+        }
+        Ok::<_, StepError>(format!("/tickets?q={}", crate::web::door::encode(&q)))
+    };
+    match target.await {
+        Ok(path) => Redirect::to(&path).into_response(),
+        Err(e) => super::error::of(door, e).await,
+    }
+}
