@@ -3,7 +3,8 @@ CREATE FUNCTION keyturn_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
 CREATE FUNCTION keyturn_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF NEW.size < OLD.size OR NEW.id <> OLD.id OR NEW.origin <> OLD.origin THEN
+  IF NEW.size < OLD.size OR NEW.id <> OLD.id OR NEW.origin <> OLD.origin
+    OR NEW.org_id IS DISTINCT FROM OLD.org_id THEN
     RAISE EXCEPTION 'audit_log only grows';
   END IF;
   RETURN NEW;

@@ -236,6 +236,13 @@ pub async fn append(
     let size = u64::try_from(head.size).map_err(|_| unreadable("its size is negative".into()))?;
     let mut frontier =
         Frontier::from_bytes(size, &head.frontier).map_err(|e| unreadable(e.to_string()))?;
+    // What is built on is what was signed: otherwise our next signature would make a changed
+    // past good.
+    let signed = Checkpoint::open(&head.checkpoint, &[key.key.verifier().clone()], &head.origin)
+        .map_err(|e| unreadable(e.to_string()))?;
+    if signed.size != size || signed.root != frontier.root() {
+        return Err(unreadable("its head is not what was signed: it was changed".into()));
+    }
 
     // Another instance's clock may be ahead of ours; within a log time never runs backwards.
     let at = now.max(head.last_at);

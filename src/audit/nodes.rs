@@ -88,7 +88,7 @@ impl Nodes {
         if let Some(hash) = self.known.get(&(level, index)) {
             return Ok(*hash);
         }
-        if level % 8 == 0 {
+        if level.is_multiple_of(8) {
             return Err(NoNode(level, index));
         }
         Ok(merkle::node_hash(

@@ -6,8 +6,10 @@ use sqlx::AnyConnection;
 
 use super::trail::columns_agree;
 use super::{AuditError, LogId};
+use crate::model::Micros;
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::log_check::{LogChecker, Report, RowInput};
+use crate::proof::log_check::{BLOCK_LEVEL, LogChecker, Report, RowInput};
+use crate::proof::merkle::Frontier;
 use crate::proof::note::NoteVerifier;
 use crate::proof::row::AuditRow;
 use crate::store::audit::{self, Head};
@@ -60,8 +62,23 @@ pub async fn whole_log(
         Ok(signed) => signed,
         Err(e) => return Ok(Err(fault(None, format!("its newest checkpoint: {e}")))),
     };
+    if i64::try_from(signed.size) != Ok(head.size) {
+        return Ok(Err(fault(
+            None,
+            format!("it says that it has {} rows, its checkpoint {}", head.size, signed.size),
+        )));
+    }
+    // Rows may be appended while this goes on: what is newer than the head in hand is another
+    // verification's. Only what is beyond the head as it is by then was never counted.
+    if let Some(seq) = audit::beyond_head(conn, &head.id).await? {
+        return Ok(Err(fault(
+            u64::try_from(seq).ok(),
+            "something of it is beyond its head: the log was cut, or rows were added".into(),
+        )));
+    }
     let mut checker = LogChecker::new(&head.id);
-    for (size, note) in audit::checkpoints(conn, &head.id).await? {
+    let kept = audit::checkpoints(conn, &head.id).await?;
+    for (size, note) in kept.into_iter().filter(|(size, _)| *size <= head.size) {
         match Checkpoint::open(&note, &verifiers, &name) {
             Ok(kept) if i64::try_from(kept.size) == Ok(size) => {
                 checker.expect_checkpoint(kept.size, kept.root)
@@ -77,16 +94,19 @@ pub async fn whole_log(
             }
         }
     }
-    for (index, hash) in audit::subtrees(conn, &head.id, 8, 0, i64::MAX).await? {
+    let level = i64::from(BLOCK_LEVEL);
+    for (index, hash) in audit::subtrees(conn, &head.id, level, 0, head.size >> level).await? {
         if let (Ok(index), Ok(hash)) = (u64::try_from(index), hash.as_slice().try_into()) {
             checker.expect_block(index, hash);
         }
     }
-    let mut from = 0;
+    let (mut from, mut last_at) = (0, None);
     loop {
-        let rows = audit::range(conn, &head.id, from, BATCH).await?;
+        let rows = audit::range(conn, &head.id, from, BATCH.min(head.size - from)).await?;
+        let rows: Vec<_> = rows.into_iter().filter(|row| row.seq < head.size).collect();
         let Some(last) = rows.last() else { break };
         from = last.seq + 1;
+        last_at = Some(last.at);
         for entry in &rows {
             let seq = u64::try_from(entry.seq).unwrap_or(u64::MAX);
             let input = RowInput { seq, stored_leaf_hash: &entry.leaf_hash, body: &entry.body };
@@ -104,7 +124,32 @@ pub async fn whole_log(
         progress(checker.rows());
     }
     let claimed = u64::try_from(head.size).unwrap_or(0);
-    Ok(checker.finish(claimed, &signed).map_err(|f| fault(f.first_bad_seq, f.sentence)))
+    Ok(checker.finish(claimed, &signed).map_err(|f| fault(f.first_bad_seq, f.sentence)).and_then(
+        |report| match head_fault(head, last_at, &report) {
+            Some(what) => Err(fault(None, what)),
+            None => Ok(report),
+        },
+    ))
+}
+
+/// What is wrong with a head whose rows are good. The next row would be built on it, and be
+/// signed.
+fn head_fault(head: &Head, last_at: Option<Micros>, report: &Report) -> Option<String> {
+    let frontier = Frontier::from_bytes(report.rows, &head.frontier);
+    if !frontier.is_ok_and(|frontier| frontier.root() == report.root) {
+        return Some("the frontier in its head is not that of its rows".into());
+    }
+    if last_at.is_some_and(|at| at != head.last_at) {
+        return Some("the time in its head is not that of its newest row".into());
+    }
+    let blocks = report.rows >> BLOCK_LEVEL;
+    if report.blocks_agreed != blocks {
+        return Some(format!(
+            "of its {blocks} blocks only {} have a root kept",
+            report.blocks_agreed
+        ));
+    }
+    None
 }
 
 /// Whether every checkpoint of this log that other logs recorded agrees with it: a log replaced
@@ -120,6 +165,7 @@ pub async fn cross_recorded(
     use std::collections::HashMap;
     let verifiers = [verifier.clone()];
     let by_origin: HashMap<&str, &Head> = heads.iter().map(|h| (h.origin.as_str(), h)).collect();
+    let sizes: HashMap<&str, i64> = heads.iter().map(|h| (h.id.as_str(), h.size)).collect();
     let mut agreed = 0;
     for (action, field) in [
         (crate::proof::actions::PLATFORM_IMPERSONATION_ENDED, "org_checkpoint"),
@@ -132,6 +178,10 @@ pub async fn cross_recorded(
             let Some(last) = rows.last() else { break };
             seek = audit::Seek::Older(last.key());
             for entry in &rows {
+                // Written since the heads were read: they do not know of it yet.
+                if sizes.get(entry.log_id.as_str()).is_some_and(|size| entry.seq >= *size) {
+                    continue;
+                }
                 let here = |what: String| {
                     Err(Fault {
                         log: entry.log_id.clone(),

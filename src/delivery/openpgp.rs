@@ -26,7 +26,7 @@ fn to_timestamp(micros: i64) -> Timestamp {
 }
 
 #[cfg(test)]
-mod gnupg;
+pub(crate) mod gnupg;
 
 #[cfg(test)]
 mod tests {

@@ -3,13 +3,14 @@
 //! It speaks enough of SMTP (RFC 5321) for a real client to be unable to tell. It listens on this
 //! machine alone, asks for no password and has no TLS: it is for the demo and for tests.
 
+mod folder;
 mod mime;
 mod session;
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::AsyncWriteExt as _;
@@ -49,6 +50,21 @@ pub struct CaughtMail {
 }
 
 impl CaughtMail {
+    fn read(id: u64, received_at: i64, from: String, to: Vec<String>, raw: Vec<u8>) -> Self {
+        let message = mime::read(&raw);
+        Self {
+            id,
+            received_at,
+            from,
+            to,
+            subject: message.subject,
+            headers: message.headers,
+            body: message.body,
+            parts: message.parts,
+            raw,
+        }
+    }
+
     /// The first header of this name, whatever its case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -64,11 +80,11 @@ pub struct SmtpCatcher {
 
 impl SmtpCatcher {
     /// Starts to listen at `addr` (port 0 for any free one) and to keep a copy of each mail in
-    /// `folder` as `<time>-<id>.eml`. `clock` gives the time in microseconds UTC.
+    /// `folder` as `<time>-<id>.eml`. What an earlier run left there is shown again. `clock` gives the time in microseconds UTC.
     ///
     /// # Errors
     /// When `addr` is not of this machine alone (`InvalidInput`) or is taken, or when the folder
-    /// cannot be made.
+    /// cannot be made or read.
     pub async fn bind(
         addr: SocketAddr,
         folder: PathBuf,
@@ -81,14 +97,10 @@ impl SmtpCatcher {
             ));
         }
         tokio::fs::create_dir_all(&folder).await?;
-        let mut files = 0;
-        let mut entries = tokio::fs::read_dir(&folder).await?;
-        while entries.next_entry().await?.is_some() {
-            files += 1;
-        }
+        let earlier = folder::read(&folder, KEPT).await?;
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
-        let mails = Arc::new(Mailbox::new(folder, files, clock));
+        let mails = Arc::new(Mailbox::new(folder, earlier, clock));
         let listening = tokio::spawn(listen(listener, Arc::clone(&mails)));
         Ok((addr, Self { mails, listening }))
     }
@@ -187,8 +199,13 @@ struct State {
 }
 
 impl Mailbox {
-    fn new(folder: PathBuf, last_id: u64, clock: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
-        let state = Mutex::new(State { last_id, mails: VecDeque::new() });
+    fn new(
+        folder: PathBuf,
+        earlier: folder::Earlier,
+        clock: impl Fn() -> i64 + Send + Sync + 'static,
+    ) -> Self {
+        let mails = earlier.mails.into_iter().map(Arc::new).collect();
+        let state = Mutex::new(State { last_id: earlier.last_id, mails });
         Self { folder, clock: Box::new(clock), state }
     }
 
@@ -210,21 +227,8 @@ impl Mailbox {
             state.last_id += 1;
             state.last_id
         };
-        let file = self.folder.join(format!("{received_at:020}-{id:05}.eml"));
-        write_file(&file, &from, &to, &raw).await?;
-
-        let message = mime::read(&raw);
-        let mail = CaughtMail {
-            id,
-            received_at,
-            from,
-            to,
-            subject: message.subject,
-            headers: message.headers,
-            body: message.body,
-            parts: message.parts,
-            raw,
-        };
+        folder::write(&self.folder, received_at, id, &from, &to, &raw).await?;
+        let mail = CaughtMail::read(id, received_at, from, to, raw);
         let mut state = self.state();
         // Two mails at once may get here in the other order than their ids.
         let at = state.mails.partition_point(|other| other.id < id);
@@ -234,23 +238,6 @@ impl Mailbox {
         }
         Ok(id)
     }
-}
-
-/// The file as a mail program opens it, with the envelope as headers before the others.
-async fn write_file(path: &Path, from: &str, to: &[String], raw: &[u8]) -> io::Result<()> {
-    let mut options = tokio::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    // Links in these mails are worth something, if only in the demo.
-    #[cfg(unix)]
-    options.mode(0o600);
-    let mut envelope = format!("Return-Path: <{from}>\r\n");
-    for recipient in to {
-        envelope.push_str(&format!("Delivered-To: {recipient}\r\n"));
-    }
-    let mut file = options.open(path).await?;
-    file.write_all(envelope.as_bytes()).await?;
-    file.write_all(raw).await?;
-    file.flush().await
 }
 
 #[cfg(test)]

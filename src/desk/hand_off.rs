@@ -53,7 +53,11 @@ impl Desk {
         }
         let mut old_valid_until = None;
         for version in secrets::versions(tx.conn(), &rotation.secret_id).await? {
-            if version.version == rotation.from_version && version.state == VersionState::Retiring {
+            // Also what an earlier rotation left behind whose handoff never came.
+            if version.version <= rotation.from_version
+                && version.state == VersionState::Retiring
+                && version.retires_at.is_none()
+            {
                 let until = now + rotation.overlap_seconds * time::SECOND;
                 secrets::set_state(
                     tx,

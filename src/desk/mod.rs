@@ -231,7 +231,6 @@ impl Desk {
 }
 
 /// Whether the rotation of a type is there; otherwise what to say on the step.
-#[must_use]
 pub fn rotation_built(secret_type: SecretType) -> Result<(), &'static str> {
     match secret_type {
         SecretType::WebhookSigningKey => Ok(()),

@@ -10,7 +10,7 @@ use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::credential::hex;
 use crate::auth::token::TokenError;
 use crate::delivery::openpgp;
-use crate::model::{Channel, HandoffState, Micros, SecretType, VersionState, time};
+use crate::model::{Channel, HandoffState, Micros, SecretType, Standing, VersionState, time};
 use crate::proof::actions;
 use crate::proof::row::{ActorType, Outcome};
 use crate::secrets::sealing::{self, Binding};
@@ -127,6 +127,7 @@ impl Desk {
     async fn known(&self, tx: &mut Tx, caller: &Caller, ask: &Ask) -> Step<Known> {
         match caller {
             Caller::Member(member) => {
+                let member = &as_of_now(tx, member).await?;
                 if !member.role.may_rotate() {
                     return Err(StepError::Forbidden(
                         "Only an Owner or an Admin of the org can rotate its keys.",
@@ -444,14 +445,15 @@ impl Desk {
         secret_id: &str,
         from: Option<String>,
     ) -> Step<()> {
+        let log = LogId::Org(member.org_id.clone());
+        store::audit::lock(tx, &log.as_string()).await?;
+        orgs::lock(tx, &member.org_id).await?;
+        let member = &as_of_now(tx, member).await?;
         if !member.role.may_rotate() {
             return Err(StepError::Forbidden(
                 "Only an Owner or an Admin of the org can end an overlap.",
             ));
         }
-        let log = LogId::Org(member.org_id.clone());
-        store::audit::lock(tx, &log.as_string()).await?;
-        orgs::lock(tx, &member.org_id).await?;
         let secret = secrets::of_org(tx.conn(), &member.org_id, secret_id)
             .await?
             .filter(|s| s.secret_type == SecretType::WebhookSigningKey)
@@ -483,6 +485,20 @@ impl Desk {
         self.log(tx, &log, row).await?;
         Ok(())
     }
+}
+
+/// The member as they are now: the credential was looked up before this transaction, and a
+/// credential outlives the standing of whom it was given to.
+async fn as_of_now(tx: &mut Tx, member: &Member) -> Step<Member> {
+    let member = orgs::members(tx.conn(), &member.org_id)
+        .await?
+        .into_iter()
+        .find(|m| m.id == member.id)
+        .ok_or(StepError::NotFound)?;
+    if matches!(member.standing, Standing::Departed | Standing::Suspended) {
+        return Err(StepError::Forbidden("This member can no longer act for the org."));
+    }
+    Ok(member)
 }
 
 /// A member of an org as the actor of a row.

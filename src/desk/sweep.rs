@@ -22,6 +22,7 @@ impl Desk {
             impersonations::open(&mut conn).await?
         };
         let mut ended = 0;
+        let mut failed = None;
         for grant in open {
             let cause = if grant.live(now) {
                 let mut conn = self.store.read().await?;
@@ -41,14 +42,18 @@ impl Desk {
                 Ok(()) => ended += 1,
                 // Somebody ended it between the list and now.
                 Err(StepError::Conflict(_)) => {}
-                Err(e) => return Err(e),
+                // One that cannot be ended must not keep the others open.
+                Err(e) => {
+                    tracing::error!(error = %e, impersonation = %grant.id, "ending what has run out");
+                    failed.get_or_insert(e);
+                }
             }
         }
         let mut tx = self.begin().await?;
         secrets::retire_due(&mut tx, now).await?;
         web_sessions::sweep(tx.conn(), now).await?;
         tx.commit().await?;
-        Ok(ended)
+        failed.map_or(Ok(ended), Err)
     }
 
     /// Sweeps once a second until the task is dropped.

@@ -10,22 +10,22 @@ use super::MICROS_PER_SECOND;
 /// 2026-03-01T00:00:00Z, in unix seconds.
 const START: i64 = 1_772_323_200;
 
-pub(super) const DAY: i64 = 24 * 60 * 60 * MICROS_PER_SECOND;
+pub(crate) const DAY: i64 = 24 * 60 * 60 * MICROS_PER_SECOND;
 
-pub(super) struct Gnupg {
+pub(crate) struct Gnupg {
     home: tempfile::TempDir,
     /// Unix seconds. Each run moves it on by a minute, so that no two signatures are of one second.
     clock: Cell<i64>,
 }
 
-pub(super) struct Output {
-    pub(super) stdout: Vec<u8>,
+pub(crate) struct Output {
+    pub(crate) stdout: Vec<u8>,
     /// What GnuPG reports for programs, `[GNUPG:] …`, a line each.
-    pub(super) status: String,
+    pub(crate) status: String,
 }
 
 impl Gnupg {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // The agent's socket goes in here, and the path of a socket has to be short.
         let private = std::fs::Permissions::from_mode(0o700);
         let home = tempfile::Builder::new().prefix("g").permissions(private).tempdir().unwrap();
@@ -33,17 +33,17 @@ impl Gnupg {
     }
 
     /// What gpg's clock shows, in microseconds.
-    pub(super) fn now(&self) -> i64 {
+    pub(crate) fn now(&self) -> i64 {
         self.clock.get() * MICROS_PER_SECOND
     }
 
     /// Moves gpg's clock by so many microseconds, backwards where negative.
-    pub(super) fn travel(&self, by: i64) {
+    pub(crate) fn travel(&self, by: i64) {
         self.clock.set(self.clock.get() + by / MICROS_PER_SECOND);
     }
 
     /// Runs gpg, which has to succeed.
-    pub(super) fn run(&self, args: &[&str], stdin: &[u8]) -> Output {
+    pub(crate) fn run(&self, args: &[&str], stdin: &[u8]) -> Output {
         self.travel(60 * MICROS_PER_SECOND);
         let time = self.clock.get().to_string();
         let mut child = Command::new("gpg")
@@ -68,7 +68,7 @@ impl Gnupg {
     }
 
     /// Makes a key and returns its fingerprint.
-    pub(super) fn make(&self, user: &str, algorithm: &str, usage: &str, expire: &str) -> String {
+    pub(crate) fn make(&self, user: &str, algorithm: &str, usage: &str, expire: &str) -> String {
         let args = ["--quick-generate-key", user, algorithm, usage, expire];
         let status = self.run(&args, b"").status;
         let line = status.lines().find(|line| line.contains("KEY_CREATED"));
@@ -76,7 +76,7 @@ impl Gnupg {
     }
 
     /// Adds a subkey and returns its fingerprint.
-    pub(super) fn add_subkey(
+    pub(crate) fn add_subkey(
         &self,
         key: &str,
         algorithm: &str,
@@ -99,13 +99,13 @@ impl Gnupg {
     }
 
     /// Answers gpg's questions in `--edit-key`, a line each.
-    pub(super) fn edit(&self, key: &str, answers: &[&str]) {
+    pub(crate) fn edit(&self, key: &str, answers: &[&str]) {
         let answers = answers.join("\n") + "\n";
         self.run(&["--command-fd", "0", "--edit-key", key], answers.as_bytes());
     }
 
     /// Imports the revocation that gpg makes together with each key.
-    pub(super) fn revoke(&self, key: &str) {
+    pub(crate) fn revoke(&self, key: &str) {
         let file = self.home.path().join(format!("openpgp-revocs.d/{key}.rev"));
         let text = std::fs::read_to_string(file).unwrap();
         // A colon keeps the block from being used by accident.
@@ -113,7 +113,13 @@ impl Gnupg {
         self.run(&["--import"], block.as_bytes());
     }
 
-    pub(super) fn export(&self, key: &str) -> String {
+    /// The secret key, armored and not locked.
+    pub(crate) fn export_secret(&self, key: &str) -> String {
+        let output = self.run(&["--armor", "--export-secret-keys", key], b"");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn export(&self, key: &str) -> String {
         let output = self.run(&["--armor", "--export", key], b"");
         String::from_utf8(output.stdout).unwrap()
     }

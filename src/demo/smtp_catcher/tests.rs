@@ -230,18 +230,42 @@ async fn endless_errors_end_the_session() {
     assert_eq!(client.reply().await, "");
 }
 
-/// Protects the mails of an earlier run, even where the clock stands still.
+/// Protects the mails of an earlier run, even where the clock stands still: they are overwritten
+/// by nothing, and shown again as they were.
 #[tokio::test]
-async fn a_second_run_overwrites_nothing() {
+async fn a_second_run_shows_what_the_first_one_caught() {
     let folder = tempfile::tempdir().unwrap();
-    for id in 1..=2 {
+    let mut caught = Vec::new();
+    for id in 1..=3 {
         let (addr, catcher) =
             SmtpCatcher::bind_anywhere(folder.path().to_owned(), || 5).await.unwrap();
+        assert_eq!(catcher.mails(), caught);
         let mut client = Client::greeted(addr).await;
-        assert_eq!(client.deliver("c@d", "hi").await, format!("250 taken as {id}"));
-        assert_eq!(catcher.mails().len(), 1);
+        let reply = client.deliver("c@d", &format!("Subject: {id}\r\n\r\n..hi")).await;
+        assert_eq!(reply, format!("250 taken as {id}"));
+        caught = catcher.mails();
     }
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    assert_eq!(caught.len(), 3);
+    assert_eq!((caught[2].subject.as_str(), caught[2].body.as_str()), ("1", ".hi\r\n"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+}
+
+/// Protects the start of the demo from whatever else lies in the folder, and a new mail from
+/// being written over one that is no longer read.
+#[tokio::test]
+async fn other_files_are_passed_over_and_their_numbers_are_not_given_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    put("notes.txt", "hello");
+    put("x-1.eml", "Subject: no time\r\n\r\n");
+    put(&format!("{:020}-00007.eml", 9), "Return-Path: <a@b>\r\nDelivered-To: c@d\r\n\r\nhi");
+    put(&format!("{:020}-00009.eml", 8), "");
+    let (addr, catcher) = SmtpCatcher::bind_anywhere(folder.path().to_owned(), || 5).await.unwrap();
+    let ids: Vec<_> = catcher.mails().iter().map(|mail| mail.id).collect();
+    assert_eq!(ids, [9, 7]);
+    assert_eq!(catcher.mails_to("c@d").len(), 1);
+    let mut client = Client::greeted(addr).await;
+    assert_eq!(client.deliver("c@d", "hi").await, "250 taken as 10");
 }
 
 /// Protects against the demo's mail being readable from the network.
@@ -257,7 +281,7 @@ async fn only_this_machine_is_listened_on() {
 #[tokio::test]
 async fn the_oldest_mails_are_let_go_of() {
     let folder = tempfile::tempdir().unwrap();
-    let mails = Mailbox::new(folder.path().to_owned(), 0, || 5);
+    let mails = Mailbox::new(folder.path().to_owned(), folder::Earlier::default(), || 5);
     for _ in 0..KEPT + 2 {
         mails.deliver("a@b".into(), vec!["c@d".into()], b"\r\n".to_vec()).await.unwrap();
     }

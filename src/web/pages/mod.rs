@@ -10,4 +10,7 @@ pub mod orgs;
 pub mod owner;
 pub mod sign_in;
 pub mod ticket;
+pub mod ticket_actions;
+pub mod ticket_parts;
+pub mod ticket_steps;
 pub mod tickets;

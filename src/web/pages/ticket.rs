@@ -1,20 +1,240 @@
-//! The ticket.
+//! The ticket: the procedure as steps, with the one next action.
 
 use axum::extract::Path;
-use axum::response::Response;
-use http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
 use leptos::prelude::*;
 
+use super::ticket_parts::{eligibility, facts, rows_written, thread};
+use super::ticket_steps::{next_action, steps};
+use crate::audit::trail::{Depth, Judged, ReadRow, judge};
+use crate::desk::facts::Case;
+use crate::desk::{Step, StepError, rotation_built};
+use crate::model::{Channel, Micros, SecretType, VersionState};
+use crate::policy::eligibility::{Check, HandoffFacts};
+use crate::store::handoffs::{self, Handoff};
+use crate::store::impersonations::{self, Impersonation};
+use crate::store::secrets::{self, Rotation, Version};
+use crate::store::tickets::{self, Message, Ticket};
+use crate::store::{audit, outbox, staff};
+use crate::web::components::{ago, icon, secret_type, ticket_state};
 use crate::web::door::Door;
-use crate::web::shell::{Part, page};
+use crate::web::shell::{Part, acts, page};
 
-/// `GET /tickets/{id}`.
-pub async fn show(door: Door, Path(_id): Path<String>) -> Response {
-    page(door, StatusCode::OK, "Ticket", Part::Tickets, view! { <h1>"Ticket"</h1> }.into_any())
-        .await
+/// Everything that the page shows.
+pub struct View {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// The case with its verdict.
+    pub case: Case,
+    /// The newest grant for it.
+    pub grant: Option<Grant>,
+    /// Its newest rows in both logs, oldest first.
+    pub rows: Vec<ReadRow>,
+    /// Its messages.
+    pub messages: Vec<Message>,
+    /// The versions of its secret, newest first.
+    pub versions: Vec<Version>,
+    /// Where the procedure stands.
+    pub stage: Stage,
+    /// Whether the viewer carries the procedure out.
+    pub acts: bool,
+    /// The viewer's id.
+    pub viewer: String,
+    /// The time of the page.
+    pub now: Micros,
+    /// How long an impersonation lasts.
+    pub life: Micros,
+    /// How long the old key stays valid after the handoff, in seconds.
+    pub overlap_seconds: i64,
 }
 
-/// `GET /handoffs/{id}/message.asc`.
-pub async fn ciphertext(door: Door, Path(_id): Path<String>) -> Response {
-    page(door, StatusCode::OK, "x", Part::Tickets, view! { <h1>"Ticket"</h1> }.into_any()).await
+/// A grant with what came of it.
+pub struct Grant {
+    /// The grant.
+    pub grant: Impersonation,
+    /// The admin's name.
+    pub admin: String,
+    /// Its rotation.
+    pub rotation: Option<Rotation>,
+    /// Its handoff.
+    pub handoff: Option<Handoff>,
+    /// The handoff's mail, if it waits: why.
+    pub waiting: Option<String>,
+    /// Its trail and verdict.
+    pub judged: Judged,
+}
+
+/// Where the procedure stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// A check fails; step 1, or step 2 where only consent is missing.
+    Blocked,
+    /// Everything passes, and the rotation is not there yet, for this reason.
+    NotBuilt(&'static str),
+    /// Ready to start.
+    Start,
+    /// Live, nothing rotated yet.
+    Rotate,
+    /// Rotated, not handed off.
+    HandOff,
+    /// Handed off and ended.
+    Over,
+}
+
+impl View {
+    /// Whether consent is the only thing that is missing.
+    #[must_use]
+    pub fn only_consent(&self) -> bool {
+        self.case.verdict.failed_names() == [Check::Consent.as_str()]
+    }
+
+    /// The version that the next rotation makes.
+    #[must_use]
+    pub fn next_version(&self) -> i64 {
+        self.case.secret.as_ref().map_or(1, |s| s.version + 1)
+    }
+
+    /// An older version that is still accepted.
+    #[must_use]
+    pub fn overlapping(&self) -> Option<&Version> {
+        self.versions.iter().find(|v| v.state == VersionState::Retiring && v.accepted(self.now))
+    }
+}
+
+/// `GET /tickets/{id}`.
+pub async fn show(mut door: Door, Path(id): Path<String>) -> Response {
+    match load(&mut door, &id.to_uppercase()).await {
+        Ok(view) => {
+            let title = view.ticket.id.clone();
+            let body = draw(&view);
+            page(door, StatusCode::OK, &title, Part::Tickets, body).await
+        }
+        Err(e) => super::error::of(door, e).await,
+    }
+}
+
+async fn load(door: &mut Door, id: &str) -> Step<View> {
+    let desk = door.app.desk.clone();
+    let acts = acts(door);
+    let now = desk.now();
+    let conn = &mut *door.conn;
+    let ticket = tickets::by_id(conn, id).await?.ok_or(StepError::NotFound)?;
+    let grant = match impersonations::of_ticket(conn, id).await?.into_iter().next() {
+        None => None,
+        Some(grant) => {
+            let rotation = secrets::rotation_of(conn, &grant.id).await?;
+            let handoff = handoffs::of_impersonation(conn, &grant.id).await?;
+            let waiting = match &handoff {
+                Some(h) => outbox::about(conn, &h.id)
+                    .await?
+                    .into_iter()
+                    .find(|item| item.done_at.is_none())
+                    .map(|item| item.last_error.unwrap_or_else(|| "it is about to be sent".to_owned())),
+                None => None,
+            };
+            let judged = judge(conn, &desk.keys.log, &grant.id, Depth::Proofs, now).await?;
+            let admin = staff::by_id(conn, &grant.admin_id).await?.map_or_else(String::new, |s| s.name);
+            Some(Grant { grant, admin, rotation, handoff, waiting, judged })
+        }
+    };
+    // The grant in hand does not stand in its own way.
+    let using = grant.as_ref().map(|g| g.grant.id.clone());
+    let case = desk.case(conn, id, &door.who.staff.id, using.as_deref()).await?;
+    let mut rows: Vec<ReadRow> = audit::of_ticket(conn, id, 6).await?.into_iter().map(ReadRow::of).collect();
+    rows.reverse();
+    let versions = match &case.secret {
+        Some(secret) => secrets::versions(conn, &secret.id).await?,
+        None => Vec::new(),
+    };
+    let stage = stage(&case, grant.as_ref(), now);
+    Ok(View {
+        messages: tickets::messages(conn, id).await?,
+        ticket,
+        case,
+        grant,
+        rows,
+        versions,
+        stage,
+        acts,
+        viewer: door.who.staff.id.clone(),
+        now,
+        life: desk.settings.impersonation_life,
+        overlap_seconds: desk.settings.overlap_seconds,
+    })
+}
+
+fn stage(case: &Case, grant: Option<&Grant>, now: Micros) -> Stage {
+    if let Some(g) = grant {
+        match (&g.rotation, &g.handoff, g.grant.live(now)) {
+            (Some(_), Some(h), _) if h.sent_at.is_none() => return Stage::HandOff,
+            (Some(_), _, _) => return Stage::Over,
+            (None, _, true) => return Stage::Rotate,
+            (None, _, false) => {}
+        }
+    }
+    if !case.verdict.eligible() {
+        return Stage::Blocked;
+    }
+    let kind = case.secret.as_ref().map_or(SecretType::WebhookSigningKey, |s| s.secret_type);
+    if let Err(why) = rotation_built(kind) {
+        return Stage::NotBuilt(why);
+    }
+    match case.facts.handoff {
+        HandoffFacts::Works { channel: Channel::OnePassword, .. } => {
+            Stage::NotBuilt("The handoff through 1Password is not built yet. Nothing can be started for this ticket.")
+        }
+        _ => Stage::Start,
+    }
+}
+
+fn draw(v: &View) -> AnyView {
+    let org = v.case.org.as_ref();
+    let (org_name, org_slug) = org.map_or_else(Default::default, |o| (o.name.clone(), o.slug.clone()));
+    let begun = matches!(v.stage, Stage::Rotate | Stage::HandOff | Stage::Over);
+    let first = if v.stage == Stage::Start || matches!(v.stage, Stage::NotBuilt(_)) {
+        view! { {eligibility(v, false)}{next_action(v)}{rows_written(v)} }.into_any()
+    } else {
+        view! { {next_action(v)}{rows_written(v)}{eligibility(v, begun)} }.into_any()
+    };
+    let kind = v.ticket.secret_type.as_deref().and_then(|t| t.parse().ok()).map(secret_type);
+    view! {
+        <nav class="crumbs" aria-label="Where you are"><ol><li><a href="/tickets">"Tickets"</a></li></ol></nav>
+        <div class="page-head">
+            <div>
+                <h1><span class="mono">{v.ticket.id.clone()}</span>" · "{v.ticket.subject.clone()}</h1>
+                <div class="page-meta">
+                    {ticket_state(v.ticket.state)}
+                    <span>"filed "{ago(v.ticket.filed_at, v.now)}" by "{v.ticket.requester_name.clone()}</span>
+                    {kind}
+                </div>
+            </div>
+            <div class="page-actions">
+                <a class="btn" href=format!("/orgs/{org_slug}")>{icon("org")}{org_name}</a>
+                <a class="btn" href=format!("/audit?ticket={}", v.ticket.id)>{icon("timeline")}"Its audit rows"</a>
+            </div>
+        </div>
+        <div class="ticket">
+            {steps(v)}
+            <div class="ticket-work">{first}{thread(v)}</div>
+            <aside class="ticket-facts" aria-label="Facts about the ticket">{facts(v)}</aside>
+        </div>
+    }
+    .into_any()
+}
+
+/// `GET /handoffs/{id}/message.asc`: the ciphertext. Nobody at the platform can read it.
+pub async fn ciphertext(mut door: Door, Path(id): Path<String>) -> Response {
+    match handoffs::by_id(&mut door.conn, &id).await {
+        Ok(Some(handoff)) => (
+            [
+                (header::CONTENT_TYPE, "application/pgp-encrypted".to_owned()),
+                (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.asc\"", handoff.id)),
+            ],
+            handoff.message,
+        )
+            .into_response(),
+        Ok(None) => super::error::of(door, StepError::NotFound).await,
+        Err(e) => super::error::of(door, e.into()).await,
+    }
 }

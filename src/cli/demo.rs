@@ -1,0 +1,104 @@
+//! `keyturn demo`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use keyturn::auth::credential;
+use keyturn::clock::{Clock, SystemClock, SystemRng, new_token};
+use keyturn::delivery::mail::SmtpMailer;
+use keyturn::demo::seed::seed;
+use keyturn::demo::smtp_catcher::SmtpCatcher;
+use keyturn::demo::story::Service;
+use keyturn::desk::keys::{Keys, Names, create};
+use keyturn::desk::{Desk, Settings};
+use keyturn::model::time;
+use keyturn::store::Store;
+use keyturn::web::app::{App, DemoDoors, DemoPerson};
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+
+use super::start::{connect, pkg, prepare, serve, text};
+
+const ORIGIN: &str = "keyturn.demo";
+
+/// Seeds a data folder once, and serves it.
+pub async fn run(port: u16, data: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(data).map_err(|e| format!("{}: {e}", data.display()))?;
+    let next = port.checked_add(1).ok_or("PORT is at most 65534")?;
+    let console = listen(port).await?;
+    let customer = listen(next).await?;
+    let (address, customer_address) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{next}"));
+
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let rng = Arc::new(SystemRng);
+    let now = clock.now();
+    let keys_file = data.join("keys.json");
+    if !keys_file.exists() {
+        create(&keys_file, rng.as_ref(), now, "Keyturn demo <keyturn@platform.example>").map_err(text)?;
+    }
+    let api = format!("{address}/api");
+    let names = Names { issuer: &address, audience: &api, log_origin: ORIGIN };
+    let ticks = clock.clone();
+    let (smtp, catcher) =
+        SmtpCatcher::bind_anywhere(data.join("mail"), move || ticks.now()).await.map_err(text)?;
+    let desk = Arc::new(Desk {
+        store: connect(&Store::sqlite_in(data), 8).await?,
+        clock,
+        rng: rng.clone(),
+        keys: Keys::load(&keys_file, &names, now).map_err(text)?,
+        settings: Settings {
+            base_url: address.clone(),
+            impersonation_life: 15 * time::MINUTE,
+            overlap_seconds: 86_400,
+            // The demo's own receiver is on this machine.
+            private_targets: true,
+            mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+        },
+        mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),
+    });
+    let mut story = seed(&desk, data, &customer_address).await.map_err(text)?;
+    story.address.clone_from(&address);
+    story.customer_side.clone_from(&customer_address);
+    if story.services.is_empty() {
+        story.services.push(Service {
+            name: "introspection".to_owned(),
+            token: new_token(rng.as_ref()).expose_secret().to_owned().into(),
+        });
+    }
+    story.save(data).map_err(text)?;
+    prepare(&desk).await?;
+    // For `keyturn verify --data`; anybody may know it.
+    std::fs::write(data.join("log-key.txt"), format!("{}\n", desk.keys.log.key.vkey())).map_err(text)?;
+
+    let introspection = story.services.first().map(|s| credential::hash(&s.token.as_str().into()));
+    let people = story
+        .staff
+        .iter()
+        .map(|s| DemoPerson { email: s.email.clone(), name: s.name.clone(), role: s.role })
+        .collect();
+    let _keep = (catcher, customer);
+    let side = tokio::spawn(async {});
+    let app = App {
+        desk,
+        demo: Some(DemoDoors { people, customer_side: customer_address.clone() }),
+        pkg: pkg(Path::new("target/site/pkg")),
+        introspection_hash: introspection,
+        client_ip_header: None,
+    };
+    println!(
+        "\n  Keyturn demo\n\n  Console            {address}\n  The customer's side {customer_address}\n  Data               {}\n\n  \
+         Begin with {address}/tickets/NOV-4801: sign in as a platform admin with one button.\n  \
+         Stop with Ctrl-C; `make demo-reset` starts over.\n",
+        data.display()
+    );
+    let served = serve(app, console).await;
+    side.abort();
+    served
+}
+
+async fn listen(port: u16) -> Result<TcpListener, String> {
+    TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .await
+        .map_err(|e| format!("port {port}: {e}. Choose another with PORT."))
+}

@@ -1,0 +1,132 @@
+//! What can be asked of `keyturn`.
+
+mod demo;
+mod serve;
+mod staff;
+mod start;
+mod verify;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use keyturn::telemetry::{self, Format};
+
+/// Rotate a secret for a customer who cannot do it themselves, and prove afterwards what was done.
+#[derive(Debug, Parser)]
+#[command(name = "keyturn", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a seeded demo on this machine, with a mail catcher and the customer's side.
+    Demo {
+        /// The port of the console; the customer's side is on the next one.
+        #[arg(long, env = "PORT", default_value_t = 3000)]
+        port: u16,
+        /// The data folder.
+        #[arg(long, env = "DATA", default_value = "data/demo")]
+        data: PathBuf,
+    },
+    /// Serve the console. There are no default accounts and no default keys.
+    Serve {
+        /// A TOML file with the settings; `KEYTURN_*` overrides it.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// The address to listen at; overrides the settings.
+        #[arg(long)]
+        listen: Option<String>,
+        /// Only say what the settings are and what is wrong with them.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Verify both audit logs, whole.
+    Verify {
+        /// The data folder of a SQLite deployment (a demo's too).
+        #[arg(long, conflicts_with = "database_url")]
+        data: Option<PathBuf>,
+        /// The database of a deployment; also from `DATABASE_URL`.
+        #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+        database_url: Option<String>,
+        /// Only this log: `platform`, or `org/<org id>`.
+        #[arg(long)]
+        log: Option<String>,
+        /// The public key of the logs (a C2SP verifier key), where it is not to be taken from
+        /// the data folder's own keys.
+        #[arg(long)]
+        key: Option<String>,
+    },
+    /// Make the keys of a deployment.
+    Keys {
+        #[command(subcommand)]
+        command: KeysCommand,
+    },
+    /// Manage staff accounts.
+    Staff {
+        /// The settings of the deployment.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: StaffCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Make new keys and write them to a file that only you can read.
+    New {
+        /// The file; it must not be there yet.
+        file: PathBuf,
+        /// The name and address on the key that signs messages to Owners.
+        #[arg(long, default_value = "Keyturn <keyturn@localhost>")]
+        user_id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StaffCommand {
+    /// Add an account. The password is read from standard input.
+    Add {
+        /// The address to sign in with.
+        #[arg(long)]
+        email: String,
+        /// The name.
+        #[arg(long)]
+        name: String,
+        /// `platform_admin` or `auditor`.
+        #[arg(long)]
+        role: keyturn::model::StaffRole,
+    },
+    /// Disable an account: its sessions and its live impersonation end.
+    Disable {
+        /// The address.
+        #[arg(long)]
+        email: String,
+    },
+}
+
+/// Runs a command; anything that goes wrong is said in a line on standard error.
+pub async fn run(cli: Cli) -> ExitCode {
+    let outcome = match cli.command {
+        Command::Demo { port, data } => {
+            telemetry::init(Format::Text);
+            demo::run(port, &data).await
+        }
+        Command::Serve { config, listen, check } => serve::run(config.as_deref(), listen, check).await,
+        Command::Verify { data, database_url, log, key } => {
+            return verify::run(data, database_url, log, key).await;
+        }
+        Command::Keys { command: KeysCommand::New { file, user_id } } => staff::new_keys(&file, &user_id),
+        Command::Staff { config, command } => staff::run(config.as_deref(), command).await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("keyturn: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

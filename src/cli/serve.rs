@@ -1,0 +1,82 @@
+//! `keyturn serve`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use keyturn::auth::credential;
+use keyturn::clock::{Clock, SystemClock, SystemRng};
+use keyturn::config::{Config, Raw};
+use keyturn::delivery::mail::SmtpMailer;
+use keyturn::desk::keys::{Keys, Names};
+use keyturn::desk::{Desk, Settings};
+use keyturn::store::Store;
+use keyturn::telemetry::{self, Format};
+use keyturn::web::app::App;
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+
+use super::start::{connect, pkg, prepare, serve, text};
+
+/// Serves a deployment, or only says what its settings are.
+pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Result<(), String> {
+    let mut raw = read(file);
+    if let Some(listen) = listen {
+        raw.set("listen", listen);
+    }
+    if check {
+        print!("{}", raw.describe());
+    }
+    let config = raw.validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
+    if check {
+        let desk = desk(&config).await?;
+        desk.store.close().await;
+        println!("The settings, the keys and the database are good.");
+        return Ok(());
+    }
+    telemetry::init(if config.json_logs { Format::Json } else { Format::Text });
+    let desk = Arc::new(desk(&config).await?);
+    prepare(&desk).await?;
+    let listener = TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
+    tracing::info!(listen = %config.listen, base_url = %config.base_url, "serving");
+    let app = App {
+        desk,
+        demo: None,
+        pkg: pkg(&config.pkg),
+        introspection_hash: config.introspection_token.as_ref().map(credential::hash),
+        client_ip_header: config.client_ip_header,
+    };
+    serve(app, listener).await
+}
+
+/// The settings from a file and the environment.
+pub fn read(file: Option<&Path>) -> Raw {
+    Raw::read(file, |name| std::env::var(name).ok())
+}
+
+/// The desk of a deployment.
+pub async fn desk(config: &Config) -> Result<Desk, String> {
+    let clock = Arc::new(SystemClock);
+    let url = match &config.database_url {
+        Some(url) => url.expose_secret().to_owned(),
+        None => {
+            std::fs::create_dir_all(&config.data).map_err(|e| format!("{}: {e}", config.data.display()))?;
+            Store::sqlite_in(&config.data)
+        }
+    };
+    let api = format!("{}/api", config.base_url);
+    let names = Names { issuer: &config.base_url, audience: &api, log_origin: &config.log_origin };
+    Ok(Desk {
+        keys: Keys::load(&config.keys_file, &names, clock.now()).map_err(text)?,
+        store: connect(&url, config.connections).await?,
+        clock,
+        rng: Arc::new(SystemRng),
+        settings: Settings {
+            base_url: config.base_url.clone(),
+            impersonation_life: config.impersonation_life,
+            overlap_seconds: config.overlap_seconds,
+            private_targets: false,
+            mail_from: config.mail_from.clone(),
+        },
+        mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
+    })
+}

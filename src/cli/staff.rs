@@ -1,0 +1,44 @@
+//! `keyturn keys` and `keyturn staff`.
+
+use std::io::Read;
+use std::path::Path;
+
+use keyturn::clock::{Clock, SystemClock, SystemRng};
+use keyturn::desk::keys::create;
+use secrecy::SecretString;
+
+use super::StaffCommand;
+use super::serve::{desk, read};
+use super::start::{prepare, text};
+
+/// Makes new keys.
+pub fn new_keys(file: &Path, user_id: &str) -> Result<(), String> {
+    create(file, &SystemRng, SystemClock.now(), user_id).map_err(text)?;
+    println!("The keys are in {}. Keep a copy in a safe: what they seal cannot be opened without them.", file.display());
+    Ok(())
+}
+
+/// Adds or disables an account.
+pub async fn run(config: Option<&Path>, command: StaffCommand) -> Result<(), String> {
+    let config = read(config).validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
+    let desk = desk(&config).await?;
+    prepare(&desk).await?;
+    let mut tx = desk.begin().await.map_err(text)?;
+    match command {
+        StaffCommand::Add { email, name, role } => {
+            let mut password = zeroize::Zeroizing::new(String::new());
+            std::io::stdin().take(2000).read_to_string(&mut password).map_err(text)?;
+            let password = SecretString::from(password.trim_end_matches(['\r', '\n']));
+            let step = desk.add_staff(&mut tx, &email, &name, role, &password).await;
+            let staff = desk.settle(tx, step).await.map_err(text)?;
+            println!("{} can sign in as {}.", staff.email, staff.role.label());
+        }
+        StaffCommand::Disable { email } => {
+            let step = desk.disable_staff(&mut tx, &email).await;
+            desk.settle(tx, step).await.map_err(text)?;
+            println!("{email} is disabled. Sessions and a live impersonation have ended.");
+        }
+    }
+    desk.store.close().await;
+    Ok(())
+}

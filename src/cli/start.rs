@@ -1,0 +1,86 @@
+//! Starting a server: what `demo` and `serve` have in common.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyturn::audit::{LogId, create_log};
+use keyturn::desk::Desk;
+use keyturn::http::router;
+use keyturn::store::Store;
+use keyturn::web::app::App;
+use tokio::net::TcpListener;
+
+/// Connects, and waits a little for a database that starts at the same moment.
+pub async fn connect(url: &str, connections: u32) -> Result<Store, String> {
+    let mut tries = 0;
+    loop {
+        match Store::connect(url, connections).await {
+            Ok(store) => return Ok(store),
+            Err(e @ keyturn::store::StoreError::Database(_)) if tries < 10 => {
+                tries += 1;
+                tracing::warn!(error = %e, "the database does not answer yet");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(e) => return Err(e.to_string()),
+        }
+    }
+}
+
+/// Makes the platform's log, where there is none yet, and ends what ran out while the server was
+/// down.
+pub async fn prepare(desk: &Desk) -> Result<(), String> {
+    let mut tx = desk.begin().await.map_err(text)?;
+    let there = keyturn::store::audit::head(tx.conn(), "platform").await.map_err(text)?;
+    if there.is_none() {
+        create_log(tx.conn(), &desk.keys.log, &LogId::Platform, desk.now()).await.map_err(text)?;
+    }
+    tx.commit().await.map_err(text)?;
+    let ended = desk.sweep().await.map_err(text)?;
+    if ended > 0 {
+        tracing::info!(ended, "impersonations expired while the server was down");
+    }
+    Ok(())
+}
+
+/// The folder with the browser library, if it was built.
+pub fn pkg(folder: &Path) -> Option<std::path::PathBuf> {
+    if folder.join("keyturn_bg.wasm").is_file() && folder.join("keyturn.js").is_file() {
+        return Some(folder.to_owned());
+    }
+    tracing::warn!("the browser library is not built: pages work, without what is live (`make browser`)");
+    None
+}
+
+/// Serves until the process is asked to stop; then ends what is under way.
+pub async fn serve(app: App, listener: TcpListener) -> Result<(), String> {
+    let desk = app.desk.clone();
+    let sweeper = tokio::spawn(desk.clone().run_sweeper());
+    let outbox = tokio::spawn(desk.clone().run_outbox());
+    let service = router(Arc::new(app)).into_make_service_with_connect_info::<SocketAddr>();
+    let served = tokio::select! {
+        served = async { axum::serve(listener, service).await } => served.map_err(text),
+        () = asked_to_stop() => Ok(()),
+    };
+    // A step in hand is a transaction: it is committed, or it has not happened.
+    sweeper.abort();
+    outbox.abort();
+    tokio::time::timeout(Duration::from_secs(5), desk.store.close()).await.ok();
+    served
+}
+
+async fn asked_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut int), Ok(mut term)) => {
+            tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// An error as a line.
+pub fn text(e: impl std::fmt::Display) -> String {
+    e.to_string()
+}

@@ -1,0 +1,319 @@
+//! The configuration of `keyturn serve`: a TOML file, then `KEYTURN_*`, then flags. What is
+//! secret can also stand in a file of its own (`…_FILE`).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::model::{Micros, time};
+
+/// A configuration that has been found good.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the console listens.
+    pub listen: SocketAddr,
+    /// Where people reach it, without a slash at the end.
+    pub base_url: String,
+    /// The data folder, for SQLite.
+    pub data: PathBuf,
+    /// The database; SQLite in the data folder where absent.
+    pub database_url: Option<SecretString>,
+    /// The file with the keys.
+    pub keys_file: PathBuf,
+    /// What the logs' origins begin with.
+    pub log_origin: String,
+    /// The mail server.
+    pub smtp_url: SecretString,
+    /// Who mails come from.
+    pub mail_from: String,
+    /// How long an impersonation lasts.
+    pub impersonation_life: Micros,
+    /// How long an old webhook key stays valid, in seconds.
+    pub overlap_seconds: i64,
+    /// The token with which services may introspect.
+    pub introspection_token: Option<SecretString>,
+    /// The header in which a trusted proxy names the client.
+    pub client_ip_header: Option<String>,
+    /// The folder with the browser library.
+    pub pkg: PathBuf,
+    /// How many connections to the database.
+    pub connections: u32,
+    /// Whether log lines are JSON.
+    pub json_logs: bool,
+}
+
+/// One setting: its name, whether it is secret, and what it is.
+struct Setting {
+    name: &'static str,
+    secret: bool,
+}
+
+const SETTINGS: [Setting; 15] = [
+    Setting { name: "listen", secret: false },
+    Setting { name: "base_url", secret: false },
+    Setting { name: "data", secret: false },
+    Setting { name: "database_url", secret: true },
+    Setting { name: "keys_file", secret: false },
+    Setting { name: "log_origin", secret: false },
+    Setting { name: "smtp_url", secret: true },
+    Setting { name: "mail_from", secret: false },
+    Setting { name: "impersonation_minutes", secret: false },
+    Setting { name: "overlap_seconds", secret: false },
+    Setting { name: "introspection_token", secret: true },
+    Setting { name: "client_ip_header", secret: false },
+    Setting { name: "pkg", secret: false },
+    Setting { name: "connections", secret: false },
+    Setting { name: "json_logs", secret: false },
+];
+
+/// Settings by name, before they are looked at.
+#[derive(Default)]
+pub struct Raw {
+    values: BTreeMap<&'static str, SecretString>,
+    problems: Vec<String>,
+}
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.values.keys()).finish()
+    }
+}
+
+impl Raw {
+    /// Reads the file, if there is one, and then the environment. What cannot be read is said by
+    /// [`Raw::validate`] along with everything else.
+    #[must_use]
+    pub fn read(file: Option<&Path>, environment: impl Fn(&str) -> Option<String>) -> Self {
+        let mut raw = Self::default();
+        if let Some(file) = file {
+            raw.read_file(file);
+        }
+        for setting in &SETTINGS {
+            let name = format!("KEYTURN_{}", setting.name.to_uppercase());
+            if let Some(value) = environment(&name) {
+                raw.values.insert(setting.name, value.into());
+            }
+            if setting.secret
+                && let Some(path) = environment(&format!("{name}_FILE"))
+            {
+                raw.read_secret(setting.name, Path::new(&path));
+            }
+        }
+        // The name that everything else uses, too.
+        if let Some(url) = environment("DATABASE_URL") {
+            raw.values.entry("database_url").or_insert_with(|| url.into());
+        }
+        raw
+    }
+
+    /// Sets one setting, as a flag does.
+    pub fn set(&mut self, name: &'static str, value: String) {
+        self.values.insert(name, value.into());
+    }
+
+    fn read_secret(&mut self, name: &'static str, path: &Path) {
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                self.values.insert(name, text.trim_end().into());
+            }
+            Err(e) => self.problems.push(format!("{name}_file {}: {e}", path.display())),
+        }
+    }
+
+    fn read_file(&mut self, file: &Path) {
+        let text = match std::fs::read_to_string(file) {
+            Ok(text) => text,
+            Err(e) => return self.problems.push(format!("{}: {e}", file.display())),
+        };
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(e) => return self.problems.push(format!("{}: {}", file.display(), e.message())),
+        };
+        for (name, value) in table {
+            let text = match value {
+                toml::Value::String(s) => s,
+                toml::Value::Integer(n) => n.to_string(),
+                toml::Value::Boolean(b) => b.to_string(),
+                _ => {
+                    self.problems.push(format!("{name} is a text, a number or true or false"));
+                    continue;
+                }
+            };
+            if let Some(setting) = SETTINGS.iter().find(|s| s.name == name) {
+                self.values.insert(setting.name, text.into());
+            } else if let Some(setting) =
+                SETTINGS.iter().find(|s| s.secret && name.strip_suffix("_file") == Some(s.name))
+            {
+                self.read_secret(setting.name, Path::new(&text));
+            } else {
+                self.problems.push(format!("there is no setting {name}"));
+            }
+        }
+    }
+
+    /// Every setting as `name = value`, with the secret ones left out.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        SETTINGS
+            .iter()
+            .map(|s| match self.values.get(s.name) {
+                None => format!("{} = (default)\n", s.name),
+                Some(_) if s.secret => format!("{} = (set, not shown)\n", s.name),
+                Some(value) => format!("{} = {}\n", s.name, value.expose_secret()),
+            })
+            .collect()
+    }
+
+    /// Looks at everything, and says all that is wrong at once.
+    ///
+    /// # Errors
+    /// A line for each thing that is wrong.
+    pub fn validate(self) -> Result<Config, Vec<String>> {
+        let mut wrong = self.problems;
+        let values = self.values;
+        let text = |name: &str| values.get(name).map(|v| v.expose_secret().to_owned()).filter(|v| !v.is_empty());
+        let mut need = |name: &str, what: &str| {
+            text(name).unwrap_or_else(|| {
+                wrong.push(format!("{name} is missing: {what}"));
+                String::new()
+            })
+        };
+        let base_url = need("base_url", "where people reach the console, e.g. https://keyturn.example");
+        let keys_file = need("keys_file", "the file that `keyturn keys new` made");
+        let log_origin = need("log_origin", "the name of this deployment in signed checkpoints, e.g. keyturn.example");
+        let smtp_url = need("smtp_url", "the mail server, e.g. smtps://user:password@mail.example");
+        let mail_from = need("mail_from", "who mails come from, e.g. Keyturn <keyturn@platform.example>");
+        let mut number = |name: &str, default: i64, min: i64, max: i64| match text(name).map(|t| t.parse::<i64>()) {
+            None => default,
+            Some(Ok(n)) if (min..=max).contains(&n) => n,
+            Some(_) => {
+                wrong.push(format!("{name} is a whole number from {min} to {max}"));
+                default
+            }
+        };
+        let minutes = number("impersonation_minutes", 15, 1, 30);
+        let overlap_seconds = number("overlap_seconds", 86_400, 0, 604_800);
+        let connections = number("connections", 10, 2, 100);
+        let listen = text("listen").unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+        let listen = listen.parse().unwrap_or_else(|_| {
+            wrong.push("listen is an address with a port, e.g. 127.0.0.1:3000".to_owned());
+            SocketAddr::from(([127, 0, 0, 1], 3000))
+        });
+        let base_url = base_url.trim_end_matches('/').to_owned();
+        let local = base_url.starts_with("http://127.0.0.1") || base_url.starts_with("http://localhost");
+        if !base_url.is_empty() && !base_url.starts_with("https://") && !local {
+            wrong.push("base_url begins with https:// (http:// only for 127.0.0.1 and localhost)".to_owned());
+        }
+        if log_origin.contains(char::is_whitespace) || log_origin.contains('+') {
+            wrong.push("log_origin has no white space and no +".to_owned());
+        }
+        if let Some(url) = text("database_url")
+            && !["postgres://", "postgresql://", "sqlite:"].iter().any(|p| url.starts_with(p))
+        {
+            wrong.push("database_url begins with postgres:// or sqlite:".to_owned());
+        }
+        if text("introspection_token").is_some_and(|t| t.len() < 32) {
+            wrong.push("introspection_token has at least 32 characters".to_owned());
+        }
+        let json_logs = match text("json_logs").as_deref() {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                wrong.push("json_logs is true or false".to_owned());
+                false
+            }
+        };
+        let config = Config {
+            listen,
+            base_url,
+            data: text("data").unwrap_or_else(|| "data".to_owned()).into(),
+            database_url: text("database_url").map(SecretString::from),
+            keys_file: keys_file.into(),
+            log_origin,
+            smtp_url: smtp_url.into(),
+            mail_from,
+            impersonation_life: minutes * time::MINUTE,
+            overlap_seconds,
+            introspection_token: text("introspection_token").map(SecretString::from),
+            client_ip_header: text("client_ip_header"),
+            pkg: text("pkg").unwrap_or_else(|| "target/site/pkg".to_owned()).into(),
+            connections: u32::try_from(connections).unwrap_or(10),
+            json_logs,
+        };
+        if wrong.is_empty() { Ok(config) } else { Err(wrong) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good(name: &str) -> Option<String> {
+        Some(
+            match name {
+                "KEYTURN_BASE_URL" => "https://keyturn.example/",
+                "KEYTURN_KEYS_FILE" => "keys.json",
+                "KEYTURN_LOG_ORIGIN" => "keyturn.example",
+                "KEYTURN_SMTP_URL" => "smtps://u:hunter2@mail.example",
+                "KEYTURN_MAIL_FROM" => "Keyturn <k@platform.example>",
+                _ => return None,
+            }
+            .to_owned(),
+        )
+    }
+
+    #[test]
+    fn the_least_that_is_needed_suffices() {
+        let config = Raw::read(None, good).validate().unwrap();
+        assert_eq!(config.base_url, "https://keyturn.example");
+        assert_eq!(config.impersonation_life, 15 * time::MINUTE);
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_said_at_once() {
+        let wrong = Raw::read(None, |name| match name {
+            "KEYTURN_LISTEN" => Some("nowhere".into()),
+            "KEYTURN_IMPERSONATION_MINUTES" => Some("31".into()),
+            "KEYTURN_BASE_URL" => Some("http://keyturn.example".into()),
+            "DATABASE_URL" => Some("mysql://x".into()),
+            _ => None,
+        })
+        .validate()
+        .unwrap_err();
+        for part in ["listen", "impersonation_minutes", "base_url begins", "database_url", "keys_file is missing", "smtp_url"] {
+            assert!(wrong.iter().any(|w| w.contains(part)), "{part}: {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_does_not_exist_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keyturn.toml");
+        std::fs::write(&file, "lisen = \"127.0.0.1:1\"\n").unwrap();
+        let wrong = Raw::read(Some(&file), good).validate().unwrap_err();
+        assert_eq!(wrong, ["there is no setting lisen"]);
+    }
+
+    #[test]
+    fn secrets_are_described_without_their_values() {
+        let raw = Raw::read(None, good);
+        assert!(!raw.describe().contains("hunter2"));
+        assert!(!format!("{raw:?}").contains("hunter2"));
+        assert!(!format!("{:?}", raw.validate().unwrap()).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_can_stand_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("smtp");
+        std::fs::write(&file, "smtp://elsewhere\n").unwrap();
+        let config = Raw::read(None, |name| {
+            if name == "KEYTURN_SMTP_URL_FILE" { Some(file.display().to_string()) } else { good(name) }
+        })
+        .validate()
+        .unwrap();
+        assert_eq!(config.smtp_url.expose_secret(), "smtp://elsewhere");
+    }
+}

@@ -1,0 +1,110 @@
+//! The Owners' private keys, and what they open.
+
+use std::io::Read as _;
+
+use pgp::composed::{Deserializable as _, Message, SignedPublicKey, SignedSecretKey};
+use pgp::types::{KeyDetails as _, Password};
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::demo::DemoError;
+use crate::demo::story::OwnerKey;
+use crate::secrets::webhook_key::WebhookKey;
+
+const BEGIN: &str = "-----BEGIN PGP MESSAGE-----";
+const END: &str = "-----END PGP MESSAGE-----";
+
+/// No handoff comes near it; a message that unpacks to more is somebody's joke.
+const LONGEST: u64 = 1024 * 1024;
+
+/// The keys, as the Owners have them at home.
+pub(super) struct Keychain {
+    owners: Vec<(String, SignedSecretKey)>,
+    platform: SignedPublicKey,
+}
+
+/// A decrypted message. It does not print.
+pub(super) struct Opened {
+    pub(super) text: Zeroizing<String>,
+    /// The fingerprint of the platform's key, where its signature is good.
+    pub(super) signed_by: Option<String>,
+}
+
+impl Keychain {
+    pub(super) fn new(owners: &[OwnerKey], platform: &str) -> Result<Self, DemoError> {
+        let owners = owners.iter().map(|owner| {
+            let (key, _) = SignedSecretKey::from_string(&owner.private_key)?;
+            Ok((owner.email.clone(), key))
+        });
+        Ok(Self {
+            owners: owners.collect::<Result<_, pgp::errors::Error>>()?,
+            platform: SignedPublicKey::from_string(platform)?.0,
+        })
+    }
+
+    /// Decrypts a message with the private keys of the recipients; `None` where none of them fits.
+    pub(super) fn open(&self, to: &[String], message: &str) -> Option<Opened> {
+        let own = self
+            .owners
+            .iter()
+            .filter(|(email, _)| to.iter().any(|to| to.eq_ignore_ascii_case(email)));
+        own.into_iter().find_map(|(_, key)| {
+            let (sealed, _) = Message::from_string(message).ok()?;
+            let mut opened = sealed.decrypt(&Password::empty(), key).ok()?;
+            let mut bytes = Zeroizing::new(Vec::new());
+            opened.by_ref().take(LONGEST).read_to_end(&mut bytes).ok()?;
+            let good = opened.verify(&self.platform).is_ok();
+            Some(Opened {
+                text: Zeroizing::new(String::from_utf8_lossy(&bytes).into_owned()),
+                signed_by: good.then(|| format!("{:X}", self.platform.fingerprint())),
+            })
+        })
+    }
+}
+
+impl Opened {
+    /// The webhook key in it.
+    pub(super) fn webhook_key(&self) -> Option<WebhookKey> {
+        self.text
+            .split_whitespace()
+            .find_map(|word| WebhookKey::parse(SecretString::from(word)).ok())
+    }
+
+    /// Whether it names this webhook.
+    pub(super) fn names(&self, webhook: &str) -> bool {
+        self.text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).any(|w| w == webhook)
+    }
+}
+
+/// The encrypted message in the text of a mail.
+pub(super) fn message_in(mail: &str) -> Option<&str> {
+    let from = &mail[mail.find(BEGIN)?..];
+    let end = from.find(END)? + END.len();
+    Some(&from[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Protects the form under a mail: it is there for a whole message, and for nothing else.
+    #[test]
+    fn a_message_is_found_between_its_marks() {
+        let mail = format!("Hello,\n\n{BEGIN}\n\nabc\n{END}\nbye");
+        assert_eq!(message_in(&mail).unwrap(), format!("{BEGIN}\n\nabc\n{END}"));
+        assert_eq!(message_in(&mail[..mail.len() - 8]), None);
+        assert_eq!(message_in("hello"), None);
+        assert_eq!(message_in(&format!("{END} {BEGIN}")), None);
+    }
+
+    /// Protects the receiver from a wrong key: only a whole one is taken out of the text.
+    #[test]
+    fn the_key_and_the_webhook_are_read_out_of_the_text() {
+        let opened = |text: &str| Opened { text: Zeroizing::new(text.to_owned()), signed_by: None };
+        let key = format!("whsec_{}=", "A".repeat(43));
+        let note = opened(&format!("{key}\n\nThis is version 4 of whk_abc (Events).\n"));
+        assert!(note.webhook_key().is_some());
+        assert!(note.names("whk_abc") && !note.names("whk_ab") && !note.names("abc"));
+        assert!(opened("whsec_ short, whsec_AAAA").webhook_key().is_none());
+    }
+}

@@ -1,0 +1,41 @@
+//! What the demo's tests share: a desk with a database, keys and a clock of its own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use secrecy::SecretString;
+
+use crate::clock::{Clock, SystemRng};
+use crate::delivery::mail::SmtpMailer;
+use crate::desk::keys::{self, Keys, Names};
+use crate::desk::{Desk, Settings};
+use crate::model::time;
+use crate::store::Store;
+
+/// A desk on a fresh SQLite file in `folder`, whose mail goes to `smtp`.
+pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str) -> Desk {
+    let now = clock.now();
+    let file = folder.join("keys.json");
+    if !file.exists() {
+        keys::create(&file, &SystemRng, now, "Keyturn <keyturn@platform.example>").unwrap();
+    }
+    let names = Names {
+        issuer: "http://127.0.0.1:3000",
+        audience: "http://127.0.0.1:3000/api",
+        log_origin: "keyturn.example",
+    };
+    Desk {
+        store: Store::connect(&Store::sqlite_in(folder), 3).await.unwrap(),
+        keys: Keys::load(&file, &names, now).unwrap(),
+        clock,
+        rng: Arc::new(SystemRng),
+        settings: Settings {
+            base_url: "http://127.0.0.1:3000".to_owned(),
+            impersonation_life: 15 * time::MINUTE,
+            overlap_seconds: 86_400,
+            private_targets: true,
+            mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+        },
+        mailer: Arc::new(SmtpMailer::new(&SecretString::from(smtp)).unwrap()),
+    }
+}

@@ -1,0 +1,289 @@
+//! A desk on a database of its own, with the story in it and a clock that can be moved.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::AnyConnection;
+use tempfile::TempDir;
+
+use super::mailbox::Mailbox;
+use super::owners::owners;
+use super::{postgres, story};
+use crate::audit::trail::{Depth, judge};
+use crate::audit::verify::{Fault, cross_recorded, whole_log};
+use crate::auth::credential;
+use crate::clock::{ManualClock, SeededRng};
+use crate::desk::keys::{self, Keys, Names};
+use crate::desk::rotate::{Ask, Caller, Rotated};
+use crate::desk::{AtWork, Desk, Settings, Step};
+use crate::model::{Micros, SecretType, time};
+use crate::proof::row::AuditRow;
+use crate::proof::verdict::TrailVerdict;
+use crate::secrets::sealing::{self, Binding, Sealed};
+use crate::store::audit::Head;
+use crate::store::handoffs::{self, Handoff};
+use crate::store::impersonations::{self, Impersonation};
+use crate::store::orgs::{self, Member};
+use crate::store::secrets::{self, Version};
+use crate::store::{Engine, Store, audit, staff};
+
+/// No two desks of a test process draw the same randomness.
+static SEEDS: AtomicU64 = AtomicU64::new(1);
+
+/// What a test works with.
+pub(crate) struct Bench {
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// The address of the database.
+    pub(crate) url: String,
+    /// Where the keys are, and the database where it is SQLite's.
+    folder: PathBuf,
+    _removed: Option<TempDir>,
+}
+
+impl Bench {
+    /// An empty database with the story written into it.
+    pub(crate) async fn new(engine: Engine) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = match engine {
+            Engine::Sqlite => Store::sqlite_in(folder.path()),
+            Engine::Postgres => postgres::database().await,
+        };
+        let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
+        let rng = SeededRng::new(seed << 32);
+        let file = folder.path().join("keys.json");
+        keys::create(&file, &rng, owners().now, "Keyturn <keyturn@platform.example>").unwrap();
+        let mut bench = Self::open(&url, folder.path(), owners().now, seed).await;
+        bench._removed = Some(folder);
+        let mut tx = bench.desk.begin().await.unwrap();
+        story::write(&bench.desk, &mut tx).await;
+        tx.commit().await.unwrap();
+        bench
+    }
+
+    /// A desk on what is there already: as after a restart, or as a second instance.
+    pub(crate) async fn open(url: &str, folder: &Path, now: Micros, seed: u64) -> Self {
+        let clock = Arc::new(ManualClock::at(now));
+        let mailbox = Arc::new(Mailbox::default());
+        let names = Names {
+            issuer: "https://keyturn.example",
+            audience: "https://keyturn.example/api",
+            log_origin: "keyturn.example",
+        };
+        let desk = Desk {
+            store: Store::connect(url, 8).await.unwrap(),
+            clock: clock.clone(),
+            rng: Arc::new(SeededRng::new(seed)),
+            keys: Keys::load(&folder.join("keys.json"), &names, now).unwrap(),
+            settings: Settings {
+                base_url: "https://keyturn.example".to_owned(),
+                impersonation_life: 15 * time::MINUTE,
+                overlap_seconds: 86_400,
+                private_targets: false,
+                mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+            },
+            mailer: mailbox.clone(),
+        };
+        Self {
+            desk: Arc::new(desk),
+            clock,
+            mailbox,
+            url: url.to_owned(),
+            folder: folder.to_owned(),
+            _removed: None,
+        }
+    }
+
+    /// The folder of the keys, and of SQLite's files.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn engine(&self) -> Engine {
+        self.desk.store.engine()
+    }
+
+    pub(crate) fn now(&self) -> Micros {
+        self.desk.now()
+    }
+
+    /// A member of staff who has just signed in.
+    pub(crate) async fn at_work(&self, id: &str) -> AtWork {
+        let mut conn = self.desk.store.read().await.unwrap();
+        AtWork {
+            staff: staff::by_id(&mut conn, id).await.unwrap().unwrap(),
+            session_id: format!("session-of-{id}"),
+            proven_at: self.now(),
+            session_ends_at: self.now() + 8 * time::HOUR,
+            from: "192.0.2.7".to_owned(),
+        }
+    }
+
+    /// A member of an org, as known by the credential.
+    pub(crate) async fn member(&self, id: &str) -> Member {
+        let mut conn = self.desk.store.read().await.unwrap();
+        let hash = credential::hash(&story::credential_of(id));
+        orgs::member_by_credential(&mut conn, &hash).await.unwrap().unwrap()
+    }
+
+    /// Starts the impersonation for a ticket.
+    pub(crate) async fn impersonate(&self, who: &AtWork, ticket: &str) -> Step<Impersonation> {
+        let mut tx = self.desk.begin().await?;
+        let step = self.desk.impersonate(&mut tx, who, ticket).await;
+        self.desk.settle(tx, step).await
+    }
+
+    /// The grant as it is now.
+    pub(crate) async fn grant(&self, id: &str) -> Impersonation {
+        let mut conn = self.desk.store.read().await.unwrap();
+        impersonations::by_id(&mut conn, id).await.unwrap().unwrap()
+    }
+
+    pub(crate) fn token(&self, grant: &Impersonation) -> SecretString {
+        self.desk.token_of(grant).unwrap()
+    }
+
+    /// Rotates what the grant is for, as the console's button does.
+    pub(crate) async fn rotate(&self, grant: &Impersonation) -> Step<Rotated> {
+        let caller = Caller::Token(self.desk.token_of(grant)?);
+        self.rotate_as(&caller, &grant.secret_id, &Ask::default()).await
+    }
+
+    /// Rotates a webhook's key, as the API does.
+    pub(crate) async fn rotate_as(&self, caller: &Caller, id: &str, ask: &Ask) -> Step<Rotated> {
+        self.desk.rotate(SecretType::WebhookSigningKey, id, caller, ask).await
+    }
+
+    /// Self-service by a member of an org.
+    pub(crate) async fn self_service(&self, member: &str, id: &str, ask: &Ask) -> Step<Rotated> {
+        let caller = Caller::Member(Box::new(self.member(member).await));
+        self.rotate_as(&caller, id, ask).await
+    }
+
+    /// Hands off, and ends the impersonation.
+    pub(crate) async fn hand_off(&self, who: &AtWork, id: &str) -> Step<Handoff> {
+        let mut tx = self.desk.begin().await?;
+        let step = self.desk.hand_off(&mut tx, who, id).await;
+        self.desk.settle(tx, step).await
+    }
+
+    /// Ends an impersonation at the wish of an admin.
+    pub(crate) async fn end(&self, who: &AtWork, id: &str) -> Step<Impersonation> {
+        let mut tx = self.desk.begin().await?;
+        let step = self.desk.end_by_admin(&mut tx, who, id).await;
+        self.desk.settle(tx, step).await
+    }
+
+    /// Switches consent with a member's credential.
+    pub(crate) async fn set_consent(&self, member: &str, on: bool) -> Step<()> {
+        let member = self.member(member).await;
+        let mut tx = self.desk.begin().await?;
+        let step = self.desk.set_consent(&mut tx, &member, on, None).await;
+        self.desk.settle(tx, step).await
+    }
+
+    pub(crate) async fn handoff_of(&self, impersonation_id: &str) -> Handoff {
+        let mut conn = self.desk.store.read().await.unwrap();
+        handoffs::of_impersonation(&mut conn, impersonation_id).await.unwrap().unwrap()
+    }
+
+    /// The versions of a secret, newest first.
+    pub(crate) async fn versions(&self, secret_id: &str) -> Vec<Version> {
+        let mut conn = self.desk.store.read().await.unwrap();
+        secrets::versions(&mut conn, secret_id).await.unwrap()
+    }
+
+    /// The value of a version, unsealed.
+    pub(crate) async fn value(&self, secret_id: &str, version: i64) -> SecretString {
+        let mut conn = self.desk.store.read().await.unwrap();
+        let secret = secrets::by_id(&mut conn, secret_id).await.unwrap().unwrap();
+        let versions = secrets::versions(&mut conn, secret_id).await.unwrap();
+        let found = versions.into_iter().find(|v| v.version == version).unwrap();
+        let binding = Binding {
+            context: secret.secret_type.as_str(),
+            org_id: &secret.org_id,
+            secret_id,
+            version,
+        };
+        let sealed = Sealed { kek_id: found.kek_id.unwrap(), bytes: found.sealed.unwrap() };
+        let opened = sealing::open(&self.desk.keys.ring, &binding, &sealed).unwrap();
+        String::from_utf8(opened.expose_secret().to_vec()).unwrap().into()
+    }
+
+    /// The versions whose keys are accepted now, newest first.
+    pub(crate) async fn accepted(&self, secret_id: &str) -> Vec<i64> {
+        let now = self.now();
+        let versions = self.versions(secret_id).await;
+        versions.iter().filter(|v| v.accepted(now)).map(|v| v.version).collect()
+    }
+
+    /// The rows of a log, `platform` or an org's short name, as their texts say.
+    pub(crate) async fn rows(&self, log: &str) -> Vec<AuditRow> {
+        let log = if log == "platform" { log.to_owned() } else { format!("org/org-{log}") };
+        let mut conn = self.desk.store.read().await.unwrap();
+        let entries = audit::range(&mut conn, &log, 0, 100_000).await.unwrap();
+        entries.iter().map(|e| AuditRow::parse(&e.body).unwrap()).collect()
+    }
+
+    /// What the rows of a log are about, in order.
+    pub(crate) async fn actions(&self, log: &str) -> Vec<String> {
+        self.rows(log).await.into_iter().map(|row| row.action).collect()
+    }
+
+    /// The rows of a log with this action.
+    pub(crate) async fn rows_of(&self, log: &str, action: &str) -> Vec<AuditRow> {
+        self.rows(log).await.into_iter().filter(|row| row.action == action).collect()
+    }
+
+    /// The verdict on an impersonation, with each row's proof.
+    pub(crate) async fn verdict(&self, id: &str) -> TrailVerdict {
+        let mut conn = self.desk.store.read().await.unwrap();
+        let key = &self.desk.keys.log;
+        judge(&mut conn, key, id, Depth::Proofs, self.now()).await.unwrap().verdict
+    }
+
+    /// Verifies every log, and what each has recorded of the others; the number of rows.
+    pub(crate) async fn verify_all(&self) -> Result<u64, Fault> {
+        let mut conn = self.desk.store.read().await.unwrap();
+        self.verify_on(&mut conn).await
+    }
+
+    /// The same, through a connection in hand.
+    pub(crate) async fn verify_on(&self, conn: &mut AnyConnection) -> Result<u64, Fault> {
+        let heads = audit::heads(&mut *conn).await.unwrap();
+        self.verify_heads(conn, &heads).await
+    }
+
+    /// The same, for heads that were read before.
+    pub(crate) async fn verify_heads(
+        &self,
+        conn: &mut AnyConnection,
+        heads: &[Head],
+    ) -> Result<u64, Fault> {
+        let key = &self.desk.keys.log;
+        let mut rows = 0;
+        for head in heads {
+            let log = whole_log(&mut *conn, key.key.verifier(), &key.origin, head, |_| {});
+            rows += log.await.unwrap()?.rows;
+        }
+        cross_recorded(conn, key.key.verifier(), heads).await.unwrap()?;
+        Ok(rows)
+    }
+
+    /// Runs SQL, as somebody with a client of the database would.
+    pub(crate) async fn sql(&self, sql: &str) -> Result<u64, sqlx::Error> {
+        let mut conn = self.desk.store.read().await.unwrap();
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut *conn).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// The one number that a query gives.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let mut conn = self.desk.store.read().await.unwrap();
+        let query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()));
+        query.fetch_one(&mut *conn).await.unwrap_or_else(|e| panic!("{sql}: {e}"))
+    }
+}

@@ -1,0 +1,341 @@
+//! The seven steps of the procedure, and the card with the one next action.
+
+use leptos::prelude::*;
+
+use super::ticket::{Grant, Stage, View};
+use crate::model::{HandoffState, impersonation, time};
+use crate::policy::eligibility::Check;
+use crate::proof::verdict::Verdict;
+use crate::web::components::{at, badge, fingerprint, icon, id_link, sized_icon, verdict};
+
+const NAMES: [&str; 7] = ["Verify", "Consent", "Impersonate", "Rotate", "Hand off", "End", "Verify the trail"];
+
+/// The rail of steps.
+pub fn steps(v: &View) -> AnyView {
+    // How many steps are behind, and which one is at hand, counted from 0.
+    let (done, now) = match v.stage {
+        Stage::Blocked if v.only_consent() => (1, Some(1)),
+        Stage::Blocked => (0, Some(0)),
+        Stage::NotBuilt(_) => (2, None),
+        Stage::Start => (2, Some(2)),
+        Stage::Rotate => (3, Some(3)),
+        Stage::HandOff => (4, Some(4)),
+        Stage::Over => match v.grant.as_ref().map(|g| g.judged.verdict.verdict) {
+            Some(Verdict::Complete) => (7, None),
+            _ => (6, Some(6)),
+        },
+    };
+    let blocked = v.stage == Stage::Blocked;
+    let note = |n: usize| -> Option<String> {
+        match n {
+            0 if !blocked => Some("9 of 9 checks".to_owned()),
+            0 | 1 if blocked && Some(n) == now => v.case.verdict.failed().next().map(|f| f.saw.clone()),
+            2 => v.grant.as_ref().filter(|_| done > 2).map(|g| format!("{} UTC", time::clock(g.grant.started_at))),
+            3 => match v.stage {
+                Stage::NotBuilt(_) => Some("not built yet".to_owned()),
+                _ => v
+                    .grant
+                    .as_ref()
+                    .and_then(|g| g.rotation.as_ref())
+                    .map(|r| format!("v{} to v{}", r.from_version, r.to_version)),
+            },
+            _ => None,
+        }
+    };
+    let items = NAMES
+        .iter()
+        .enumerate()
+        .map(|(n, name)| {
+            let (class, word, mark) = if n < done {
+                ("step is-done", "done", icon("check"))
+            } else if Some(n) == now && blocked {
+                ("step is-blocked", "blocked", icon("cross"))
+            } else if Some(n) == now {
+                ("step is-now", "now", (n + 1).into_any())
+            } else if n == 3 && matches!(v.stage, Stage::NotBuilt(_)) {
+                ("step is-later", "not built yet", (n + 1).into_any())
+            } else {
+                ("step", "to do", (n + 1).into_any())
+            };
+            view! {
+                <li class=class aria-current=(Some(n) == now).then_some("step")>
+                    <span class="step-line">
+                        <span class="step-mark" aria-hidden="true">{mark}</span>
+                        <span class="step-name">{*name}<span class="sr-only">{format!(" ({word})")}</span></span>
+                        {note(n).map(|t| view! { <span class="step-note">{t}</span> })}
+                    </span>
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <nav class="ticket-steps" aria-label="Steps of the procedure"><h2>"Procedure"</h2><ol class="steps">{items}</ol></nav>
+    }
+    .into_any()
+}
+
+/// The one next action.
+pub fn next_action(v: &View) -> AnyView {
+    match (v.stage, &v.grant) {
+        (Stage::Blocked, _) => blocked(v),
+        (Stage::NotBuilt(why), _) => card(
+            "next next-later",
+            "This rotation is not built yet",
+            badge("", "dashed", "Not built yet"),
+            view! { <div class="next-body"><p>"The checks above are the real ones, and their answer holds. "{why}</p></div> }.into_any(),
+        ),
+        (Stage::Start, _) => start(v),
+        (Stage::Rotate, Some(g)) => rotate(v, g),
+        (Stage::HandOff, Some(g)) => hand_off(v, g),
+        (_, Some(g)) => over(v, g),
+        (_, None) => ().into_any(),
+    }
+}
+
+fn card(class: &'static str, title: impl Into<String>, side: AnyView, body: AnyView) -> AnyView {
+    view! {
+        <section class=class aria-labelledby="next" id="step">
+            <div class="next-head"><h2 id="next">{title.into()}</h2>{side}</div>
+            {body}
+        </section>
+    }
+    .into_any()
+}
+
+fn step_of(text: &'static str) -> AnyView {
+    view! { <p>{text}</p> }.into_any()
+}
+
+fn blocked(v: &View) -> AnyView {
+    if v.only_consent() {
+        let body = if v.acts {
+            view! {
+                <form class="next-body" method="post" action="/do/request_consent">
+                    <p>"Only the Owner can switch consent on. A link goes to the address on file; it appears nowhere else."</p>
+                    <input type="hidden" name="ticket" value=v.ticket.id.clone() />
+                    <div class="form-actions">
+                        <button class="btn btn-lg btn-primary">{icon("mail")}"Ask the Owner to re-enable"</button>
+                        <p class="fineprint">{icon("clock")}"The link works once, for 24 hours."</p>
+                    </div>
+                </form>
+            }
+            .into_any()
+        } else {
+            view! { <div class="next-body"><p>"Only the Owner can switch consent on."</p></div> }.into_any()
+        };
+        return card("next", "Ask the Owner for consent", step_of("Step 2 of 7"), body);
+    }
+    let unreachable = v.case.verdict.failed().any(|f| f.check == Check::OwnerReachable);
+    let over = !v.ticket.state.can_be_served();
+    let text = if over {
+        "The ticket is not open any more. Nothing can be started for it."
+    } else if unreachable {
+        "The Owner was marked unreachable. There is no way around this, for anyone; if the org is compromised, Legal has to take it on."
+    } else {
+        "A check does not pass. There is no way around it, for anyone: not with a role, a flag or a setting. What to do stands with the check below."
+    };
+    let probe = v.acts.then(|| {
+        view! {
+            <form method="post" action="/do/impersonate">
+                <input type="hidden" name="ticket" value=v.ticket.id.clone() />
+                <div class="form-actions">
+                    <button class="btn btn-quiet">"Try all the same"</button>
+                    <p class="fineprint">{icon("refused")}"It is refused, and the attempt is logged."</p>
+                </div>
+            </form>
+        }
+    });
+    let body = view! { <div class="next-body"><p>{text}</p>{probe}</div> }.into_any();
+    card("next next-refused", "This cannot be done", badge("badge-needs", "refused", "Refused"), body)
+}
+
+fn start(v: &View) -> AnyView {
+    let (Some(secret), Some(org)) = (&v.case.secret, &v.case.org) else { return ().into_any() };
+    let owner = v.case.owner().map_or_else(String::new, |o| o.name.clone());
+    let minutes = v.life / time::MINUTE;
+    let terms = view! {
+        <dl class="terms">
+            <dt>"Reason"</dt><dd><code>{impersonation::reason(secret.secret_type, &v.ticket.id)}</code></dd>
+            <dt>"Scope"</dt><dd>"Rotate this one secret, nothing else: "<code>{secret.id.clone()}</code>" of "{org.name.clone()}</dd>
+            <dt>"Time"</dt><dd>{format!("{minutes} min at most")}</dd>
+            <dt>"You act as"</dt><dd>"yourself, on behalf of "{owner}". They get a mail now and at the end."</dd>
+        </dl>
+    };
+    let body = if v.acts {
+        view! {
+            <form class="next-body" method="post" action="/do/impersonate">
+                {terms}
+                <input type="hidden" name="ticket" value=v.ticket.id.clone() />
+                <div class="form-actions">
+                    <button class="btn btn-lg btn-primary">{icon("key")}"Start impersonation"</button>
+                    <p class="fineprint">{icon("clock")}"Ends by itself. You can end it at any moment."</p>
+                </div>
+            </form>
+        }
+        .into_any()
+    } else {
+        view! { <div class="next-body">{terms}<p class="muted">"A platform admin can start it."</p></div> }.into_any()
+    };
+    card("next", "Start the impersonation", step_of("Step 3 of 7"), body)
+}
+
+fn rotate(v: &View, g: &Grant) -> AnyView {
+    let Some(secret) = &v.case.secret else { return ().into_any() };
+    let leak = v.ticket.suspected_leak();
+    let old = if leak {
+        "A leak is suspected: the old key stops working at once.".to_owned()
+    } else {
+        format!("The old key stays valid for {} after the handoff.", time::span(v.overlap_seconds * time::SECOND))
+    };
+    let age = v.versions.first().map_or_else(String::new, |x| format!("{} old", time::span(v.now - x.created_at)));
+    let swap = view! {
+        <div class="swap">
+            <div><span><span class="version">{format!("v{}", secret.version)}</span>" now"</span><span class="sub">{age}</span></div>
+            {sized_icon("icon icon-lg", "arrow-right")}
+            <div>
+                <span><span class="version">{format!("v{}", v.next_version())}</span>" new"</span>
+                <span class="sub">"32 random bytes, encrypted to the Owner’s key at once"</span>
+            </div>
+        </div>
+        <p>{old}" "{v.overlapping().map(|x| format!("Version {} is still accepted from the last rotation.", x.version))}</p>
+    };
+    let mine = g.grant.admin_id == v.viewer;
+    let body = if v.acts && mine {
+        view! {
+            <form class="next-body" method="post" action="/do/rotate">
+                {swap}
+                <input type="hidden" name="impersonation" value=g.grant.id.clone() />
+                {v.overlapping().map(|_| view! {
+                    <label class="check-line"><input type="checkbox" name="during_overlap" value="true" />
+                        "Rotate although an older key is still in its overlap"</label>
+                })}
+                <div class="form-actions">
+                    <button class="btn btn-lg btn-primary">{icon("rotate")}"Rotate now"</button>
+                    <p class="fineprint fineprint-final">{icon("warning")}{format!("Cannot be undone: version {} does not come back.", secret.version)}</p>
+                </div>
+            </form>
+        }
+        .into_any()
+    } else {
+        view! { <div class="next-body">{swap}<p class="muted">{format!("{} holds the impersonation.", g.admin)}</p></div> }
+            .into_any()
+    };
+    card("next", format!("Rotate the {}", secret.secret_type.label().to_lowercase()), step_of("Step 4 of 7"), body)
+}
+
+fn hand_off(v: &View, g: &Grant) -> AnyView {
+    let (Some(rotation), Some(handoff)) = (&g.rotation, &g.handoff) else { return ().into_any() };
+    let live = g.grant.live(v.now);
+    let old = if rotation.overlap_seconds == 0 {
+        "has stopped working: a leak is suspected".to_owned()
+    } else {
+        format!("works for {} after this", time::span(rotation.overlap_seconds * time::SECOND))
+    };
+    let owner = v.case.owner().map_or_else(String::new, |o| o.name.clone());
+    let terms = view! {
+        <p>
+            {format!("Version {} exists and is sealed. ", rotation.to_version)}
+            {if live { "One button sends it to the Owner and ends the impersonation." }
+             else { "The impersonation has ended meanwhile; the sealed message can still be sent." }}
+        </p>
+        <dl class="terms">
+            <dt>"To"</dt><dd>{owner}", at the address on file"</dd>
+            <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
+            <dt>"Old key"</dt><dd>{old}</dd>
+            <dt>"Ciphertext"</dt><dd><a href=format!("/handoffs/{}/message.asc", handoff.id)>"message.asc"</a>", for the Owner only"</dd>
+        </dl>
+    };
+    let may = v.acts && (!live || g.grant.admin_id == v.viewer);
+    let body = if may {
+        view! {
+            <form class="next-body" method="post" action="/do/hand_off">
+                {terms}
+                <input type="hidden" name="impersonation" value=g.grant.id.clone() />
+                <div class="form-actions">
+                    <button class="btn btn-lg btn-primary">
+                        {icon("handoff")}{if live { "Hand off and end" } else { "Hand off" }}
+                    </button>
+                    <p class="fineprint">{icon("lock")}"Nobody at the platform can see the value. It is on no page, in no log."</p>
+                </div>
+            </form>
+        }
+        .into_any()
+    } else {
+        view! { <div class="next-body">{terms}<p class="muted">{format!("{} holds the impersonation.", g.admin)}</p></div> }
+            .into_any()
+    };
+    card("next", format!("Hand off version {}", rotation.to_version), step_of("Steps 5 and 6 of 7"), body)
+}
+
+fn over(v: &View, g: &Grant) -> AnyView {
+    let judged = &g.judged.verdict;
+    let complete = judged.verdict == Verdict::Complete;
+    let failed: Vec<String> =
+        judged.failed().map(|r| format!("{}: {}", r.rule.title(), r.saw)).collect();
+    let (class, title) = if complete { ("next next-done", "Complete") } else { ("next next-refused", "The trail needs a look") };
+    let handoff = g.handoff.as_ref().map(|h| {
+        let said = match (h.state, &g.waiting) {
+            (_, Some(why)) => view! { "waits in the outbox: "{why.clone()} }.into_any(),
+            (HandoffState::Acknowledged, _) => view! {
+                "acknowledged "{h.acknowledged_at.map(at)}" ("{h.acknowledged_how.clone()}")"
+            }
+            .into_any(),
+            _ => view! { "sent "{h.sent_at.map(at)}", not acknowledged yet" }.into_any(),
+        };
+        let old = v
+            .versions
+            .iter()
+            .find(|x| Some(x.version) == g.rotation.as_ref().map(|r| r.from_version))
+            .map(|x| match x.retires_at {
+                Some(t) if t > v.now => view! { "works until "{at(t)} }.into_any(),
+                _ => view! { "does not work any more" }.into_any(),
+            });
+        view! { <dt>"Handoff"</dt><dd>{said}</dd><dt>"Old key"</dt><dd>{old}</dd> }
+    });
+    let test = (v.acts && v.case.secret.is_some()).then(|| {
+        view! {
+            <form class="inline-form" method="post" action="/do/test_event">
+                <input type="hidden" name="org" value=g.grant.org_id.clone() />
+                <input type="hidden" name="secret" value=g.grant.secret_id.clone() />
+                <input type="hidden" name="ticket" value=v.ticket.id.clone() />
+                <input type="hidden" name="back" value=format!("/tickets/{}", v.ticket.id) />
+                <button class="btn">{icon("webhook")}"Send a test event"</button>
+            </form>
+        }
+    });
+    let record = g.handoff.as_ref().filter(|h| v.acts && h.state == HandoffState::Sent).map(|h| {
+        view! {
+            <form class="field-row" method="post" action="/do/acknowledge_staff">
+                <input type="hidden" name="handoff" value=h.id.clone() />
+                <input type="hidden" name="back" value=format!("/tickets/{}", v.ticket.id) />
+                <div class="field">
+                    <label for="how">"The Owner confirmed it otherwise: how?"</label>
+                    <input class="input" id="how" name="how" maxlength="300" required placeholder="by phone, at the number on file" />
+                </div>
+                <button class="btn">{icon("check")}"Record it"</button>
+            </form>
+        }
+    });
+    let body = view! {
+        <div class="next-body">
+            {if complete {
+                view! { <p>"Both logs tell the same story, and both prove it."</p> }.into_any()
+            } else {
+                view! { <ul>{failed.into_iter().map(|f| view! { <li>{f}</li> }).collect_view()}</ul> }.into_any()
+            }}
+            <dl class="terms">
+                <dt>"Impersonation"</dt>
+                <dd>{id_link(&g.grant.id, format!("/impersonations/{}", g.grant.id), "impersonation id")}
+                    {g.grant.ended_at.map(|e| format!(" {} long, {}", time::span(e - g.grant.started_at), g.grant.end_cause().map_or("", |c| c.label())))}</dd>
+                {handoff}
+            </dl>
+            <div class="form-actions">
+                <a class="btn btn-primary" href=format!("/impersonations/{}", g.grant.id)>{icon("shield-check")}"See the proof"</a>
+                {test}
+            </div>
+            {record}
+        </div>
+    }
+    .into_any();
+    card(class, title, verdict(judged.verdict), body)
+}
