@@ -173,19 +173,28 @@ impl Raw {
     pub fn validate(self) -> Result<Config, Vec<String>> {
         let mut wrong = self.problems;
         let values = self.values;
-        let text = |name: &str| values.get(name).map(|v| v.expose_secret().to_owned()).filter(|v| !v.is_empty());
+        let text = |name: &str| {
+            values.get(name).map(|v| v.expose_secret().to_owned()).filter(|v| !v.is_empty())
+        };
         let mut need = |name: &str, what: &str| {
             text(name).unwrap_or_else(|| {
                 wrong.push(format!("{name} is missing: {what}"));
                 String::new()
             })
         };
-        let base_url = need("base_url", "where people reach the console, e.g. https://keyturn.example");
+        let base_url =
+            need("base_url", "where people reach the console, e.g. https://keyturn.example");
         let keys_file = need("keys_file", "the file that `keyturn keys new` made");
-        let log_origin = need("log_origin", "the name of this deployment in signed checkpoints, e.g. keyturn.example");
+        let log_origin = need(
+            "log_origin",
+            "the name of this deployment in signed checkpoints, e.g. keyturn.example",
+        );
         let smtp_url = need("smtp_url", "the mail server, e.g. smtps://user:password@mail.example");
-        let mail_from = need("mail_from", "who mails come from, e.g. Keyturn <keyturn@platform.example>");
-        let mut number = |name: &str, default: i64, min: i64, max: i64| match text(name).map(|t| t.parse::<i64>()) {
+        let mail_from =
+            need("mail_from", "who mails come from, e.g. Keyturn <keyturn@platform.example>");
+        let mut number = |name: &str, default: i64, min: i64, max: i64| match text(name)
+            .map(|t| t.parse::<i64>())
+        {
             None => default,
             Some(Ok(n)) if (min..=max).contains(&n) => n,
             Some(_) => {
@@ -202,9 +211,13 @@ impl Raw {
             SocketAddr::from(([127, 0, 0, 1], 3000))
         });
         let base_url = base_url.trim_end_matches('/').to_owned();
-        let local = base_url.starts_with("http://127.0.0.1") || base_url.starts_with("http://localhost");
+        let local =
+            base_url.starts_with("http://127.0.0.1") || base_url.starts_with("http://localhost");
         if !base_url.is_empty() && !base_url.starts_with("https://") && !local {
-            wrong.push("base_url begins with https:// (http:// only for 127.0.0.1 and localhost)".to_owned());
+            wrong.push(
+                "base_url begins with https:// (http:// only for 127.0.0.1 and localhost)"
+                    .to_owned(),
+            );
         }
         if log_origin.contains(char::is_whitespace) || log_origin.contains('+') {
             wrong.push("log_origin has no white space and no +".to_owned());
@@ -282,7 +295,14 @@ mod tests {
         })
         .validate()
         .unwrap_err();
-        for part in ["listen", "impersonation_minutes", "base_url begins", "database_url", "keys_file is missing", "smtp_url"] {
+        for part in [
+            "listen",
+            "impersonation_minutes",
+            "base_url begins",
+            "database_url",
+            "keys_file is missing",
+            "smtp_url",
+        ] {
             assert!(wrong.iter().any(|w| w.contains(part)), "{part}: {wrong:?}");
         }
     }
@@ -310,7 +330,11 @@ mod tests {
         let file = folder.path().join("smtp");
         std::fs::write(&file, "smtp://elsewhere\n").unwrap();
         let config = Raw::read(None, |name| {
-            if name == "KEYTURN_SMTP_URL_FILE" { Some(file.display().to_string()) } else { good(name) }
+            if name == "KEYTURN_SMTP_URL_FILE" {
+                Some(file.display().to_string())
+            } else {
+                good(name)
+            }
         })
         .validate()
         .unwrap();

@@ -7,15 +7,13 @@ use std::sync::Arc;
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng, new_token};
 use keyturn::delivery::mail::SmtpMailer;
-use keyturn::demo::seed::seed;
 use keyturn::demo::smtp_catcher::SmtpCatcher;
-use keyturn::demo::story::Service;
+use keyturn::demo::{Addresses, Demo};
 use keyturn::desk::keys::{Keys, Names, create};
 use keyturn::desk::{Desk, Settings};
 use keyturn::model::time;
 use keyturn::store::Store;
 use keyturn::web::app::{App, DemoDoors, DemoPerson};
-use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use super::start::{connect, pkg, prepare, serve, text};
@@ -28,14 +26,16 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     let next = port.checked_add(1).ok_or("PORT is at most 65534")?;
     let console = listen(port).await?;
     let customer = listen(next).await?;
-    let (address, customer_address) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{next}"));
+    let (address, customer_address) =
+        (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{next}"));
 
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let rng = Arc::new(SystemRng);
     let now = clock.now();
     let keys_file = data.join("keys.json");
     if !keys_file.exists() {
-        create(&keys_file, rng.as_ref(), now, "Keyturn demo <keyturn@platform.example>").map_err(text)?;
+        create(&keys_file, rng.as_ref(), now, "Keyturn demo <keyturn@platform.example>")
+            .map_err(text)?;
     }
     let api = format!("{address}/api");
     let names = Names { issuer: &address, audience: &api, log_origin: ORIGIN };
@@ -57,33 +57,26 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         },
         mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),
     });
-    let mut story = seed(&desk, data, &customer_address).await.map_err(text)?;
-    story.address.clone_from(&address);
-    story.customer_side.clone_from(&customer_address);
-    if story.services.is_empty() {
-        story.services.push(Service {
-            name: "introspection".to_owned(),
-            token: new_token(rng.as_ref()).expose_secret().to_owned().into(),
-        });
-    }
-    story.save(data).map_err(text)?;
+    let introspection = new_token(rng.as_ref());
+    let addresses = Addresses { console: address.clone(), customer_side: customer_address.clone() };
+    let demo = Demo::start(&desk, data, &addresses, &introspection, customer, catcher)
+        .await
+        .map_err(text)?;
     prepare(&desk).await?;
     // For `keyturn verify --data`; anybody may know it.
-    std::fs::write(data.join("log-key.txt"), format!("{}\n", desk.keys.log.key.vkey())).map_err(text)?;
+    std::fs::write(data.join("log-key.txt"), format!("{}\n", desk.keys.log.key.vkey()))
+        .map_err(text)?;
 
-    let introspection = story.services.first().map(|s| credential::hash(&s.token.as_str().into()));
-    let people = story
-        .staff
+    let people = demo
+        .people()
         .iter()
-        .map(|s| DemoPerson { email: s.email.clone(), name: s.name.clone(), role: s.role })
+        .map(|p| DemoPerson { email: p.email.clone(), name: p.name.clone(), role: p.role })
         .collect();
-    let _keep = (catcher, customer);
-    let side = tokio::spawn(async {});
     let app = App {
         desk,
         demo: Some(DemoDoors { people, customer_side: customer_address.clone() }),
         pkg: pkg(Path::new("target/site/pkg")),
-        introspection_hash: introspection,
+        introspection_hash: Some(credential::hash(&introspection)),
         client_ip_header: None,
     };
     println!(
@@ -93,7 +86,8 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         data.display()
     );
     let served = serve(app, console).await;
-    side.abort();
+    // Dropping it stops the customer's side.
+    drop(demo);
     served
 }
 

@@ -115,11 +115,15 @@ pub async fn run(cli: Cli) -> ExitCode {
             telemetry::init(Format::Text);
             demo::run(port, &data).await
         }
-        Command::Serve { config, listen, check } => serve::run(config.as_deref(), listen, check).await,
+        Command::Serve { config, listen, check } => {
+            serve::run(config.as_deref(), listen, check).await
+        }
         Command::Verify { data, database_url, log, key } => {
             return verify::run(data, database_url, log, key).await;
         }
-        Command::Keys { command: KeysCommand::New { file, user_id } } => staff::new_keys(&file, &user_id),
+        Command::Keys { command: KeysCommand::New { file, user_id } } => {
+            staff::new_keys(&file, &user_id)
+        }
         Command::Staff { config, command } => staff::run(config.as_deref(), command).await,
     };
     match outcome {

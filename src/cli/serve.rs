@@ -36,7 +36,8 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     telemetry::init(if config.json_logs { Format::Json } else { Format::Text });
     let desk = Arc::new(desk(&config).await?);
     prepare(&desk).await?;
-    let listener = TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
+    let listener =
+        TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
     tracing::info!(listen = %config.listen, base_url = %config.base_url, "serving");
     let app = App {
         desk,
@@ -59,7 +60,8 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
     let url = match &config.database_url {
         Some(url) => url.expose_secret().to_owned(),
         None => {
-            std::fs::create_dir_all(&config.data).map_err(|e| format!("{}: {e}", config.data.display()))?;
+            std::fs::create_dir_all(&config.data)
+                .map_err(|e| format!("{}: {e}", config.data.display()))?;
             Store::sqlite_in(&config.data)
         }
     };

@@ -14,7 +14,10 @@ use super::start::{prepare, text};
 /// Makes new keys.
 pub fn new_keys(file: &Path, user_id: &str) -> Result<(), String> {
     create(file, &SystemRng, SystemClock.now(), user_id).map_err(text)?;
-    println!("The keys are in {}. Keep a copy in a safe: what they seal cannot be opened without them.", file.display());
+    println!(
+        "The keys are in {}. Keep a copy in a safe: what they seal cannot be opened without them.",
+        file.display()
+    );
     Ok(())
 }
 

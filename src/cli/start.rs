@@ -49,7 +49,9 @@ pub fn pkg(folder: &Path) -> Option<std::path::PathBuf> {
     if folder.join("keyturn_bg.wasm").is_file() && folder.join("keyturn.js").is_file() {
         return Some(folder.to_owned());
     }
-    tracing::warn!("the browser library is not built: pages work, without what is live (`make browser`)");
+    tracing::warn!(
+        "the browser library is not built: pages work, without what is live (`make browser`)"
+    );
     None
 }
 

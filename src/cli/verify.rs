@@ -11,7 +11,12 @@ use super::start::text;
 
 /// Verifies, prints a line for each log, and exits with 0 where everything holds, 1 where
 /// something does not, 2 where it could not be looked at.
-pub async fn run(data: Option<PathBuf>, url: Option<String>, log: Option<String>, key: Option<String>) -> ExitCode {
+pub async fn run(
+    data: Option<PathBuf>,
+    url: Option<String>,
+    log: Option<String>,
+    key: Option<String>,
+) -> ExitCode {
     match verify(data, url, log, key).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -36,7 +41,9 @@ async fn verify(
             Store::sqlite_in(folder)
         }
         (None, Some(url)) => url,
-        (None, None) => return Err("say which database: --data FOLDER or --database-url URL".to_owned()),
+        (None, None) => {
+            return Err("say which database: --data FOLDER or --database-url URL".to_owned());
+        }
     };
     let verifier = match (key, &data) {
         (Some(key), _) => NoteVerifier::parse(&key).map_err(text)?,
@@ -57,8 +64,14 @@ async fn verify(
                 eprint!("\r{}: {rows} of {size} rows", head.id);
             }
         };
-        match whole_log(&mut conn, &verifier, verifier.name(), head, progress).await.map_err(text)? {
-            Ok(report) => println!("ok    {}: {} rows, {} kept checkpoints agree", head.id, report.rows, report.checkpoints_agreed),
+        match whole_log(&mut conn, &verifier, verifier.name(), head, progress)
+            .await
+            .map_err(text)?
+        {
+            Ok(report) => println!(
+                "ok    {}: {} rows, {} kept checkpoints agree",
+                head.id, report.rows, report.checkpoints_agreed
+            ),
             Err(fault) => {
                 good = false;
                 println!("FAULT {fault}");

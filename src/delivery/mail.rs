@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use lettre::message::header::{ContentTransferEncoding, ContentType};
-use lettre::message::{Mailbox, SinglePart};
+use lettre::message::{Body, Mailbox, SinglePart};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -75,24 +75,22 @@ fn compose(mail: &Mail) -> Result<Message, MailError> {
     let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|_| MailError::Address);
     // Plain ASCII with short lines goes as it is, so that an OpenPGP message in it can be given
     // to gpg as received.
-    let plain = mail.body.expose_secret().is_ascii()
-        && mail.body.expose_secret().lines().all(|l| l.len() < 900);
-    let encoding = if plain {
-        ContentTransferEncoding::SevenBit
+    let text = mail.body.expose_secret();
+    let plain = text.is_ascii() && !text.contains('\0') && text.lines().all(|l| l.len() < 900);
+    let body = if plain {
+        // The library refuses this encoding, by a panic, for lines above 76; SMTP takes 998.
+        let lines = text.replace("\r\n", "\n").replace('\r', "").replace('\n', "\r\n");
+        Body::dangerous_pre_encoded(lines.into_bytes(), ContentTransferEncoding::SevenBit)
     } else {
-        ContentTransferEncoding::QuotedPrintable
+        Body::new_with_encoding(text.to_owned(), ContentTransferEncoding::QuotedPrintable)
+            .map_err(|_| MailError::Compose)?
     };
     Message::builder()
         .message_id(Some(mail.message_id.clone()))
         .from(mailbox(&mail.from)?)
         .to(mailbox(&mail.to)?)
         .subject(mail.subject.clone())
-        .singlepart(
-            SinglePart::builder()
-                .header(ContentType::TEXT_PLAIN)
-                .header(encoding)
-                .body(mail.body.expose_secret().to_owned()),
-        )
+        .singlepart(SinglePart::builder().header(ContentType::TEXT_PLAIN).body(body))
         .map_err(|_| MailError::Compose)
 }
 

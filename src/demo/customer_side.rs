@@ -61,7 +61,6 @@ impl CustomerSide {
     pub fn new(
         story: &Story,
         mails: Arc<SmtpCatcher>,
-        platform_key: &str,
         clock: Arc<dyn Clock>,
         folder: &Path,
     ) -> Result<Self, DemoError> {
@@ -70,7 +69,7 @@ impl CustomerSide {
             console: story.address.clone(),
             orgs: story.orgs.clone(),
             mails,
-            keychain: Keychain::new(&story.owner_pgp, platform_key)?,
+            keychain: Keychain::new(&story.owner_pgp, &story.platform_pgp.public_key)?,
             receiver,
             clock,
         })))

@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 use self::customer_side::CustomerSide;
 use self::smtp_catcher::SmtpCatcher;
-use self::story::Service;
 pub use self::story::Story;
+use self::story::{PlatformKey, Service};
 use crate::desk::{Desk, StepError};
 use crate::model::StaffRole;
 
@@ -74,15 +74,17 @@ impl Demo {
             name: "introspection".to_owned(),
             token: Zeroizing::new(introspection.expose_secret().to_owned()),
         }];
-        story.save(folder)?;
-
-        let platform_key = desk
+        let public_key = desk
             .keys
             .openpgp
             .to_armored_public()
             .map_err(|e| StepError::crypto("writing the platform's public key")(&e))?;
+        story.platform_pgp =
+            PlatformKey { public_key, fingerprint: desk.keys.openpgp.fingerprint() };
+        story.save(folder)?;
+
         let clock = Arc::clone(&desk.clock);
-        let side = CustomerSide::new(&story, Arc::new(mails), &platform_key, clock, folder)?;
+        let side = CustomerSide::new(&story, Arc::new(mails), clock, folder)?;
         let customer_side = tokio::spawn(async move {
             if let Err(error) = customer_side::serve(listener, side).await {
                 tracing::error!(%error, "the customer's side has stopped");
@@ -165,3 +167,5 @@ impl DemoError {
 
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@ pub struct Story {
     pub orgs: Vec<OrgAccess>,
     /// The Owners' private keys, in the order of the tickets.
     pub owner_pgp: Vec<OwnerKey>,
+    /// The platform's public key, for checking its signatures.
+    pub platform_pgp: PlatformKey,
     /// Other services of the platform, that may ask whether a token is live.
     pub services: Vec<Service>,
     /// The webhooks as the customers have them.
@@ -84,6 +86,15 @@ pub struct OwnerKey {
     pub email: String,
     /// The key, ASCII-armored, without a passphrase.
     pub private_key: Zeroizing<String>,
+    /// Its fingerprint.
+    pub fingerprint: String,
+}
+
+/// The platform's public key, as an Owner would import it.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct PlatformKey {
+    /// The key, ASCII-armored.
+    pub public_key: String,
     /// Its fingerprint.
     pub fingerprint: String,
 }

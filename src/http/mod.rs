@@ -5,6 +5,9 @@ pub mod api;
 pub mod layers;
 pub mod live;
 
+#[cfg(test)]
+mod doors_tests;
+
 use std::sync::Arc;
 
 use axum::Router;

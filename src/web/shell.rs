@@ -320,7 +320,7 @@ fn document(
                     <meta charset="utf-8" />
                     <meta name="viewport" content="width=device-width, initial-scale=1" />
                     <meta name="color-scheme" content="light dark" />
-                    <title>{title.to_owned()}</title>
+                    <title inner_html=escape(title)></title>
                     <link rel="stylesheet" href=super::pages::assets::STYLE_PATH.as_str() />
                     <link rel="icon" type="image/svg+xml" href=favicon />
                     {scripts}
@@ -340,6 +340,11 @@ fn document(
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
+}
+
+/// Text as HTML: for the one element that takes no markers of the framework among its text.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The content security policy: our own files, one inline script by its nonce, nothing else.

@@ -74,7 +74,7 @@ fn latest(deliveries: &[Delivery]) -> String {
     });
     format!(
         "<section aria-labelledby=\"latest\">\n<h2 id=\"latest\">Latest messages</h2>\n\
-         <div class=\"wide\" role=\"region\" aria-label=\"Latest messages\" tabindex=\"0\"><table>\n\
+         <div class=\"wide\" role=\"region\" aria-label=\"Table of the latest messages\" tabindex=\"0\"><table>\n\
          <thead><tr><th scope=\"col\">Time</th><th scope=\"col\">Webhook</th><th scope=\"col\">Message</th>\
          <th scope=\"col\">Result</th><th scope=\"col\">By key</th></tr></thead>\n<tbody>\n{}</tbody>\n\
          </table></div>\n</section>\n",

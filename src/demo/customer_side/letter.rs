@@ -43,7 +43,7 @@ pub(super) async fn show(State(side): State<Arc<Inner>>, Path(id): Path<u64>) ->
     let mut main = envelope(&mail);
     main.push_str(&format!(
         "<section aria-labelledby=\"text\">\n<h2 id=\"text\">The mail</h2>\n<pre>{}</pre>\n</section>\n",
-        html::linked(&mail.body.replace("\r\n", "\n"), &side.console)
+        html::linked(mail.body.replace("\r\n", "\n").trim_end(), &side.console)
     ));
     if message_in(&mail.body).is_some() {
         main.push_str(&format!(

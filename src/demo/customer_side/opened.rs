@@ -87,6 +87,33 @@ pub(super) fn message_in(mail: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    /// Protects the Owner from a message that somebody else encrypted to them, and each Owner's
+    /// mail from the others.
+    #[test]
+    fn only_the_recipient_opens_it_and_only_the_platform_s_signature_counts() {
+        use crate::clock::{Clock as _, Rng as _, SystemClock, SystemRng};
+        use crate::delivery::openpgp::{SigningKey, encrypt_and_sign};
+        use crate::demo::owner_keys::generate;
+        let (now, mut rng) = (SystemClock.now(), SystemRng.generator());
+        let owner = generate(&mut rng, "Olive <olive@a.example>", now, None).unwrap();
+        let platform = SigningKey::generate(&mut rng, now, "Keyturn <k@p.example>").unwrap();
+        let stranger = SigningKey::generate(&mut rng, now, "Keyturn <k@p.example>").unwrap();
+        let key = OwnerKey {
+            org: "a".to_owned(),
+            email: "olive@a.example".to_owned(),
+            private_key: owner.private.clone(),
+            fingerprint: owner.fingerprint.clone(),
+        };
+        let keychain = Keychain::new(&[key], &platform.to_armored_public().unwrap()).unwrap();
+        let mut open = |signer: &SigningKey, to: &str| {
+            let message = encrypt_and_sign(&mut rng, now, &owner.public, signer, b"hello").unwrap();
+            keychain.open(&[to.to_owned()], &message).map(|opened| opened.signed_by)
+        };
+        assert_eq!(open(&platform, "OLIVE@a.example"), Some(Some(platform.fingerprint())));
+        assert_eq!(open(&stranger, "olive@a.example"), Some(None));
+        assert_eq!(open(&platform, "oskar@b.example"), None);
+    }
+
     /// Protects the form under a mail: it is there for a whole message, and for nothing else.
     #[test]
     fn a_message_is_found_between_its_marks() {

@@ -130,18 +130,22 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
                     .await?
                     .into_iter()
                     .find(|item| item.done_at.is_none())
-                    .map(|item| item.last_error.unwrap_or_else(|| "it is about to be sent".to_owned())),
+                    .map(|item| {
+                        item.last_error.unwrap_or_else(|| "it is about to be sent".to_owned())
+                    }),
                 None => None,
             };
             let judged = judge(conn, &desk.keys.log, &grant.id, Depth::Proofs, now).await?;
-            let admin = staff::by_id(conn, &grant.admin_id).await?.map_or_else(String::new, |s| s.name);
+            let admin =
+                staff::by_id(conn, &grant.admin_id).await?.map_or_else(String::new, |s| s.name);
             Some(Grant { grant, admin, rotation, handoff, waiting, judged })
         }
     };
     // The grant in hand does not stand in its own way.
     let using = grant.as_ref().map(|g| g.grant.id.clone());
     let case = desk.case(conn, id, &door.who.staff.id, using.as_deref()).await?;
-    let mut rows: Vec<ReadRow> = audit::of_ticket(conn, id, 6).await?.into_iter().map(ReadRow::of).collect();
+    let mut rows: Vec<ReadRow> =
+        audit::of_ticket(conn, id, 6).await?.into_iter().map(ReadRow::of).collect();
     rows.reverse();
     let versions = match &case.secret {
         Some(secret) => secrets::versions(conn, &secret.id).await?,
@@ -181,16 +185,17 @@ fn stage(case: &Case, grant: Option<&Grant>, now: Micros) -> Stage {
         return Stage::NotBuilt(why);
     }
     match case.facts.handoff {
-        HandoffFacts::Works { channel: Channel::OnePassword, .. } => {
-            Stage::NotBuilt("The handoff through 1Password is not built yet. Nothing can be started for this ticket.")
-        }
+        HandoffFacts::Works { channel: Channel::OnePassword, .. } => Stage::NotBuilt(
+            "The handoff through 1Password is not built yet. Nothing can be started for this ticket.",
+        ),
         _ => Stage::Start,
     }
 }
 
 fn draw(v: &View) -> AnyView {
     let org = v.case.org.as_ref();
-    let (org_name, org_slug) = org.map_or_else(Default::default, |o| (o.name.clone(), o.slug.clone()));
+    let (org_name, org_slug) =
+        org.map_or_else(Default::default, |o| (o.name.clone(), o.slug.clone()));
     let begun = matches!(v.stage, Stage::Rotate | Stage::HandOff | Stage::Over);
     let first = if v.stage == Stage::Start || matches!(v.stage, Stage::NotBuilt(_)) {
         view! { {eligibility(v, false)}{next_action(v)}{rows_written(v)} }.into_any()
@@ -229,7 +234,10 @@ pub async fn ciphertext(mut door: Door, Path(id): Path<String>) -> Response {
         Ok(Some(handoff)) => (
             [
                 (header::CONTENT_TYPE, "application/pgp-encrypted".to_owned()),
-                (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.asc\"", handoff.id)),
+                (
+                    header::CONTENT_DISPOSITION,
+                    format!("attachment; filename=\"{}.asc\"", handoff.id),
+                ),
             ],
             handoff.message,
         )

@@ -27,7 +27,11 @@ pub async fn impersonate(ticket: String) -> Result<(), Fault> {
     hand.answer(step.await, &ticket_page(&ticket), |grant| {
         Flash::done(
             "Impersonation started",
-            format!("It can rotate {} and nothing else, until {}.", grant.secret_id, time::seconds(grant.expires_at)),
+            format!(
+                "It can rotate {} and nothing else, until {}.",
+                grant.secret_id,
+                time::seconds(grant.expires_at)
+            ),
         )
     })
     .await
@@ -35,7 +39,10 @@ pub async fn impersonate(ticket: String) -> Result<(), Fault> {
 
 /// Rotates under the live impersonation. The console uses its token as any program would.
 #[server(prefix = "/do", endpoint = "rotate")]
-pub async fn rotate(impersonation: String, #[server(default)] during_overlap: bool) -> Result<(), Fault> {
+pub async fn rotate(
+    impersonation: String,
+    #[server(default)] during_overlap: bool,
+) -> Result<(), Fault> {
     let hand = Hand::here()?;
     let who = hand.who().await?;
     let desk = hand.app.desk.clone();
@@ -48,7 +55,9 @@ pub async fn rotate(impersonation: String, #[server(default)] during_overlap: bo
         };
         back = ticket_page(&grant.ticket_id);
         if grant.admin_id != who.staff.id {
-            return Err(StepError::Forbidden("Only the admin who holds the impersonation rotates under it."));
+            return Err(StepError::Forbidden(
+                "Only the admin who holds the impersonation rotates under it.",
+            ));
         }
         let token = desk.token_of(&grant)?;
         let ask = Ask {
@@ -83,7 +92,10 @@ pub async fn hand_off(impersonation: String) -> Result<(), Fault> {
         desk.settle(tx, step).await
     };
     hand.answer(step.await, &back, |_| {
-        Flash::done("Handed off and ended", "The Owner gets the encrypted message by mail. The token is closed.")
+        Flash::done(
+            "Handed off and ended",
+            "The Owner gets the encrypted message by mail. The token is closed.",
+        )
     })
     .await
 }
@@ -93,7 +105,11 @@ async fn back_of(hand: &Hand, impersonation: &str) -> String {
         let mut conn = hand.app.desk.store.read().await?;
         impersonations::by_id(&mut conn, impersonation).await
     };
-    found.await.ok().flatten().map_or_else(|| "/impersonations".to_owned(), |g| ticket_page(&g.ticket_id))
+    found
+        .await
+        .ok()
+        .flatten()
+        .map_or_else(|| "/impersonations".to_owned(), |g| ticket_page(&g.ticket_id))
 }
 
 /// Ends a live impersonation.
@@ -125,7 +141,10 @@ pub async fn post_reply(ticket: String, check: String) -> Result<(), Fault> {
         let step = desk.post_reply(&mut tx, &who, &ticket, check).await;
         desk.settle(tx, step).await
     };
-    hand.answer(step.await, &ticket_page(&ticket), |()| Flash::done("Posted", "The reply stands in the ticket.")).await
+    hand.answer(step.await, &ticket_page(&ticket), |()| {
+        Flash::done("Posted", "The reply stands in the ticket.")
+    })
+    .await
 }
 
 /// Asks the Owner to re-enable consent.
@@ -140,14 +159,22 @@ pub async fn request_consent(ticket: String) -> Result<(), Fault> {
         desk.settle(tx, step).await
     };
     hand.answer(step.await, &ticket_page(&ticket), |()| {
-        Flash::done("Asked", "A link is on its way to the Owner’s address on file. It works once, for 24 hours.")
+        Flash::done(
+            "Asked",
+            "A link is on its way to the Owner’s address on file. It works once, for 24 hours.",
+        )
     })
     .await
 }
 
 /// Sends a really signed test message to a webhook, and shows its answer.
 #[server(prefix = "/do", endpoint = "test_event")]
-pub async fn test_event(org: String, secret: String, ticket: String, back: String) -> Result<(), Fault> {
+pub async fn test_event(
+    org: String,
+    secret: String,
+    ticket: String,
+    back: String,
+) -> Result<(), Fault> {
     let hand = Hand::here()?;
     let who = hand.who().await?;
     let desk = hand.app.desk.clone();
@@ -172,9 +199,10 @@ pub async fn test_event(org: String, secret: String, ticket: String, back: Strin
         let versions: Vec<_> = answer.signed_by.iter().map(|v| format!("v{v}")).collect();
         let signed = format!("Signed with {}.", versions.join(" and "));
         match answer.status {
-            Some(status) if (200..300).contains(&status) => {
-                Flash::done(format!("Test event accepted ({status})"), format!("{signed} The endpoint answered: {}", answer.text))
-            }
+            Some(status) if (200..300).contains(&status) => Flash::done(
+                format!("Test event accepted ({status})"),
+                format!("{signed} The endpoint answered: {}", answer.text),
+            ),
             Some(status) => Flash {
                 kind: "needs".into(),
                 title: format!("Test event refused ({status})"),
@@ -201,5 +229,8 @@ pub async fn acknowledge_staff(handoff: String, how: String, back: String) -> Re
         let step = desk.acknowledge_by_staff(&mut tx, &who, &handoff, &how).await;
         desk.settle(tx, step).await
     };
-    hand.answer(step.await, local(&back), |_| Flash::done("Recorded", "The handoff is acknowledged.")).await
+    hand.answer(step.await, local(&back), |_| {
+        Flash::done("Recorded", "The handoff is acknowledged.")
+    })
+    .await
 }

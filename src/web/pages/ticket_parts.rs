@@ -6,7 +6,9 @@ use super::ticket::{Stage, View};
 use crate::delivery::openpgp;
 use crate::model::{Channel, time};
 use crate::policy::eligibility::{Finding, HandoffFacts};
-use crate::web::components::{ago, at, badge, fingerprint, icon, id, initials, standing, state, version_state};
+use crate::web::components::{
+    ago, at, badge, fingerprint, icon, id, initials, standing, state, version_state,
+};
 
 /// The nine checks. A failed one is open: what it saw, why it stops, what to do, what to reply.
 pub fn eligibility(v: &View, folded: bool) -> AnyView {
@@ -18,12 +20,15 @@ pub fn eligibility(v: &View, folded: bool) -> AnyView {
         1 => badge("badge-needs", "cross", "1 check stops this"),
         n => badge("badge-needs", "cross", format!("{n} checks stop this")),
     };
-    let head = view! { <h2>"Eligibility"</h2>{mark}<p>{format!("{} of {all} pass", all - failed)}</p> };
+    let head =
+        view! { <h2>"Eligibility"</h2>{mark}<p>{format!("{} of {all} pass", all - failed)}</p> };
     let primary = verdict.failed().find(|f| !f.reply.is_empty()).map(|f| f.check);
     let checks = verdict
         .findings
         .iter()
-        .map(|f| check(v, f, v.stage == Stage::Blocked && primary == Some(f.check) && !v.only_consent()))
+        .map(|f| {
+            check(v, f, v.stage == Stage::Blocked && primary == Some(f.check) && !v.only_consent())
+        })
         .collect_view();
     let body = view! { <div class="checks-body"><ol class="checks">{checks}</ol></div> };
     if folded {

@@ -8,7 +8,8 @@ use crate::policy::eligibility::Check;
 use crate::proof::verdict::Verdict;
 use crate::web::components::{at, badge, fingerprint, icon, id_link, sized_icon, verdict};
 
-const NAMES: [&str; 7] = ["Verify", "Consent", "Impersonate", "Rotate", "Hand off", "End", "Verify the trail"];
+const NAMES: [&str; 7] =
+    ["Verify", "Consent", "Impersonate", "Rotate", "Hand off", "End", "Verify the trail"];
 
 /// The rail of steps.
 pub fn steps(v: &View) -> AnyView {
@@ -29,8 +30,14 @@ pub fn steps(v: &View) -> AnyView {
     let note = |n: usize| -> Option<String> {
         match n {
             0 if !blocked => Some("9 of 9 checks".to_owned()),
-            0 | 1 if blocked && Some(n) == now => v.case.verdict.failed().next().map(|f| f.saw.clone()),
-            2 => v.grant.as_ref().filter(|_| done > 2).map(|g| format!("{} UTC", time::clock(g.grant.started_at))),
+            0 | 1 if blocked && Some(n) == now => {
+                v.case.verdict.failed().next().map(|f| f.saw.clone())
+            }
+            2 => v
+                .grant
+                .as_ref()
+                .filter(|_| done > 2)
+                .map(|g| format!("{} UTC", time::clock(g.grant.started_at))),
             3 => match v.stage {
                 Stage::NotBuilt(_) => Some("not built yet".to_owned()),
                 _ => v
@@ -121,7 +128,8 @@ fn blocked(v: &View) -> AnyView {
             }
             .into_any()
         } else {
-            view! { <div class="next-body"><p>"Only the Owner can switch consent on."</p></div> }.into_any()
+            view! { <div class="next-body"><p>"Only the Owner can switch consent on."</p></div> }
+                .into_any()
         };
         return card("next", "Ask the Owner for consent", step_of("Step 2 of 7"), body);
     }
@@ -146,7 +154,12 @@ fn blocked(v: &View) -> AnyView {
         }
     });
     let body = view! { <div class="next-body"><p>{text}</p>{probe}</div> }.into_any();
-    card("next next-refused", "This cannot be done", badge("badge-needs", "refused", "Refused"), body)
+    card(
+        "next next-refused",
+        "This cannot be done",
+        badge("badge-needs", "refused", "Refused"),
+        body,
+    )
 }
 
 fn start(v: &View) -> AnyView {
@@ -185,9 +198,15 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
     let old = if leak {
         "A leak is suspected: the old key stops working at once.".to_owned()
     } else {
-        format!("The old key stays valid for {} after the handoff.", time::span(v.overlap_seconds * time::SECOND))
+        format!(
+            "The old key stays valid for {} after the handoff.",
+            time::span(v.overlap_seconds * time::SECOND)
+        )
     };
-    let age = v.versions.first().map_or_else(String::new, |x| format!("{} old", time::span(v.now - x.created_at)));
+    let age = v
+        .versions
+        .first()
+        .map_or_else(String::new, |x| format!("{} old", time::span(v.now - x.created_at)));
     let swap = view! {
         <div class="swap">
             <div><span><span class="version">{format!("v{}", secret.version)}</span>" now"</span><span class="sub">{age}</span></div>
@@ -220,7 +239,12 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
         view! { <div class="next-body">{swap}<p class="muted">{format!("{} holds the impersonation.", g.admin)}</p></div> }
             .into_any()
     };
-    card("next", format!("Rotate the {}", secret.secret_type.label().to_lowercase()), step_of("Step 4 of 7"), body)
+    card(
+        "next",
+        format!("Rotate the {}", secret.secret_type.label().to_lowercase()),
+        step_of("Step 4 of 7"),
+        body,
+    )
 }
 
 fn hand_off(v: &View, g: &Grant) -> AnyView {
@@ -264,7 +288,12 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
         view! { <div class="next-body">{terms}<p class="muted">{format!("{} holds the impersonation.", g.admin)}</p></div> }
             .into_any()
     };
-    card("next", format!("Hand off version {}", rotation.to_version), step_of("Steps 5 and 6 of 7"), body)
+    card(
+        "next",
+        format!("Hand off version {}", rotation.to_version),
+        step_of("Steps 5 and 6 of 7"),
+        body,
+    )
 }
 
 fn over(v: &View, g: &Grant) -> AnyView {
@@ -272,7 +301,11 @@ fn over(v: &View, g: &Grant) -> AnyView {
     let complete = judged.verdict == Verdict::Complete;
     let failed: Vec<String> =
         judged.failed().map(|r| format!("{}: {}", r.rule.title(), r.saw)).collect();
-    let (class, title) = if complete { ("next next-done", "Complete") } else { ("next next-refused", "The trail needs a look") };
+    let (class, title) = if complete {
+        ("next next-done", "Complete")
+    } else {
+        ("next next-refused", "The trail needs a look")
+    };
     let handoff = g.handoff.as_ref().map(|h| {
         let said = match (h.state, &g.waiting) {
             (_, Some(why)) => view! { "waits in the outbox: "{why.clone()} }.into_any(),

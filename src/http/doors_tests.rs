@@ -1,0 +1,612 @@
+//! Every door of the server: each route and each server function, knocked on with no credential,
+//! the wrong role, the wrong org, an expired session or token, and from another site. A route
+//! that is not in the table fails the test.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Method, Request, Response, StatusCode, header};
+use secrecy::ExposeSecret as _;
+use tower::ServiceExt;
+
+use crate::auth::credential;
+use crate::model::{StaffRole, time};
+use crate::store::Engine;
+use crate::store::orgs;
+use crate::testing::Bench;
+use crate::testing::story::{ADA, CLEO, STUCK, credential_of, member_id};
+use crate::web::app::{App, DemoDoors, DemoPerson};
+
+const SERVICE: &str = "a-service-token-of-some-length-for-tests";
+
+/// Who may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// Anybody, for this reason. This list may only shrink.
+    Anybody(&'static str),
+    /// Any signed-in member of staff, to read.
+    Staff,
+    /// A platform admin, to change something.
+    Admin,
+    /// A member of an org with the org's credential; only Owner and Admin where `true`.
+    Org { keepers: bool },
+    /// An org's Owner or Admin, or an impersonation token.
+    Rotator,
+    /// Another service of the platform.
+    Service,
+}
+
+/// A door: the method, the route as it stands in the router, a request for it, and who may.
+type Door = (&'static str, &'static str, &'static str, &'static str, For);
+
+const PUBLIC_KEY: For = For::Anybody("public keys are public");
+const ASSET: For = For::Anybody("style, icons and fonts say nothing of anybody");
+const LINK: For =
+    For::Anybody("whoever holds the Owner's single-use link; the link is the credential");
+const SIGN_IN: For = For::Anybody("one has to be able to sign in");
+
+#[rustfmt::skip]
+const DOORS: &[Door] = &[
+    ("GET", "/", "/", "", For::Anybody("leads to a page that wants a sign-in")),
+    ("GET", "/sign-in", "/sign-in", "", SIGN_IN),
+    ("GET", "/step-up", "/step-up", "", For::Staff),
+    ("GET", "/lookup", "/lookup?q=NOV-4801", "", For::Staff),
+    ("GET", "/tickets", "/tickets", "", For::Staff),
+    ("GET", "/tickets/{id}", "/tickets/NOV-4801", "", For::Staff),
+    ("GET", "/handoffs/{id}/message.asc", "/handoffs/none/message.asc", "", For::Staff),
+    ("GET", "/impersonations", "/impersonations", "", For::Staff),
+    ("GET", "/impersonations/{id}", "/impersonations/none", "", For::Staff),
+    ("GET", "/audit", "/audit", "", For::Staff),
+    ("GET", "/audit/rows/{id}", "/audit/rows/none", "", For::Staff),
+    ("GET", "/audit/live", "/audit/live", "", For::Staff),
+    ("GET", "/orgs", "/orgs", "", For::Staff),
+    ("GET", "/orgs/{slug}", "/orgs/acme", "", For::Staff),
+    ("GET", "/acknowledge/{link}", "/acknowledge/none", "", LINK),
+    ("GET", "/consent/{link}", "/consent/none", "", LINK),
+    ("GET", "/style.css", "/style.css", "", ASSET),
+    ("GET", "/icons.svg", "/icons.svg", "", ASSET),
+    ("GET", "/favicon.svg", "/favicon.svg", "", ASSET),
+    ("GET", "/favicon-live.svg", "/favicon-live.svg", "", ASSET),
+    ("GET", "/fonts/{name}", "/fonts/none", "", ASSET),
+    ("POST", "/do/sign_in", "/do/sign_in", "email=a%40b&password=x&next=", SIGN_IN),
+    ("POST", "/do/demo_sign_in", "/do/demo_sign_in", "email=nobody&next=", For::Anybody("the demo's own door; there is none outside of it")),
+    ("POST", "/do/theme", "/do/theme", "theme=dark&back=%2F", For::Anybody("a colour is nobody's secret")),
+    ("POST", "/do/acknowledge", "/do/acknowledge", "link=none", LINK),
+    ("POST", "/do/consent", "/do/consent", "link=none", LINK),
+    ("POST", "/do/sign_out", "/do/sign_out", "", For::Staff),
+    ("POST", "/do/step_up", "/do/step_up", "password=x&next=", For::Staff),
+    ("POST", "/do/demo_step_up", "/do/demo_step_up", "next=", For::Staff),
+    ("POST", "/do/impersonate", "/do/impersonate", "ticket=NOV-4801", For::Admin),
+    ("POST", "/do/rotate", "/do/rotate", "impersonation=none", For::Admin),
+    ("POST", "/do/hand_off", "/do/hand_off", "impersonation=none", For::Admin),
+    ("POST", "/do/end", "/do/end", "impersonation=none&back=%2F", For::Admin),
+    ("POST", "/do/post_reply", "/do/post_reply", "ticket=NOV-4806&check=consent", For::Admin),
+    ("POST", "/do/request_consent", "/do/request_consent", "ticket=NOV-4806", For::Admin),
+    ("POST", "/do/test_event", "/do/test_event", "org=org-acme&secret=whk_acme&ticket=&back=%2F", For::Admin),
+    ("POST", "/do/acknowledge_staff", "/do/acknowledge_staff", "handoff=none&how=x&back=%2F", For::Admin),
+    ("POST", "/api/v1/webhooks/{id}/rotate-secret", "/api/v1/webhooks/whk_acme/rotate-secret", "", For::Rotator),
+    ("POST", "/api/v1/webhooks/{id}/end-overlap", "/api/v1/webhooks/whk_acme/end-overlap", "", For::Org { keepers: true }),
+    ("POST", "/api/v1/org/secrets/{id}/rotate", "/api/v1/org/secrets/none/rotate", "", For::Rotator),
+    ("POST", "/api/v1/gateways/{id}/rotate-cert", "/api/v1/gateways/none/rotate-cert", "", For::Rotator),
+    ("GET", "/api/v1/org/consent", "/api/v1/org/consent", "", For::Org { keepers: false }),
+    ("PUT", "/api/v1/org/consent", "/api/v1/org/consent", "{\"allow_platform_impersonation\":true}", For::Org { keepers: true }),
+    ("GET", "/api/v1/org/audit-log", "/api/v1/org/audit-log", "", For::Org { keepers: true }),
+    ("POST", "/api/v1/introspect", "/api/v1/introspect", "token=x", For::Service),
+    ("GET", "/.well-known/jwks.json", "/.well-known/jwks.json", "", PUBLIC_KEY),
+    ("GET", "/.well-known/keyturn-log-key", "/.well-known/keyturn-log-key", "", PUBLIC_KEY),
+    ("GET", "/.well-known/keyturn-openpgp-key.asc", "/.well-known/keyturn-openpgp-key.asc", "", PUBLIC_KEY),
+    ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", "", For::Anybody("how to call us is no secret")),
+    ("GET", "/healthz", "/healthz", "", For::Anybody("a load balancer asks")),
+    ("GET", "/readyz", "/readyz", "", For::Anybody("a load balancer asks")),
+];
+
+/// How many doors are open to anybody. A new one has to be argued for.
+const OPEN_DOORS: usize = 20;
+
+struct Site {
+    bench: Bench,
+    router: Router,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let bench = Bench::new(Engine::Sqlite).await;
+        let people = {
+            let mut conn = bench.desk.store.read().await.unwrap();
+            crate::store::staff::all(&mut conn).await.unwrap()
+        };
+        let people = people
+            .into_iter()
+            .map(|s| DemoPerson { email: s.email, name: s.name, role: s.role })
+            .collect();
+        let app = App {
+            desk: bench.desk.clone(),
+            demo: Some(DemoDoors { people, customer_side: "http://127.0.0.1:1".into() }),
+            pkg: None,
+            introspection_hash: Some(credential::hash(&SERVICE.into())),
+            client_ip_header: None,
+        };
+        Self { router: super::router(Arc::new(app)), bench }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Signs somebody in at the demo's door; the cookie.
+    async fn cookie(&self, staff_id: &str) -> String {
+        let email = {
+            let mut conn = self.bench.desk.store.read().await.unwrap();
+            crate::store::staff::by_id(&mut conn, staff_id).await.unwrap().unwrap().email
+        };
+        let body = format!("email={}&next=%2Ftickets", crate::web::door::encode(&email));
+        let response = self
+            .send(form("/do/demo_sign_in", &body).body(Body::from(body.clone())).unwrap())
+            .await;
+        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+        assert!(cookie.starts_with("__Host-keyturn="), "{cookie}");
+        for attribute in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
+            assert!(cookie.contains(attribute), "{attribute}: {cookie}");
+        }
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
+    async fn rows(&self) -> usize {
+        self.bench.rows("platform").await.len()
+    }
+}
+
+fn form(path: &str, _body: &str) -> http::request::Builder {
+    Request::builder()
+        .method(Method::POST)
+        .uri(path)
+        .header("sec-fetch-site", "same-origin")
+        .header(header::ACCEPT, "text/html")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+}
+
+/// A request for a door: as a program would send it, or as a page would.
+fn knock(door: &Door, page: bool) -> http::request::Builder {
+    let (method, route, path, _, _) = door;
+    let builder = Request::builder().method(*method).uri(*path);
+    let builder = if route.starts_with("/api/v1/introspect") || !route.starts_with("/api/") {
+        builder.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+    } else {
+        builder.header(header::CONTENT_TYPE, "application/json")
+    };
+    let builder = if route.starts_with("/do/") {
+        builder.header("sec-fetch-site", "same-origin")
+    } else {
+        builder
+    };
+    builder.header(header::ACCEPT, if page { "text/html" } else { "application/json" })
+}
+
+fn body(door: &Door) -> Body {
+    Body::from(door.3)
+}
+
+fn is_sign_in(response: &Response<Body>) -> bool {
+    response
+        .headers()
+        .get(header::LOCATION)
+        .is_some_and(|l| l.to_str().unwrap().starts_with("/sign-in"))
+}
+
+/// The routes as they stand in the source of the router, with their methods.
+fn routes_in_source() -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    for source in [include_str!("mod.rs"), include_str!("api/mod.rs")] {
+        for part in source.split(".route(").skip(1) {
+            let path = part.split('"').nth(1).unwrap().to_owned();
+            let handlers: String = part.chars().take_while(|c| *c != ';').collect();
+            let end = handlers.find("\n        .").unwrap_or(handlers.len());
+            for (word, method) in [
+                ("get(", "GET"),
+                ("post(", "POST"),
+                ("put(", "PUT"),
+                ("delete(", "DELETE"),
+                ("patch(", "PATCH"),
+            ] {
+                if handlers[..end].contains(word) {
+                    found.insert((method.to_owned(), path.clone()));
+                }
+            }
+        }
+    }
+    found.remove(&("POST".to_owned(), "/do/{name}".to_owned()));
+    for (path, method) in leptos::server_fn::axum::server_fn_paths() {
+        found.insert((method.to_string(), path.to_owned()));
+    }
+    found
+}
+
+#[test]
+fn every_route_and_server_function_is_in_the_table() {
+    let known: BTreeSet<_> = DOORS.iter().map(|d| (d.0.to_owned(), d.1.to_owned())).collect();
+    let found = routes_in_source();
+    assert!(found.len() > 40, "the scan of the sources finds too little: {found:?}");
+    assert_eq!(
+        found.difference(&known).collect::<Vec<_>>(),
+        Vec::<&(String, String)>::new(),
+        "without a test"
+    );
+    assert_eq!(
+        known.difference(&found).collect::<Vec<_>>(),
+        Vec::<&(String, String)>::new(),
+        "gone"
+    );
+}
+
+#[test]
+fn the_doors_that_are_open_to_anybody_do_not_grow() {
+    let open: Vec<_> = DOORS.iter().filter(|d| matches!(d.4, For::Anybody(_))).collect();
+    assert!(open.len() <= OPEN_DOORS, "{} doors are open: {open:#?}", open.len());
+    assert!(open.iter().all(|d| matches!(d.4, For::Anybody(why) if !why.is_empty())));
+}
+
+#[tokio::test]
+async fn without_a_credential_nobody_gets_in_and_nothing_is_written() {
+    let site = Site::new().await;
+    let before = site.rows().await;
+    for door in DOORS {
+        let page = site.send(knock(door, true).body(body(door)).unwrap()).await;
+        let program = site.send(knock(door, false).body(body(door)).unwrap()).await;
+        match door.4 {
+            For::Anybody(_) => {}
+            For::Staff | For::Admin => {
+                assert!(is_sign_in(&page), "{door:?}: {page:?}");
+                if door.0 == "POST" {
+                    assert_eq!(program.status(), StatusCode::UNAUTHORIZED, "{door:?}");
+                }
+            }
+            For::Org { .. } | For::Rotator | For::Service => {
+                assert_eq!(program.status(), StatusCode::UNAUTHORIZED, "{door:?}");
+                assert_eq!(program.headers()[header::CONTENT_TYPE], "application/problem+json");
+                assert!(program.headers().contains_key(header::WWW_AUTHENTICATE));
+            }
+        }
+    }
+    let failed_sign_ins = site.bench.rows_of("platform", "platform.sign_in_failed").await.len();
+    assert_eq!(site.rows().await, before + failed_sign_ins, "only the failed sign-ins leave rows");
+}
+
+#[tokio::test]
+async fn a_credential_that_is_not_one_is_none() {
+    let site = Site::new().await;
+    for door in
+        DOORS.iter().filter(|d| matches!(d.4, For::Org { .. } | For::Rotator | For::Service))
+    {
+        for token in ["ktc_unknown", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", SERVICE] {
+            if token == SERVICE && door.4 == For::Service {
+                continue;
+            }
+            let request =
+                knock(door, false).header(header::AUTHORIZATION, format!("Bearer {token}"));
+            let response = site.send(request.body(body(door)).unwrap()).await;
+            assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{door:?} {token}");
+        }
+        // A signed-in member of staff is nobody here.
+        let cookie = site.cookie(ADA).await;
+        let response = site
+            .send(knock(door, false).header(header::COOKIE, cookie).body(body(door)).unwrap())
+            .await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{door:?} with a cookie");
+    }
+}
+
+#[tokio::test]
+async fn an_auditor_reads_every_page_and_changes_nothing() {
+    let site = Site::new().await;
+    let cookie = site.cookie(CLEO).await;
+    for door in DOORS.iter().filter(|d| d.4 == For::Admin) {
+        let response = site
+            .send(knock(door, false).header(header::COOKIE, &cookie).body(body(door)).unwrap())
+            .await;
+        let status = response.status();
+        // What names a thing that is not there may be answered with that; never with success.
+        assert!(status == StatusCode::FORBIDDEN, "{door:?}: {status}");
+    }
+    assert!(
+        site.bench
+            .rows("platform")
+            .await
+            .iter()
+            .all(|r| r.action != "platform.impersonation_started")
+    );
+    for door in DOORS.iter().filter(|d| d.4 == For::Staff && d.0 == "GET") {
+        let response = site
+            .send(knock(door, true).header(header::COOKIE, &cookie).body(body(door)).unwrap())
+            .await;
+        assert!(!is_sign_in(&response), "{door:?}");
+        assert_ne!(response.status(), StatusCode::FORBIDDEN, "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_when_idle_when_old_when_the_account_is_disabled_and_on_sign_out() {
+    let site = Site::new().await;
+    let tickets: &Door = DOORS.iter().find(|d| d.1 == "/tickets").unwrap();
+    let start: &Door = DOORS.iter().find(|d| d.1 == "/do/impersonate").unwrap();
+    let inside = |cookie: String| {
+        let (site, request) = (
+            &site,
+            knock(tickets, true).header(header::COOKIE, cookie).body(Body::empty()).unwrap(),
+        );
+        async move { site.send(request).await.status() == StatusCode::OK }
+    };
+    let idle = site.cookie(ADA).await;
+    assert!(inside(idle.clone()).await);
+    site.bench.clock.advance(30 * time::MINUTE);
+    assert!(!inside(idle.clone()).await, "idle for half an hour");
+    let response = site
+        .send(knock(start, false).header(header::COOKIE, &idle).body(body(start)).unwrap())
+        .await;
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+
+    let old = site.cookie(ADA).await;
+    for _ in 0..24 {
+        assert!(inside(old.clone()).await);
+        site.bench.clock.advance(20 * time::MINUTE);
+    }
+    assert!(!inside(old).await, "eight hours, however busy");
+
+    let out = site.cookie(ADA).await;
+    let done = site
+        .send(form("/do/sign_out", "").header(header::COOKIE, &out).body(Body::empty()).unwrap())
+        .await;
+    assert!(is_sign_in(&done));
+    assert!(!inside(out).await, "signed out");
+
+    let gone = site.cookie(ADA).await;
+    let mut tx = site.bench.desk.begin().await.unwrap();
+    let email = site.bench.at_work(ADA).await.staff.email;
+    site.bench.desk.disable_staff(&mut tx, &email).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(!inside(gone).await, "disabled");
+}
+
+#[tokio::test]
+async fn a_lost_role_counts_from_the_next_request() {
+    let site = Site::new().await;
+    let cookie = site.cookie(ADA).await;
+    {
+        let mut conn = site.bench.desk.store.read().await.unwrap();
+        crate::store::staff::set_role(&mut conn, ADA, StaffRole::Auditor).await.unwrap();
+    }
+    let start: &Door = DOORS.iter().find(|d| d.1 == "/do/impersonate").unwrap();
+    let response = site
+        .send(knock(start, false).header(header::COOKIE, cookie).body(body(start)).unwrap())
+        .await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn the_session_gets_a_new_id_at_sign_in() {
+    let site = Site::new().await;
+    // An id that was there before: a message for somebody who is not signed in makes one.
+    let before = site
+        .send(form("/do/sign_in", "").body(Body::from("email=x%40y&password=z&next=")).unwrap())
+        .await;
+    let planted = before.headers()[header::SET_COOKIE]
+        .to_str()
+        .unwrap()
+        .split(';')
+        .next()
+        .unwrap()
+        .to_owned();
+    let email = site.bench.at_work(ADA).await.staff.email;
+    let after = site
+        .send(
+            form("/do/demo_sign_in", "")
+                .header(header::COOKIE, &planted)
+                .body(Body::from(format!("email={}&next=", crate::web::door::encode(&email))))
+                .unwrap(),
+        )
+        .await;
+    let fresh =
+        after.headers()[header::SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
+    assert_ne!(planted, fresh);
+    let tickets: &Door = DOORS.iter().find(|d| d.1 == "/tickets").unwrap();
+    let with = |cookie: String| {
+        site.send(knock(tickets, true).header(header::COOKIE, cookie).body(Body::empty()).unwrap())
+    };
+    assert!(is_sign_in(&with(planted).await), "the planted id is worth nothing");
+    assert_eq!(with(fresh).await.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn another_site_changes_nothing_whatever_cookie_the_browser_sends() {
+    let site = Site::new().await;
+    let cookie = site.cookie(ADA).await;
+    let before = site.rows().await;
+    for door in DOORS.iter().filter(|d| d.0 != "GET") {
+        for (name, value) in [
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://evil.example"),
+        ] {
+            let request = Request::builder()
+                .method(door.0)
+                .uri(door.2)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(header::HOST, "keyturn.example")
+                .header(header::COOKIE, &cookie)
+                .header(name, value);
+            let response = site.send(request.body(body(door)).unwrap()).await;
+            assert_eq!(response.status(), StatusCode::FORBIDDEN, "{door:?} {name}: {value}");
+        }
+    }
+    assert_eq!(site.rows().await, before);
+}
+
+#[tokio::test]
+async fn an_orgs_credential_opens_its_own_org_for_the_right_role_only() {
+    let site = Site::new().await;
+    let ask = |door: &Door, member: String| {
+        let request = knock(door, false)
+            .header(
+                header::AUTHORIZATION,
+                format!("Bearer {}", credential_of(&member).expose_secret()),
+            )
+            .body(body(door))
+            .unwrap();
+        site.send(request)
+    };
+    for door in DOORS.iter().filter(|d| matches!(d.4, For::Org { keepers: true } | For::Rotator)) {
+        let operator = ask(door, member_id("acme", "operator")).await;
+        assert_eq!(operator.status(), StatusCode::FORBIDDEN, "{door:?}");
+        if door.1.contains("{id}") {
+            let stranger = ask(door, member_id("birch", "owner")).await;
+            assert_eq!(stranger.status(), StatusCode::NOT_FOUND, "{door:?}: another org's");
+        }
+    }
+    // Acme's credential says nothing of Birch, wherever it is used.
+    let log: &Door = DOORS.iter().find(|d| d.1 == "/api/v1/org/audit-log").unwrap();
+    let rows = ask(log, member_id("acme", "owner")).await;
+    let text = axum::body::to_bytes(rows.into_body(), 1 << 20).await.unwrap();
+    assert!(!String::from_utf8_lossy(&text).contains("org-birch"));
+    // A revoked credential is none.
+    let owner = member_id("acme", "owner");
+    {
+        let mut conn = site.bench.desk.store.read().await.unwrap();
+        let hash = credential::hash(&credential_of(&owner));
+        orgs::revoke_credential(&mut conn, &hash, site.bench.now()).await.unwrap();
+    }
+    for door in DOORS.iter().filter(|d| matches!(d.4, For::Org { .. } | For::Rotator)) {
+        assert_eq!(ask(door, owner.clone()).await.status(), StatusCode::UNAUTHORIZED, "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_impersonation_token_opens_one_door_while_it_is_live() {
+    let site = Site::new().await;
+    let ada = site.bench.at_work(ADA).await;
+    let grant = site.bench.impersonate(&ada, STUCK).await.unwrap();
+    let token = site.bench.token(&grant);
+    let ask = |door: &Door, path: &str| {
+        let request = knock(door, false)
+            .uri(path.to_owned())
+            .header(header::AUTHORIZATION, format!("Bearer {}", token.expose_secret()))
+            .body(body(door))
+            .unwrap();
+        site.send(request)
+    };
+    for door in DOORS.iter().filter(|d| matches!(d.4, For::Org { .. } | For::Service)) {
+        assert_eq!(ask(door, door.2).await.status(), StatusCode::UNAUTHORIZED, "{door:?}");
+    }
+    let webhook: &Door = DOORS.iter().find(|d| d.1.ends_with("rotate-secret")).unwrap();
+    assert_eq!(
+        ask(webhook, "/api/v1/webhooks/whk_birch/rotate-secret").await.status(),
+        StatusCode::NOT_FOUND
+    );
+    let good = ask(webhook, webhook.2).await;
+    assert_eq!(good.status(), StatusCode::OK);
+    let text = axum::body::to_bytes(good.into_body(), 1 << 20).await.unwrap();
+    let text = String::from_utf8_lossy(&text);
+    assert!(
+        text.contains("handoff_id") && !text.contains("whsec_") && !text.contains("\"secret\""),
+        "{text}"
+    );
+    site.bench.clock.advance(15 * time::MINUTE);
+    for door in DOORS.iter().filter(|d| d.4 == For::Rotator) {
+        assert_eq!(ask(door, door.2).await.status(), StatusCode::UNAUTHORIZED, "expired: {door:?}");
+    }
+}
+
+#[tokio::test]
+async fn introspection_says_active_or_nothing_at_all() {
+    let site = Site::new().await;
+    let ada = site.bench.at_work(ADA).await;
+    let grant = site.bench.impersonate(&ada, STUCK).await.unwrap();
+    let token = site.bench.token(&grant);
+    let ask = |token: String| {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/api/v1/introspect")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::AUTHORIZATION, format!("Bearer {SERVICE}"))
+            .body(Body::from(format!("token={token}")))
+            .unwrap();
+        let answer = site.send(request);
+        async move {
+            let answer = answer.await;
+            assert_eq!(answer.status(), StatusCode::OK);
+            let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+            serde_json::from_slice::<serde_json::Value>(&bytes).unwrap()
+        }
+    };
+    let live = ask(token.expose_secret().to_owned()).await;
+    assert_eq!(live["active"], true);
+    assert_eq!(live["jti"], grant.id.as_str());
+    assert_eq!(live["act"]["sub"], ADA);
+    let inactive = serde_json::json!({ "active": false });
+    assert_eq!(ask("nonsense".to_owned()).await, inactive);
+    site.bench.end(&ada, &grant.id).await.unwrap();
+    assert_eq!(ask(token.expose_secret().to_owned()).await, inactive);
+}
+
+#[tokio::test]
+async fn every_page_has_its_headers_and_a_policy_without_loose_ends() {
+    let site = Site::new().await;
+    let cookie = site.cookie(ADA).await;
+    for door in DOORS.iter().filter(|d| d.0 == "GET" && d.1 != "/audit/live") {
+        let response = site
+            .send(knock(door, true).header(header::COOKIE, &cookie).body(Body::empty()).unwrap())
+            .await;
+        let headers = response.headers();
+        let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"),
+            "{door:?}"
+        );
+        assert!(!policy.contains("unsafe-inline") && !policy.contains("'unsafe-eval'"), "{door:?}");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(headers[header::REFERRER_POLICY], "same-origin");
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 22).await.unwrap();
+        let html = String::from_utf8_lossy(&bytes);
+        assert!(!html.contains(" style="), "{door:?} has a style attribute");
+        assert!(!html.contains(" onclick=") && !html.contains("javascript:"), "{door:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_forged_error_in_an_address_is_never_shown() {
+    let site = Site::new().await;
+    let cookie = site.cookie(ADA).await;
+    // A form that cannot be read, sent from a page of ours.
+    let request = form("/do/impersonate", "").header(header::COOKIE, &cookie).header(
+        header::REFERER,
+        "https://keyturn.example/tickets/NOV-4801?__path=x&__err=YXR0YWNr",
+    );
+    let response = site.send(request.body(Body::from("nonsense=1")).unwrap()).await;
+    let location = response.headers()[header::LOCATION].to_str().unwrap();
+    assert_eq!(location, "/tickets/NOV-4801");
+    let forged = Request::builder()
+        .uri("/tickets?__path=%2Fdo%2Fend&__err=YXR0YWNrZXIgdGV4dA")
+        .header(header::COOKIE, &cookie);
+    let page = site.send(forged.body(Body::empty()).unwrap()).await;
+    let bytes = axum::body::to_bytes(page.into_body(), 1 << 22).await.unwrap();
+    assert!(!String::from_utf8_lossy(&bytes).contains("attacker text"));
+}
+
+#[tokio::test]
+async fn posting_straight_to_the_mint_is_refused_as_the_page_is() {
+    let site = Site::new().await;
+    let cookie = site.cookie(ADA).await;
+    for (ticket, check) in crate::testing::story::INELIGIBLE {
+        let body = format!("ticket={ticket}");
+        let request = form("/do/impersonate", &body).header(header::COOKIE, &cookie);
+        let request = request.header(header::ACCEPT, "application/json");
+        let response = site.send(request.body(Body::from(body)).unwrap()).await;
+        let _ = response;
+        let refused = site.bench.rows_of("platform", "platform.impersonation_refused").await;
+        let row = refused.iter().find(|r| r.ticket_ref.as_deref() == Some(ticket));
+        let failed = row.unwrap_or_else(|| panic!("{ticket} left no row")).details["failed_checks"]
+            .to_string();
+        assert!(failed.contains(check), "{ticket}: {failed}");
+    }
+    assert_eq!(site.bench.number("SELECT COUNT(*) FROM impersonation").await, 0);
+}
