@@ -1,67 +1,188 @@
 //! The audit timeline: the platform's log and the orgs' logs side by side.
 
-use axum::extract::{Path, Query};
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use axum::response::Response;
 use http::StatusCode;
 use leptos::prelude::*;
-use serde::Deserialize;
 
-use crate::model::time;
-use crate::store::audit::Filter;
-use crate::web::door::Door;
+use super::audit_filter::{Known, Problem, address, form};
+use super::timeline_view::{Book, Frame, table};
+use crate::audit::timeline::{self, Item};
+use crate::desk::Step;
+use crate::model::{Micros, StaffRole};
+use crate::store::audit::Seek;
+use crate::store::{Key, orgs, staff};
+use crate::web::components::{empty, icon, pager};
+use crate::web::door::{Door, encode};
+use crate::web::islands::LiveRows;
 use crate::web::shell::{Part, page};
 
-/// What the page is asked for; every field stands in the address.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Ask {
-    /// An org's id.
-    pub org: String,
-    /// A ticket's number.
-    pub ticket: String,
-    /// A member of staff's id.
-    pub admin: String,
-    /// An `impersonation_id`.
-    pub impersonation: String,
-    /// An action.
-    pub action: String,
-    /// A type of secret.
-    pub secret_type: String,
-    /// From when, UTC.
-    pub from: String,
-    /// Until when, UTC.
-    pub to: String,
-    /// What is older than this place.
-    pub before: Option<String>,
-    /// What is newer than this place.
-    pub after: Option<String>,
-}
+pub use super::audit_filter::Ask;
+pub use super::audit_row::show as row;
 
-impl Ask {
-    /// The filter that the address asks for. An empty field narrows nothing.
-    #[must_use]
-    pub fn filter(&self) -> Filter {
-        let text = |s: &str| Some(s.trim().to_owned()).filter(|s| !s.is_empty());
-        Filter {
-            org_id: text(&self.org),
-            ticket: text(&self.ticket).map(|t| t.to_uppercase()),
-            admin: text(&self.admin),
-            impersonation: text(&self.impersonation),
-            action: text(&self.action),
-            secret_type: text(&self.secret_type),
-            from: time::parse(&self.from),
-            to: time::parse(&self.to),
-        }
-    }
+const PAGE: usize = 25;
+const ORGS: i64 = 1000;
+
+/// What the page shows.
+struct Loaded {
+    known: Known,
+    problems: Vec<Problem>,
+    found: Option<(timeline::Page, Book)>,
 }
 
 /// `GET /audit`.
-pub async fn show(door: Door, Query(_ask): Query<Ask>) -> Response {
-    page(door, StatusCode::OK, "Audit", Part::Audit, view! { <h1>"Audit"</h1> }.into_any()).await
+pub async fn show(mut door: Door, ask: Result<Query<Ask>, QueryRejection>) -> Response {
+    let (ask, unreadable) = match ask {
+        Ok(Query(ask)) => (ask, None),
+        Err(_) => (
+            Ask::default(),
+            Some(Problem {
+                field: "place",
+                text: "The address cannot be read: a field stands in it twice.".to_owned(),
+            }),
+        ),
+    };
+    match load(&mut door, &ask, unreadable).await {
+        Ok(loaded) => {
+            let status =
+                if loaded.problems.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+            let body = draw(&loaded, &ask, door.app.desk.now());
+            page(door, status, "Audit", Part::Audit, body).await
+        }
+        Err(e) => super::error::of(door, e).await,
+    }
 }
 
-/// `GET /audit/rows/{id}`: one row, to be linked to.
-pub async fn row(door: Door, Path(_id): Path<String>) -> Response {
-    page(door, StatusCode::OK, "Audit row", Part::Audit, view! { <h1>"Audit row"</h1> }.into_any())
-        .await
+async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<Loaded> {
+    let desk = door.app.desk.clone();
+    let known = known(door, ask).await?;
+    let mut problems = ask.problems(&known);
+    problems.extend(unreadable);
+    // Who looks is on record before anything is seen.
+    desk.note_view(&door.who, "/audit", &ask.query_sound(&problems)).await?;
+    let seek = match ask.seek() {
+        Some(seek) if problems.is_empty() => seek,
+        _ => return Ok(Loaded { known, problems, found: None }),
+    };
+    let key = &desk.keys.log;
+    let found = timeline::page(&mut door.conn, key, &ask.filter(), &seek, PAGE, desk.now()).await?;
+    let book = Book::of(&mut door.conn, key, &found.items).await?;
+    Ok(Loaded { known, problems, found: Some((found, book)) })
+}
+
+async fn known(door: &mut Door, ask: &Ask) -> Step<Known> {
+    let conn = &mut *door.conn;
+    let mut all: Vec<_> = orgs::page(conn, None, ORGS).await?;
+    let asked = ask.org.trim();
+    if !asked.is_empty() && !all.iter().any(|o| o.id == asked) {
+        all.extend(orgs::by_id(conn, asked).await?);
+    }
+    let staff = staff::all(conn).await?.into_iter().map(|s| {
+        let name = match s.role {
+            StaffRole::PlatformAdmin => s.name,
+            StaffRole::Auditor => format!("{} (auditor)", s.name),
+        };
+        (s.id, name)
+    });
+    Ok(Known { staff: staff.collect(), orgs: all.into_iter().map(|o| (o.id, o.name)).collect() })
+}
+
+fn draw(loaded: &Loaded, ask: &Ask, now: Micros) -> AnyView {
+    let rows = match &loaded.found {
+        Some((found, book)) => found_rows(found, book, ask, &loaded.known, now),
+        None => refused(&loaded.problems),
+    };
+    view! {
+        <div class="page-head">
+            <div>
+                <h1>"Audit timeline"</h1>
+                <p>
+                    "What the platform wrote on the left, what the customer’s own log says on the right. Rows of one \
+                     impersonation are framed together, and a line ties what must agree. That you look is on record, too."
+                </p>
+            </div>
+        </div>
+        {form(ask, &loaded.known, &loaded.problems)}
+        {rows}
+    }
+    .into_any()
+}
+
+/// A filter that cannot be meant shows nothing at all: rows beside it would be taken for its answer.
+fn refused(problems: &[Problem]) -> AnyView {
+    let place = problems.iter().find(|p| p.field == "place").map(|p| p.text.clone());
+    view! {
+        <div class="notice notice-needs" role="alert">
+            {icon("refused")}
+            <div>
+                <strong>"Nothing is shown"</strong>
+                <p>{place.unwrap_or_else(|| "A field of the filter cannot be what was meant. It says why; correct it and apply again.".to_owned())}</p>
+                <p><a href="/audit">"To the newest rows of both logs"</a></p>
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
+fn found_rows(
+    found: &timeline::Page,
+    book: &Book,
+    ask: &Ask,
+    known: &Known,
+    now: Micros,
+) -> AnyView {
+    let query = ask.query();
+    let beside = |name: &str, key: &Key| {
+        let place = format!("{name}={}", encode(&key.to_string()));
+        if query.is_empty() { place } else { format!("{query}&{place}") }
+    };
+    let newest_page = matches!(ask.seek(), Some(Seek::Newest));
+    let live = newest_page.then(|| {
+        let source = match &found.newest {
+            Some(key) => address("/audit/live", &beside("after", key)),
+            None => address("/audit/live", &query),
+        };
+        view! {
+            <LiveRows source=source />
+            <p class="live-rows-more"><a href=address("/audit", &query)>{icon("rotate")}"Load new rows"</a></p>
+        }
+    });
+    let list = if found.items.is_empty() {
+        let text = if ask.narrows() {
+            "No row of either log matches the filter. Remove a part of it above."
+        } else {
+            "Rows come here as soon as anybody does anything, even signing in."
+        };
+        view! { <div class="panel">{empty("timeline", "No rows here", text)}</div> }.into_any()
+    } else {
+        let org = known.orgs.iter().find(|(id, _)| id == ask.org.trim());
+        let frame = Frame {
+            caption: "Platform log and org logs, newest first; the rows of an impersonation are in the order of time"
+                .to_owned(),
+            org: org.map(|(_, name)| name.clone()),
+            filtered: ask.narrows(),
+        };
+        table(&found.items, book, &frame, now)
+    };
+    let newer = match (&found.newer, newest_page) {
+        (Some(key), _) => Some(address("/audit", &beside("after", key))),
+        // Nothing is newer than this page, as far as was read: the live page goes on from here.
+        (None, false) => Some(address("/audit", &query)),
+        (None, true) => None,
+    };
+    let older = found.older.as_ref().map(|key| address("/audit", &beside("before", key)));
+    let groups = found.items.iter().filter(|i| matches!(i, Item::Group(_))).count();
+    let said = match groups {
+        0 => String::new(),
+        1 => "1 impersonation is on this page.".to_owned(),
+        n => format!("{n} impersonations are on this page."),
+    };
+    view! {
+        {live}
+        {list}
+        <p class="sr-only">{said}</p>
+        {pager(newer, older)}
+    }
+    .into_any()
 }

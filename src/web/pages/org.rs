@@ -1,20 +1,308 @@
-//! Organizations.
+//! One customer: who can do what, whether they consent, and what there is to rotate.
 
+use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
 use leptos::prelude::*;
 
-use crate::web::door::Door;
-use crate::web::shell::{Part, page};
+use super::impersonation_handoff::masked;
+use super::org_secrets::{self, Held};
+use super::orgs::{consent, days_until};
+use crate::delivery::openpgp;
+use crate::desk::{Step, StepError};
+use crate::model::{Channel, Micros, time};
+use crate::store::orgs::{self, Member, Org};
+use crate::store::secrets;
+use crate::store::tickets::{self, Filter, Ticket};
+use crate::web::components::{
+    ago, at, copy, empty, fingerprint, icon, id, standing, state, ticket_state,
+};
+use crate::web::door::{Door, encode};
+use crate::web::shell::{Part, acts, page};
+
+const TICKETS: i64 = 50;
+
+struct Loaded {
+    org: Org,
+    members: Vec<Member>,
+    held: Vec<Held>,
+    tickets: Vec<Ticket>,
+}
+
+impl Loaded {
+    fn owner(&self) -> Option<&Member> {
+        self.members.iter().find(|m| Some(&m.id) == self.org.owner_member_id.as_ref())
+    }
+}
 
 /// `GET /orgs/{slug}`.
-pub async fn show(door: Door) -> Response {
-    page(
-        door,
-        StatusCode::OK,
-        "Organization",
-        Part::Orgs,
-        view! { <h1>"Organization"</h1> }.into_any(),
-    )
-    .await
+pub async fn show(mut door: Door, Path(slug): Path<String>) -> Response {
+    match load(&mut door, &slug).await {
+        Ok(loaded) => {
+            let body = draw(&loaded, acts(&door), door.app.desk.now());
+            let title = loaded.org.name.clone();
+            page(door, StatusCode::OK, &title, Part::Orgs, body).await
+        }
+        Err(e) => super::error::of(door, e).await,
+    }
+}
+
+async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
+    let conn = &mut *door.conn;
+    let org = orgs::by_slug(conn, slug).await?.ok_or(StepError::NotFound)?;
+    let mut held = Vec::new();
+    for secret in secrets::all_of_org(conn, &org.id).await? {
+        let versions = secrets::versions(conn, &secret.id).await?;
+        held.push(Held { secret, versions });
+    }
+    let filter = Filter { org_id: Some(org.id.clone()), ..Filter::default() };
+    Ok(Loaded {
+        members: orgs::members(conn, &org.id).await?,
+        tickets: tickets::page(conn, &filter, None, TICKETS).await?,
+        held,
+        org,
+    })
+}
+
+fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
+    let o = &l.org;
+    let back = format!("/orgs/{}", o.slug);
+    view! {
+        <nav class="crumbs" aria-label="Where you are"><ol><li><a href="/orgs">"Organizations"</a></li></ol></nav>
+        <div class="page-head">
+            <div>
+                <h1>{o.name.clone()}</h1>
+                <div class="page-meta">
+                    {id(&o.id, "org id")}
+                    <span>"customer since "{time::date(o.created_at)}</span>
+                    {if o.consents() { state("state-ok", "check", "Consent on") } else { state("state-needs", "cross", "Consent off") }}
+                </div>
+            </div>
+            <div class="page-actions">
+                <a class="btn" href=format!("/audit?org={}", encode(&o.id))>{icon("timeline")}"Its audit timeline"</a>
+            </div>
+        </div>
+        <div class="split">
+            <div class="stack-6">
+                {members(l)}
+                {org_secrets::secrets(&l.held, now)}
+                {org_secrets::gateways(&l.held, now)}
+                {org_secrets::vault_tokens(&l.held, &l.members)}
+                {acts.then(|| org_secrets::test_events(o, &l.held, &l.tickets, &back))}
+                {ticket_list(&l.tickets, now)}
+            </div>
+            <aside class="stack" aria-label="Owner, consent and runbook">
+                {owner(l)}
+                {consent_panel(o)}
+                {runbook(o, now)}
+            </aside>
+        </div>
+    }
+    .into_any()
+}
+
+fn members(l: &Loaded) -> AnyView {
+    let may: Vec<_> = l.members.iter().filter(|m| m.role.may_rotate()).collect();
+    let can = may.iter().filter(|m| m.standing == crate::model::Standing::Active).count();
+    let rows = l
+        .members
+        .iter()
+        .map(|m| {
+            let of_record = Some(&m.id) == l.org.owner_member_id.as_ref();
+            view! {
+                <tr>
+                    <th scope="row" class="card-title">
+                        <span>
+                            {m.name.clone()}
+                            {of_record.then(|| view! { " "<span class="badge">{icon("shield")}"Owner of record"</span> })}
+                        </span>
+                    </th>
+                    <td data-label="Role">{m.role.label()}</td>
+                    <td data-label="Standing">{standing(m.standing)}</td>
+                    <td class="muted" data-label="Role since">{time::date(m.role_since)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="panel" aria-label="Members">
+            <div class="panel-head"><h2>"Members"</h2><p>{format!("{can} of {} Owners and Admins can sign in", may.len())}</p></div>
+            <table class="table">
+                <thead><tr><th scope="col">"Member"</th><th scope="col">"Role"</th><th scope="col">"Standing"</th><th scope="col">"Role since"</th></tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </section>
+    }
+    .into_any()
+}
+
+fn owner(l: &Loaded) -> AnyView {
+    let o = &l.org;
+    let who = match l.owner() {
+        Some(m) => view! {
+            <div><dt>"Name"</dt><dd>{m.name.clone()}</dd></div>
+            <div><dt>"Standing"</dt><dd>{standing(m.standing)}</dd></div>
+        }
+        .into_any(),
+        None => view! { <div><dt>"Name"</dt><dd>{state("state-needs", "warning", "Nobody on record")}</dd></div> }
+            .into_any(),
+    };
+    let address = o.owner_address.as_deref().filter(|a| !a.is_empty());
+    view! {
+        <section class="panel" aria-label="Owner of record">
+            <div class="panel-head"><h2>"Owner of record"</h2></div>
+            <dl class="facts">
+                {who}
+                {o.owner_since.map(|t| view! { <div><dt>"Since"</dt><dd>{time::date(t)}</dd></div> })}
+                <div><dt>"Address on file"</dt><dd>{address.map_or("none".to_owned(), masked)}</dd></div>
+                {o.owner_unreachable_at.map(|t| view! {
+                    <div>
+                        <dt>"Reachable"</dt>
+                        <dd>
+                            {state("state-needs", "scale", "Unreachable")}
+                            <small>"marked "{at(t)}</small>
+                            <small>{o.owner_unreachable_attempts.clone()}</small>
+                        </dd>
+                    </div>
+                })}
+            </dl>
+        </section>
+    }
+    .into_any()
+}
+
+fn consent_panel(o: &Org) -> AnyView {
+    view! {
+        <section class="panel" aria-label="Consent">
+            <div class="panel-head"><h2>"Consent"</h2>{consent(o)}</div>
+            <dl class="facts">
+                <div><dt>"Setting"</dt><dd><code>"allow_platform_impersonation"</code></dd></div>
+                {o.consent_changed_at.map(|t| view! { <div><dt>"Since"</dt><dd>{at(t)}</dd></div> })}
+            </dl>
+            <p class="panel-foot">"Only the Owner can change this. Staff have no way to."</p>
+        </section>
+    }
+    .into_any()
+}
+
+fn runbook(o: &Org, now: Micros) -> AnyView {
+    let channel = o.channel.as_deref().map(str::parse::<Channel>);
+    let word = match &channel {
+        None => state("state-needs", "warning", "None named"),
+        Some(Err(e)) => state("state-needs", "warning", e.to_string()),
+        Some(Ok(c)) => view! { {c.label()} }.into_any(),
+    };
+    let vault = matches!(channel, Some(Ok(Channel::OnePassword))).then(|| {
+        let vault = match o.shared_vault_id.as_deref() {
+            Some(vault) => id(vault, "vault id"),
+            None => state("state-needs", "warning", "The entry names no vault"),
+        };
+        view! { <div><dt>"Shared vault"</dt><dd>{vault}</dd></div> }
+    });
+    view! {
+        <section class="panel" aria-label="Runbook entry">
+            <div class="panel-head"><h2>"Runbook entry"</h2></div>
+            <dl class="facts">
+                <div><dt>"Channel"</dt><dd>{word}</dd></div>
+                {vault}
+                {key(o, now)}
+                {o.pgp_key_since.filter(|_| o.pgp_key.is_some()).map(|t| view! { <div><dt>"On file since"</dt><dd>{time::date(t)}</dd></div> })}
+            </dl>
+        </section>
+    }
+    .into_any()
+}
+
+/// The Owner's key on file: whether it can be encrypted to now, and as what it is known.
+fn key(o: &Org, now: Micros) -> AnyView {
+    let report = match o.pgp_key.as_deref().map(|k| openpgp::inspect(k, now)) {
+        None => {
+            return view! { <div><dt>"PGP key"</dt><dd>"none on file"</dd></div> }.into_any();
+        }
+        Some(Err(problem)) => {
+            return view! {
+                <div class="facts-full">
+                    <dt>"PGP key"</dt>
+                    <dd>{state("state-needs", "cross", "Cannot be used")}<small>{sentence(&problem.to_string())}</small></dd>
+                </div>
+            }
+            .into_any();
+        }
+        Some(Ok(report)) => report,
+    };
+    let expiry = match report.expires_at {
+        None => "never expires".to_owned(),
+        Some(t) => format!("expires {}, in {} days", time::date(t), days_until(t, now)),
+    };
+    let names = report
+        .user_ids
+        .iter()
+        .map(|name| view! { <span class="sub">{name.clone()}</span> })
+        .collect_view();
+    view! {
+        <div><dt>"PGP key"</dt><dd>{state("state-ok", "check", "Valid")}<small>{expiry}</small></dd></div>
+        <div class="facts-full">
+            <dt>"Fingerprint"</dt>
+            <dd><span class="idc">{fingerprint(&report.fingerprint)}{copy(report.fingerprint.clone(), "fingerprint")}</span></dd>
+        </div>
+        <div class="facts-full"><dt>"Names on the key"</dt><dd>{names}</dd></div>
+        <div class="facts-full">
+            <dt>{format!("Encrypts with its subkey, {}", report.algorithm)}</dt>
+            <dd>{fingerprint(&report.encryption_subkey_fingerprint)}</dd>
+        </div>
+    }
+    .into_any()
+}
+
+/// What is wrong, as a sentence of its own.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
+    let full = format!("{first}{}", chars.as_str());
+    if full.ends_with('.') { full } else { format!("{full}.") }
+}
+
+fn ticket_list(all: &[Ticket], now: Micros) -> AnyView {
+    let rows = all
+        .iter()
+        .map(|t| {
+            view! {
+                <tr>
+                    <td class="card-title"><a class="main-link mono nowrap" href=format!("/tickets/{}", t.id)>{t.id.clone()}</a></td>
+                    <td class="subject">{t.subject.clone()}</td>
+                    <td data-label="State">{ticket_state(t.state)}</td>
+                    <td class="num nowrap" data-label="Filed">{ago(t.filed_at, now)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    let body = if all.is_empty() {
+        empty("ticket", "No ticket", "What this customer asks support for comes here.")
+    } else {
+        view! {
+            <table class="table table-rows">
+                <thead><tr><th scope="col">"Ticket"</th><th scope="col">"Subject"</th><th scope="col">"State"</th><th scope="col" class="num">"Filed"</th></tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+        }
+        .into_any()
+    };
+    view! {
+        <section class="panel" aria-label="Tickets">
+            <div class="panel-head"><h2>"Tickets"</h2><p>{(all.len() as i64 == TICKETS).then(|| format!("the newest {TICKETS}"))}</p></div>
+            {body}
+        </section>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sentence;
+
+    #[test]
+    fn a_problem_reads_as_a_sentence() {
+        assert_eq!(sentence("this key expired"), "This key expired.");
+        assert_eq!(sentence("Done."), "Done.");
+    }
 }

@@ -1,0 +1,375 @@
+//! The filter of the timeline: it stands in the address, is checked before anything is read, and
+//! never shows more than was asked for.
+
+use leptos::prelude::*;
+use serde::Deserialize;
+
+use crate::model::{Micros, SecretType, time};
+use crate::proof::actions;
+use crate::store::Key;
+use crate::store::audit::{Filter, Seek};
+use crate::web::components::{icon, short};
+use crate::web::door::encode;
+
+/// What the page is asked for; every field stands in the address.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Ask {
+    /// An org's id.
+    pub org: String,
+    /// A ticket's number.
+    pub ticket: String,
+    /// A member of staff's id.
+    pub admin: String,
+    /// An `impersonation_id`.
+    pub impersonation: String,
+    /// An action.
+    pub action: String,
+    /// A type of secret.
+    pub secret_type: String,
+    /// From when, UTC.
+    pub from: String,
+    /// Until when, UTC.
+    pub to: String,
+    /// What is older than this place.
+    pub before: Option<String>,
+    /// What is newer than this place.
+    pub after: Option<String>,
+}
+
+/// What a filter's values are held against.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Every org: id and name.
+    pub orgs: Vec<(String, String)>,
+    /// Every member of staff: id and name.
+    pub staff: Vec<(String, String)>,
+}
+
+/// A field that cannot be what was meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The field's name.
+    pub field: &'static str,
+    /// What is wrong, and what would be right.
+    pub text: String,
+}
+
+impl Ask {
+    /// The fields that narrow, by their names in the address.
+    fn fields(&self) -> [(&'static str, &str); 8] {
+        [
+            ("org", self.org.trim()),
+            ("ticket", self.ticket.trim()),
+            ("admin", self.admin.trim()),
+            ("impersonation", self.impersonation.trim()),
+            ("action", self.action.trim()),
+            ("secret_type", self.secret_type.trim()),
+            ("from", self.from.trim()),
+            ("to", self.to.trim()),
+        ]
+    }
+
+    /// The filter that the address asks for. An empty field narrows nothing. A time that cannot
+    /// be read lets nothing through, here too, so that nobody can forget to ask [`Ask::problems`].
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        let text = |s: &str| Some(s.trim().to_owned()).filter(|s| !s.is_empty());
+        let instant =
+            |s: &str, nothing: Micros| text(s).map(|s| time::parse(&s).unwrap_or(nothing));
+        Filter {
+            org_id: text(&self.org),
+            ticket: text(&self.ticket).map(|t| t.to_uppercase()),
+            admin: text(&self.admin),
+            impersonation: text(&self.impersonation).map(|i| i.to_lowercase()),
+            action: text(&self.action),
+            secret_type: text(&self.secret_type),
+            from: instant(&self.from, Micros::MAX),
+            to: instant(&self.to, Micros::MIN),
+        }
+    }
+
+    /// Which way the page is read; nothing where the address names no place.
+    #[must_use]
+    pub fn seek(&self) -> Option<Seek> {
+        match (&self.before, &self.after) {
+            (None, None) => Some(Seek::Newest),
+            (Some(key), None) => key.parse::<Key>().ok().map(Seek::Older),
+            (None, Some(key)) => key.parse::<Key>().ok().map(Seek::Newer),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    /// What is wrong with the fields.
+    #[must_use]
+    pub fn problems(&self, known: &Known) -> Vec<Problem> {
+        let has = |list: &[(String, String)], id: &str| list.iter().any(|(known, _)| known == id);
+        let mut all = Vec::new();
+        for (field, value) in self.fields() {
+            if value.is_empty() {
+                continue;
+            }
+            let wrong = match field {
+                "org" if !has(&known.orgs, value) => "There is no such org.",
+                "ticket" if !ticket_like(value) => "A ticket’s number looks like NOV-4801.",
+                "admin" if !has(&known.staff, value) => "There is no such member of staff.",
+                "impersonation" if !uuid_like(value) => {
+                    "An impersonation’s id has 36 characters, like 01920000-0000-7000-8000-000000000000."
+                }
+                "action" if !action_like(value) => {
+                    "An action’s name has small letters, underscores and one dot, like impersonation.started."
+                }
+                "secret_type" if value.parse::<SecretType>().is_err() => {
+                    "There is no such type of secret."
+                }
+                "from" | "to" if time::parse(value).is_none() => {
+                    "This cannot be read as a time. Write it like 2026-11-23 or 2026-11-23T09:52, in UTC."
+                }
+                _ => continue,
+            };
+            all.push(Problem { field, text: wrong.to_owned() });
+        }
+        if let (Some(from), Some(to)) = (time::parse(&self.from), time::parse(&self.to))
+            && from >= to
+        {
+            all.push(Problem { field: "to", text: "This is not later than From.".to_owned() });
+        }
+        if self.seek().is_none() {
+            all.push(Problem {
+                field: "place",
+                text: "The address names no place in the logs.".to_owned(),
+            });
+        }
+        all
+    }
+
+    /// The query of the filter, in one fixed order: the same filter is always the same text.
+    #[must_use]
+    pub fn query(&self) -> String {
+        self.query_of(|_| true)
+    }
+
+    /// The same without one field.
+    #[must_use]
+    pub fn query_without(&self, field: &str) -> String {
+        self.query_of(|name| name != field)
+    }
+
+    /// The same without the fields that have a problem: what may be written down of it. What
+    /// somebody pasted into the wrong field may be anything.
+    #[must_use]
+    pub fn query_sound(&self, problems: &[Problem]) -> String {
+        self.query_of(|name| problems.iter().all(|p| p.field != name))
+    }
+
+    fn query_of(&self, wanted: impl Fn(&str) -> bool) -> String {
+        let pairs = self.fields().into_iter().filter(|(n, v)| !v.is_empty() && wanted(n));
+        pairs.map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
+    }
+
+    /// Whether anything is narrowed.
+    #[must_use]
+    pub fn narrows(&self) -> bool {
+        self.fields().iter().any(|(_, value)| !value.is_empty())
+    }
+
+    /// The active filters: what to call each, and the address without it.
+    #[must_use]
+    pub fn chips(&self, known: &Known) -> Vec<(String, String)> {
+        let name = |list: &[(String, String)], id: &str| {
+            list.iter().find(|(known, _)| known == id).map_or(id.to_owned(), |(_, n)| n.clone())
+        };
+        let when = |value: &str| time::parse(value).map_or(value.to_owned(), time::seconds);
+        self.fields()
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(field, value)| {
+                let label = match field {
+                    "org" => format!("org {}", name(&known.orgs, value)),
+                    "ticket" => format!("ticket {}", value.to_uppercase()),
+                    "admin" => format!("by {}", name(&known.staff, value)),
+                    "impersonation" => format!("impersonation {}", short(value)),
+                    "action" => format!("action {value}"),
+                    "secret_type" => format!("secret {value}"),
+                    "from" => format!("from {}", when(value)),
+                    _ => format!("before {}", when(value)),
+                };
+                (label, address("/audit", &self.query_without(field)))
+            })
+            .collect()
+    }
+}
+
+fn ticket_like(value: &str) -> bool {
+    value.len() <= 20
+        && value.split_once('-').is_some_and(|(letters, digits)| {
+            !letters.is_empty()
+                && letters.bytes().all(|b| b.is_ascii_alphabetic())
+                && !digits.is_empty()
+                && digits.bytes().all(|b| b.is_ascii_digit())
+        })
+}
+
+fn uuid_like(value: &str) -> bool {
+    value.len() == 36
+        && value.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        })
+}
+
+fn action_like(value: &str) -> bool {
+    value.len() <= 64
+        && value.split_once('.').is_some_and(|(a, b)| {
+            [a, b].iter().all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+            })
+        })
+}
+
+/// A path with a query, where there is one.
+#[must_use]
+pub fn address(path: &str, query: &str) -> String {
+    if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
+}
+
+/// The actions that are suggested; another one can be typed.
+fn known_actions() -> Vec<String> {
+    let mut all: Vec<String> = [
+        actions::PLATFORM_IMPERSONATION_STARTED,
+        actions::PLATFORM_IMPERSONATION_ENDED,
+        actions::PLATFORM_SECRET_HANDED_OFF,
+        actions::PLATFORM_IMPERSONATION_REFUSED,
+        actions::PLATFORM_ROTATION_REFUSED,
+        actions::PLATFORM_CONSENT_REQUESTED,
+        actions::PLATFORM_OWNER_MARKED_UNREACHABLE,
+        actions::PLATFORM_ESCALATED_TO_LEGAL,
+        actions::PLATFORM_HANDOFF_ACKNOWLEDGED,
+        actions::PLATFORM_TEST_EVENT_SENT,
+        actions::PLATFORM_REPLY_POSTED,
+        actions::PLATFORM_REPLY_REFUSED,
+        actions::PLATFORM_AUDIT_VIEWED,
+        actions::PLATFORM_AUDIT_EXPORTED,
+        actions::PLATFORM_SIGNED_IN,
+        actions::PLATFORM_SIGN_IN_FAILED,
+        actions::PLATFORM_STEPPED_UP,
+        actions::PLATFORM_SIGNED_OUT,
+        actions::IMPERSONATION_STARTED,
+        actions::IMPERSONATION_ENDED,
+        actions::CONSENT_ENABLED,
+        actions::CONSENT_DISABLED,
+        actions::HANDOFF_SENT,
+        actions::HANDOFF_ACKNOWLEDGED,
+        actions::WEBHOOK_TEST_EVENT_SENT,
+        actions::WEBHOOK_OVERLAP_ENDED,
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    for kind in actions::SECRET_TYPES {
+        all.push(actions::rotated(kind));
+        all.push(actions::rotation_failed(kind));
+    }
+    all
+}
+
+/// The filter's form, and what it is set to.
+pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
+    let field = |name: &'static str, label: &'static str, control: AnyView| {
+        let error = problems.iter().find(|p| p.field == name).map(|p| p.text.clone());
+        view! {
+            <div class="field">
+                <label for=format!("f-{name}")>{label}</label>
+                {control}
+                {error.map(|text| view! {
+                    <p class="field-error" id=format!("f-{name}-error")>{icon("warning")}{text}</p>
+                })}
+            </div>
+        }
+    };
+    let wrong = |name: &str| problems.iter().any(|p| p.field == name);
+    let invalid = |name: &str| wrong(name).then_some("true");
+    let described = |name: &str| wrong(name).then(|| format!("f-{name}-error"));
+    let text = |name: &'static str, value: &str, hint: &'static str, list: Option<&'static str>| {
+        view! {
+            <input class="input input-mono" id=format!("f-{name}") name=name value=value.to_owned() placeholder=hint
+                list=list autocomplete="off" spellcheck="false" aria-invalid=invalid(name) aria-describedby=described(name) />
+        }
+        .into_any()
+    };
+    let instant = |name: &'static str, value: &str| {
+        // A browser empties a date field whose value it cannot read; what was typed must stay.
+        let (kind, value) = match time::parse(value) {
+            Some(t) => ("datetime-local", time::rfc3339(t).chars().take(19).collect::<String>()),
+            None if value.is_empty() => ("datetime-local", String::new()),
+            None => ("text", value.to_owned()),
+        };
+        view! {
+            <input class="input" id=format!("f-{name}") name=name type=kind step="1" value=value
+                aria-invalid=invalid(name) aria-describedby=described(name) />
+        }
+        .into_any()
+    };
+    let choice = |name: &'static str,
+                  any: &'static str,
+                  chosen: &str,
+                  list: Vec<(String, String)>| {
+        let options = list
+            .into_iter()
+            .map(|(id, label)| {
+                let selected = id == chosen;
+                view! { <option value=id selected=selected>{label}</option> }
+            })
+            .collect_view();
+        view! {
+            <select class="select" id=format!("f-{name}") name=name aria-invalid=invalid(name) aria-describedby=described(name)>
+                <option value="">{any}</option>
+                {options}
+            </select>
+        }
+        .into_any()
+    };
+    let types = SecretType::ALL.iter().map(|t| (t.to_string(), t.label().to_owned())).collect();
+    let more = ["impersonation", "from", "to"].iter().any(|name| {
+        wrong(name) || ask.fields().iter().any(|(field, value)| field == name && !value.is_empty())
+    });
+    let chips = ask
+        .chips(known)
+        .into_iter()
+        .map(|(label, href)| {
+            view! {
+                <a class="chip" href=href><span class="sr-only">"Remove filter: "</span>{label}{icon("cross")}</a>
+            }
+        })
+        .collect_view();
+    view! {
+        <form class="filters" method="get" action="/audit" aria-label="Filter the logs">
+            <div class="filters-line">
+                {field("action", "Action", text("action", ask.action.trim(), "impersonation.started", Some("f-actions")))}
+                {field("org", "Org", choice("org", "Any org", ask.org.trim(), known.orgs.clone()))}
+                {field("ticket", "Ticket", text("ticket", ask.ticket.trim(), "NOV-4801", None))}
+                {field("admin", "Done by", choice("admin", "Anyone", ask.admin.trim(), known.staff.clone()))}
+                {field("secret_type", "Secret type", choice("secret_type", "Any type", ask.secret_type.trim(), types))}
+                <button class="btn">{icon("filter")}"Apply"</button>
+            </div>
+            <datalist id="f-actions">
+                {known_actions().into_iter().map(|a| view! { <option value=a></option> }).collect_view()}
+            </datalist>
+            <details class="filters-more" open=more>
+                <summary>{icon("chevron")}"More filters"</summary>
+                <div class="filters-line">
+                    {field("impersonation", "Impersonation id", text("impersonation", ask.impersonation.trim(), "", None))}
+                    {field("from", "From (UTC)", instant("from", ask.from.trim()))}
+                    {field("to", "Before (UTC)", instant("to", ask.to.trim()))}
+                </div>
+            </details>
+            {ask.narrows().then(|| view! {
+                <p class="filters-set">"Showing "{chips}<a href="/audit">"Clear all"</a></p>
+            })}
+        </form>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+#[path = "audit_filter_tests.rs"]
+mod tests;

@@ -1,0 +1,103 @@
+use super::*;
+
+fn known() -> Known {
+    Known {
+        orgs: vec![("org_acme".into(), "Acme Rail".into())],
+        staff: vec![("stf_1".into(), "Ada Admin".into())],
+    }
+}
+
+fn fields(ask: &Ask) -> Vec<&'static str> {
+    ask.problems(&known()).into_iter().map(|p| p.field).collect()
+}
+
+#[test]
+fn each_field_that_cannot_be_meant_is_named() {
+    let ask = Ask {
+        org: "org_x".into(),
+        ticket: "4801".into(),
+        admin: "stf_x".into(),
+        impersonation: "0192".into(),
+        action: "Impersonation Started".into(),
+        secret_type: "password".into(),
+        from: "yesterday".into(),
+        to: "2026-13-01".into(),
+        before: Some("nowhere".into()),
+        after: None,
+    };
+    assert_eq!(
+        fields(&ask),
+        ["org", "ticket", "admin", "impersonation", "action", "secret_type", "from", "to", "place"]
+    );
+    assert_eq!(ask.query_sound(&ask.problems(&known())), "");
+}
+
+#[test]
+fn good_fields_have_no_problem() {
+    let ask = Ask {
+        org: "org_acme".into(),
+        ticket: " nov-4801 ".into(),
+        admin: "stf_1".into(),
+        impersonation: "01920000-0000-7000-8000-0000000000AA".into(),
+        action: "impersonation.started".into(),
+        secret_type: "vault_token".into(),
+        from: "2026-11-23".into(),
+        to: "2026-11-23T09:52".into(),
+        before: Some("5.01920000".into()),
+        after: None,
+    };
+    assert_eq!(fields(&ask), Vec::<&str>::new());
+    let filter = ask.filter();
+    assert_eq!(filter.ticket.as_deref(), Some("NOV-4801"));
+    assert_eq!(filter.impersonation.as_deref(), Some("01920000-0000-7000-8000-0000000000aa"));
+}
+
+#[test]
+fn a_time_that_cannot_be_read_lets_nothing_through() {
+    let ask = Ask { from: "yesterday".into(), to: "tomorrow".into(), ..Ask::default() };
+    assert_eq!(ask.filter().from, Some(Micros::MAX));
+    assert_eq!(ask.filter().to, Some(Micros::MIN));
+}
+
+#[test]
+fn an_end_before_the_beginning_is_said() {
+    let ask = Ask { from: "2026-11-23".into(), to: "2026-11-22".into(), ..Ask::default() };
+    assert_eq!(fields(&ask), ["to"]);
+}
+
+#[test]
+fn both_directions_at_once_are_no_place() {
+    let ask = Ask { before: Some("5.a".into()), after: Some("6.b".into()), ..Ask::default() };
+    assert_eq!(ask.seek(), None);
+    assert_eq!(fields(&ask), ["place"]);
+    assert_eq!(Ask::default().seek(), Some(Seek::Newest));
+}
+
+#[test]
+fn a_chip_says_what_it_is_and_removes_itself_alone() {
+    let ask = Ask {
+        org: "org_acme".into(),
+        ticket: "nov-4801".into(),
+        from: "2026-11-23".into(),
+        before: Some("5.a".into()),
+        ..Ask::default()
+    };
+    assert_eq!(
+        ask.chips(&known()),
+        [
+            ("org Acme Rail".to_owned(), "/audit?ticket=nov-4801&from=2026-11-23".to_owned()),
+            ("ticket NOV-4801".into(), "/audit?org=org_acme&from=2026-11-23".into()),
+            ("from 2026-11-23 00:00:00 UTC".into(), "/audit?org=org_acme&ticket=nov-4801".into()),
+        ]
+    );
+    let one = Ask { ticket: "NOV-1".into(), ..Ask::default() };
+    assert_eq!(one.chips(&known())[0].1, "/audit");
+    assert!(!Ask::default().narrows());
+}
+
+#[test]
+fn every_suggested_action_is_one_that_may_be_asked_for() {
+    for action in known_actions() {
+        assert!(action_like(&action), "{action}");
+    }
+}

@@ -1,0 +1,180 @@
+//! What became of the new secret: sealed, sent, acknowledged.
+
+use leptos::prelude::*;
+use sqlx::AnyConnection;
+
+use crate::desk::Step;
+use crate::model::{Channel, HandoffState, time};
+use crate::store::handoffs::{self, Handoff};
+use crate::store::impersonations::Impersonation;
+use crate::store::outbox::{self, Item};
+use crate::web::components::{copy, fingerprint, icon, state};
+
+/// The handoff of an impersonation, and the mail that carries it.
+#[derive(Clone)]
+pub struct Delivery {
+    /// The handoff.
+    pub handoff: Handoff,
+    /// Its mails, oldest first.
+    pub mails: Vec<Item>,
+}
+
+impl Delivery {
+    /// What is known of an impersonation's handoff; nothing before the rotation.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn of(conn: &mut AnyConnection, impersonation_id: &str) -> Step<Option<Self>> {
+        let Some(handoff) = handoffs::of_impersonation(conn, impersonation_id).await? else {
+            return Ok(None);
+        };
+        let mails = outbox::about(conn, &handoff.id).await?;
+        Ok(Some(Self { handoff, mails }))
+    }
+}
+
+/// An address of which only as much is shown as tells it from another.
+#[must_use]
+pub fn masked(address: &str) -> String {
+    match address.split_once('@') {
+        Some((name, host)) if !name.is_empty() => {
+            format!("{}•••@{host}", name.chars().take(1).collect::<String>())
+        }
+        _ => "•••".to_owned(),
+    }
+}
+
+/// The panel.
+pub fn panel(
+    delivery: Option<&Delivery>,
+    grant: &Impersonation,
+    acts: bool,
+    back: &str,
+) -> AnyView {
+    let Some(d) = delivery else {
+        let said = if grant.ended_at.is_some() {
+            "Nothing was rotated, so there was nothing to hand off."
+        } else {
+            "Nothing is rotated yet, so there is nothing to hand off."
+        };
+        return view! {
+            <section class="panel" aria-label="Handoff">
+                <div class="panel-head"><h2>"Handoff"</h2></div>
+                <div class="panel-body"><p class="muted">{said}</p></div>
+            </section>
+        }
+        .into_any();
+    };
+    let h = &d.handoff;
+    let pgp = h.channel == Channel::Pgp;
+    let key = if pgp {
+        view! { <span class="idc">{fingerprint(&h.recipient_key)}{copy(h.recipient_key.clone(), "fingerprint")}</span> }
+            .into_any()
+    } else {
+        view! { <span class="mono">{h.recipient_key.clone()}</span> }.into_any()
+    };
+    let to = if pgp { masked(&h.recipient) } else { h.recipient.clone() };
+    view! {
+        <section class="panel" aria-label="Handoff">
+            <div class="panel-head"><h2>"Handoff"</h2><p>{h.channel.label()}</p></div>
+            {stages(h)}
+            <dl class="facts">
+                <div><dt>"To"</dt><dd>{to}</dd></div>
+                <div class="facts-full"><dt>{if pgp { "Encrypted to the key" } else { "Vault" }}</dt><dd>{key}</dd></div>
+                <div><dt>"Mail"</dt><dd>{mail(d)}</dd></div>
+                {pgp.then(|| view! {
+                    <div>
+                        <dt>"Ciphertext"</dt>
+                        <dd>
+                            <a class="icon-text" href=format!("/handoffs/{}/message.asc", h.id)>{icon("download")}"message.asc"</a>
+                            <small>"only the Owner can read it"</small>
+                        </dd>
+                    </div>
+                })}
+            </dl>
+            {(acts && h.state == HandoffState::Sent).then(|| acknowledge(h, back))}
+        </section>
+    }
+    .into_any()
+}
+
+fn stages(h: &Handoff) -> AnyView {
+    let stage = |done: bool, name: &'static str, sub: String| {
+        let (class, glyph) = if done { ("is-done", "check") } else { ("is-wait", "clock") };
+        view! { <li class=class>{icon(glyph)}<span>{name}</span><span class="sub">{sub}</span></li> }
+            .into_any()
+    };
+    let sent = match h.sent_at {
+        Some(at) => stage(true, "Sent", time::seconds(at)),
+        None => stage(false, "Not sent yet", "it waits for Hand off and end".to_owned()),
+    };
+    let acknowledged = match (h.acknowledged_at, &h.acknowledged_how) {
+        (Some(at), Some(how)) if how == "link" => {
+            stage(true, "Acknowledged", format!("{}, by the link in the mail", time::seconds(at)))
+        }
+        (Some(at), how) => {
+            let how = how.as_deref().unwrap_or("unknown");
+            stage(true, "Acknowledged", format!("{}: {how}", time::seconds(at)))
+        }
+        (None, _) => stage(
+            false,
+            "Not acknowledged yet",
+            "by the link in the mail, which works once, or recorded by staff".to_owned(),
+        ),
+    };
+    view! {
+        <ol class="stages">
+            {stage(true, "Sealed", time::seconds(h.created_at))}
+            {sent}
+            {acknowledged}
+        </ol>
+    }
+    .into_any()
+}
+
+/// Where the mail is: the handoff is sent for us once it is queued, and not before it left.
+fn mail(d: &Delivery) -> AnyView {
+    let Some(last) = d.mails.last() else {
+        return "none yet".into_any();
+    };
+    match (last.done_at, &last.last_error) {
+        (Some(at), _) => view! { <span>{state("state-ok", "check", "Delivered to the mail server")}<small>{time::seconds(at)}</small></span> }
+            .into_any(),
+        (None, Some(error)) => view! {
+            <span>
+                {state("state-needs", "warning", "Not delivered yet")}
+                <small>{format!("tried {} times, again {}: {error}", last.attempts, time::seconds(last.next_at))}</small>
+            </span>
+        }
+        .into_any(),
+        (None, None) => state("", "clock", "Waiting to be sent"),
+    }
+}
+
+fn acknowledge(h: &Handoff, back: &str) -> AnyView {
+    view! {
+        <form class="panel-body stack" method="post" action="/do/acknowledge_staff">
+            <input type="hidden" name="handoff" value=h.id.clone() />
+            <input type="hidden" name="back" value=back.to_owned() />
+            <div class="field">
+                <label for="ack-how">"How the Owner confirmed that it arrived"</label>
+                <input class="input" id="ack-how" name="how" required maxlength="300" autocomplete="off" aria-describedby="ack-hint" />
+                <p class="field-hint" id="ack-hint">"For example: by phone, at the number in the contract. It goes into both logs."</p>
+            </div>
+            <div class="form-actions"><button class="btn">{icon("check")}"Record acknowledgement"</button></div>
+        </form>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+
+    #[test]
+    fn of_an_address_only_the_first_letter_and_the_host_are_shown() {
+        assert_eq!(masked("ines@acme.example"), "i•••@acme.example");
+        assert_eq!(masked("nonsense"), "•••");
+        assert_eq!(masked("@acme.example"), "•••");
+    }
+}

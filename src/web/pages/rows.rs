@@ -1,0 +1,320 @@
+//! One row of a log: a line that opens to all its fields, its place in the tree and its raw JSON.
+
+use leptos::prelude::*;
+use serde_json::Value;
+
+use super::places::{Tree, Trees};
+use super::timeline_lines::{Difference, action};
+use crate::audit::trail::ReadRow;
+use crate::auth::credential::hex;
+use crate::model::{EndCause, time};
+use crate::policy::eligibility::Check;
+use crate::proof::actions;
+use crate::proof::row::{AuditRow, Outcome};
+use crate::web::components::{copy, icon, sized_icon};
+
+/// What stands after the action: the one thing that tells this row from others of its kind.
+#[must_use]
+pub fn note(row: &AuditRow) -> String {
+    let text = |key: &str| row.detail_str(key).unwrap_or_default().to_owned();
+    let said = match row.action.as_str() {
+        actions::PLATFORM_IMPERSONATION_STARTED | actions::IMPERSONATION_STARTED => row
+            .detail_i64("expires_at")
+            .map(|t| format!("for {}", time::span(t - row.at)))
+            .unwrap_or_default(),
+        actions::PLATFORM_IMPERSONATION_ENDED | actions::IMPERSONATION_ENDED => {
+            let cause = text("cause");
+            cause.parse::<EndCause>().map_or(cause, |c| c.label().to_owned())
+        }
+        actions::PLATFORM_IMPERSONATION_REFUSED | actions::PLATFORM_ROTATION_REFUSED => {
+            failed_checks(row)
+        }
+        actions::PLATFORM_AUDIT_VIEWED => match text("filter") {
+            filter if filter.is_empty() => text("page"),
+            filter => format!("{}?{filter}", text("page")),
+        },
+        actions::PLATFORM_SECRET_HANDED_OFF | actions::HANDOFF_SENT => {
+            text("channel").to_uppercase()
+        }
+        actions::PLATFORM_HANDOFF_ACKNOWLEDGED | actions::HANDOFF_ACKNOWLEDGED => text("how"),
+        actions::PLATFORM_TEST_EVENT_SENT | actions::WEBHOOK_TEST_EVENT_SENT => row
+            .detail_i64("status")
+            .map_or_else(|| "no answer".to_owned(), |status| format!("answered {status}")),
+        name if actions::rotated_type(name).is_some() => {
+            match (row.detail_i64("from_version"), row.detail_i64("to_version")) {
+                (Some(from), Some(to)) => format!("v{from} → v{to}"),
+                _ => String::new(),
+            }
+        }
+        _ => String::new(),
+    };
+    match row.outcome {
+        Outcome::Success => said,
+        other if said.is_empty() => other.word().to_owned(),
+        other => format!("{}: {said}", other.word()),
+    }
+}
+
+/// The failed checks of a refusal, as people know them.
+fn failed_checks(row: &AuditRow) -> String {
+    let names = row.details.get("failed_checks").and_then(Value::as_array);
+    let label = |name: &str| {
+        Check::ALL
+            .iter()
+            .find(|c| c.as_str() == name)
+            .map_or(name.to_owned(), |c| c.label().to_owned())
+    };
+    names
+        .map(|all| all.iter().filter_map(Value::as_str).map(label).collect::<Vec<_>>().join(", "))
+        .unwrap_or_default()
+}
+
+/// How a field is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// Words.
+    Plain(String),
+    /// An id, with a copy button.
+    Id(String),
+    /// Several lines, each as it is.
+    Lines(String),
+}
+
+/// Every field that a row has, by the names that it has in the log.
+#[must_use]
+pub fn fields(row: &AuditRow) -> Vec<(String, Shown)> {
+    let plain = |name: &str, value: &str| (name.to_owned(), Shown::Plain(value.to_owned()));
+    let id = |name: &str, value: &str| (name.to_owned(), Shown::Id(value.to_owned()));
+    let mut all = vec![
+        plain("log", &row.log),
+        plain("seq", &row.seq.to_string()),
+        id("id", &row.id),
+        plain("at", &time::rfc3339(row.at)),
+        plain("action", &row.action),
+        plain("outcome", row.outcome.word()),
+        plain("actor_type", row.actor_type.word()),
+        plain("actor", &format!("{} ({})", row.actor_name, row.actor_id)),
+    ];
+    let optional = [
+        ("impersonation_id", &row.impersonation_id, true),
+        ("org_id", &row.org_id, false),
+        ("ticket_ref", &row.ticket_ref, false),
+        ("reason", &row.reason, false),
+        ("secret_type", &row.secret_type, false),
+        ("secret_id", &row.secret_id, false),
+    ];
+    for (name, value, is_id) in optional {
+        if let Some(value) = value {
+            all.push(if is_id { id(name, value) } else { plain(name, value) });
+        }
+    }
+    all.extend(row.details.iter().map(|(name, value)| (name.clone(), detail(name, value))));
+    all
+}
+
+fn detail(name: &str, value: &Value) -> Shown {
+    let instant = name.ends_with("_at") || name.ends_with("_until");
+    match value {
+        Value::String(text) if text.trim_end().contains('\n') => Shown::Lines(text.clone()),
+        Value::String(text) => Shown::Plain(text.clone()),
+        Value::Number(n) if instant => {
+            Shown::Plain(n.as_i64().map_or_else(|| n.to_string(), time::rfc3339))
+        }
+        Value::Array(items) if items.iter().all(|i| i.is_string() || i.is_number()) => {
+            let words: Vec<_> = items
+                .iter()
+                .map(|i| i.as_str().map_or_else(|| i.to_string(), str::to_owned))
+                .collect();
+            Shown::Plain(words.join(", "))
+        }
+        // What the checks saw: a line each.
+        Value::Array(items) => Shown::Lines(
+            items
+                .iter()
+                .map(|item| match (item["check"].as_str(), item["saw"].as_str()) {
+                    (Some(check), Some(saw)) => format!("{check}: {saw}"),
+                    _ => item.to_string(),
+                })
+                .collect::<Vec<_>>()
+                .join("\n"),
+        ),
+        other => Shown::Plain(other.to_string()),
+    }
+}
+
+/// The list of all fields.
+pub fn field_list(row: &AuditRow) -> AnyView {
+    let items = fields(row)
+        .into_iter()
+        .map(|(name, shown)| {
+            let value = match shown {
+                Shown::Plain(text) => view! { {text} }.into_any(),
+                Shown::Id(text) => view! {
+                    <span class="idc"><code>{text.clone()}</code>{copy(text, &name)}</span>
+                }
+                .into_any(),
+                Shown::Lines(text) => {
+                    view! { <span class="ev-lines">{text.trim_end().to_owned()}</span> }.into_any()
+                }
+            };
+            view! { <dt>{name}</dt><dd>{value}</dd> }
+        })
+        .collect_view();
+    view! { <dl class="ev-fields">{items}</dl> }.into_any()
+}
+
+/// The stored text of a row, indented for reading.
+#[must_use]
+pub fn pretty(body: &str) -> String {
+    serde_json::from_str::<Value>(body)
+        .ok()
+        .and_then(|v| serde_json::to_string_pretty(&v).ok())
+        .unwrap_or_else(|| body.to_owned())
+}
+
+/// How a row is drawn.
+pub struct Draw<'a> {
+    /// The row.
+    pub row: &'a ReadRow,
+    /// The trees of the logs.
+    pub trees: &'a Trees,
+    /// Whether it does not match the filter, and is there for the others' sake.
+    pub context: bool,
+    /// Whether the line names who and where: a row in a group need not.
+    pub alone: bool,
+    /// What its twin says otherwise, and what it says itself.
+    pub differ: Vec<(&'static str, String)>,
+}
+
+impl<'a> Draw<'a> {
+    /// The part of a row in the difference of a pair.
+    #[must_use]
+    pub fn half(differ: &[Difference], platform: bool) -> Vec<(&'static str, String)> {
+        differ
+            .iter()
+            .map(|d| (d.field, if platform { d.platform.clone() } else { d.org.clone() }))
+            .collect()
+    }
+
+    /// The line, which opens.
+    pub fn view(self) -> AnyView {
+        let Self { row: r, trees, context, alone, differ } = self;
+        let e = &r.entry;
+        let platform = r.platform();
+        let mut said = r.row.as_ref().map(note).unwrap_or_default();
+        if alone && let Some(row) = &r.row {
+            let whose = match &row.ticket_ref {
+                Some(ticket) => format!("{}, {ticket}", row.actor_name),
+                None => row.actor_name.clone(),
+            };
+            said = if said.is_empty() { whose } else { format!("{whose}: {said}") };
+        }
+        if context {
+            said = if said.is_empty() { "context".to_owned() } else { format!("{said} (context)") };
+        }
+        let what = format!("row {} of {}", e.seq, e.log_id);
+        let faults = r.fault().map(|fault| {
+            view! { <p class="ev-diff">{sized_icon("icon icon-sm", "warning")}<strong>"Tampered"</strong>" "{fault}</p> }
+        });
+        let differ = differ
+            .into_iter()
+            .map(|(field, value)| view! { <p class="ev-diff">{field}" "<code>{value}</code></p> })
+            .collect_view();
+        view! {
+            <details class="ev" id=format!("r-{}", e.id)>
+                <summary>
+                    <span class="ev-dot" aria-hidden="true"></span>
+                    {side(platform)}
+                    <code class="action">{action(r).to_owned()}</code>
+                    {(!said.is_empty()).then(|| view! { <span class="ev-note">{said}</span> })}
+                    {sized_icon("icon ev-chev", "chevron")}
+                </summary>
+                <div class="ev-body">
+                    {match &r.row {
+                        Some(row) => field_list(row),
+                        None => view! { <p>"The row cannot be read. Its stored text is below."</p> }.into_any(),
+                    }}
+                    {place(r, trees.get(&e.log_id))}
+                    <div class="ev-foot">
+                        <details class="disclose">
+                            <summary>{icon("chevron")}"Raw JSON"</summary>
+                            <pre class="raw" tabindex="0" role="region" aria-label=format!("Raw JSON of {what}")>{pretty(&e.body)}</pre>
+                        </details>
+                        <a href=format!("/audit/rows/{}", e.id)>{icon("link")}"Link to this row"<span class="sr-only">", "{what.clone()}</span></a>
+                    </div>
+                </div>
+            </details>
+            {faults}
+            {differ}
+        }
+        .into_any()
+    }
+}
+
+/// The side of a row in a word, where the columns do not say it.
+pub fn side(platform: bool) -> AnyView {
+    let (name, word) = if platform { ("platform", "Platform") } else { ("org", "Org") };
+    view! { <span class="side ev-side">{icon(name)}{word}</span> }.into_any()
+}
+
+/// Where a row stands in the tree of its log.
+pub fn place(r: &ReadRow, tree: Option<&Tree>) -> AnyView {
+    let e = &r.entry;
+    let leaf = hex(&e.leaf_hash);
+    let log = e.log_id.clone();
+    let (of, root) = match tree {
+        Some(Tree { size, root: Ok(root), signed_at, .. }) => {
+            let root = root.clone();
+            (
+                format!("Leaf {} of {size}", e.seq),
+                view! { <p>"root "<code class="hash">{root}</code>", signed "{time::seconds(*signed_at)}</p> }
+                    .into_any(),
+            )
+        }
+        Some(Tree { size, root: Err(why), .. }) => (
+            format!("Leaf {} of {size}", e.seq),
+            view! { <p class="field-error">{icon("warning")}"The log’s checkpoint does not hold: "{why.clone()}</p> }
+                .into_any(),
+        ),
+        None => (
+            format!("Leaf {}", e.seq),
+            view! { <p class="field-error">{icon("warning")}"There is no such log."</p> }.into_any(),
+        ),
+    };
+    view! {
+        <div class="ev-place">
+            <p>{sized_icon("icon icon-sm", "tree")}<strong>{of}</strong>" in "<span class="mono">{log}</span>", counted from 0"</p>
+            <p>"leaf "<code class="hash">{leaf}</code></p>
+            {root}
+        </div>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn times_read_as_times_and_lists_as_lists() {
+        assert_eq!(
+            detail("old_valid_until", &json!(0)),
+            Shown::Plain("1970-01-01T00:00:00.000000Z".into())
+        );
+        assert_eq!(detail("platform_rows", &json!(3)), Shown::Plain("3".into()));
+        assert_eq!(detail("signed_by_versions", &json!([4, 3])), Shown::Plain("4, 3".into()));
+        assert_eq!(
+            detail("eligibility", &json!([{"check": "consent", "saw": "on"}])),
+            Shown::Lines("consent: on".into())
+        );
+        assert_eq!(detail("org_checkpoint", &json!("a\nb\n")), Shown::Lines("a\nb\n".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_shown_as_it_is() {
+        assert_eq!(pretty("{not json"), "{not json");
+        assert_eq!(pretty("{\"a\":1}"), "{\n  \"a\": 1\n}");
+    }
+}

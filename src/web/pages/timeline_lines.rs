@@ -1,0 +1,305 @@
+//! Which rows of an impersonation stand on one line, where one is missing, and what does not
+//! agree. Nothing is drawn here.
+
+use std::collections::HashSet;
+
+use crate::audit::trail::{Judged, ReadRow};
+use crate::model::{Micros, time};
+use crate::proof::actions::{
+    HANDOFF_ACKNOWLEDGED, HANDOFF_SENT, IMPERSONATION_ENDED, IMPERSONATION_STARTED,
+    PLATFORM_HANDOFF_ACKNOWLEDGED, PLATFORM_IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_STARTED,
+    PLATFORM_SECRET_HANDED_OFF, may_follow_end, rotated, rotated_type,
+};
+use crate::proof::trail::Rule;
+use crate::proof::verdict::{RuleState, TrailVerdict};
+
+/// What one step writes into both logs: the platform's action, and the org's.
+const TWINS: [(&str, &str); 4] = [
+    (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED),
+    (PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT),
+    (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED),
+    (PLATFORM_HANDOFF_ACKNOWLEDGED, HANDOFF_ACKNOWLEDGED),
+];
+
+/// Details that both rows of a pair must give alike, where they give them.
+const COMMON_DETAILS: [&str; 9] = [
+    "expires_at",
+    "cause",
+    "ended_at",
+    "platform_rows",
+    "org_rows",
+    "platform_last_seq",
+    "org_last_seq",
+    "handoff_id",
+    "how",
+];
+
+/// What one log has on a line.
+#[derive(Debug, Clone)]
+pub enum Cell<'a> {
+    /// A row.
+    Row(&'a ReadRow),
+    /// A row of this action ought to be here, and is not.
+    Missing(String),
+    /// Nothing, and nothing is expected.
+    Nothing,
+}
+
+/// A field of which the two rows of a pair say different things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The field.
+    pub field: &'static str,
+    /// What the platform's log says.
+    pub platform: String,
+    /// What the org's log says.
+    pub org: String,
+}
+
+/// How the two sides of a line hang together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tie {
+    /// There is one side only.
+    Single,
+    /// A pair that agrees.
+    Tied,
+    /// A pair that does not.
+    Broken,
+    /// A side, or both, is missing.
+    Missing,
+}
+
+/// One line of a group.
+#[derive(Debug, Clone)]
+pub struct Line<'a> {
+    /// What the platform's log has.
+    pub platform: Cell<'a>,
+    /// What the org's log has.
+    pub org: Cell<'a>,
+    /// What a pair does not agree on.
+    pub differ: Vec<Difference>,
+}
+
+impl Line<'_> {
+    /// When it was; of a pair the earlier time. A gap has none.
+    #[must_use]
+    pub fn at(&self) -> Option<Micros> {
+        self.rows().map(|r| r.entry.at).min()
+    }
+
+    /// How its sides hang together.
+    #[must_use]
+    pub fn tie(&self) -> Tie {
+        match (&self.platform, &self.org) {
+            (Cell::Missing(_), _) | (_, Cell::Missing(_)) => Tie::Missing,
+            (Cell::Row(_), Cell::Row(_)) if self.differ.is_empty() => Tie::Tied,
+            (Cell::Row(_), Cell::Row(_)) => Tie::Broken,
+            _ => Tie::Single,
+        }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &ReadRow> {
+        [&self.platform, &self.org].into_iter().filter_map(|cell| match cell {
+            Cell::Row(row) => Some(*row),
+            _ => None,
+        })
+    }
+
+    fn has(&self, wanted: &str) -> bool {
+        self.rows().any(|r| action(r) == wanted)
+            || [&self.platform, &self.org]
+                .into_iter()
+                .any(|cell| matches!(cell, Cell::Missing(missing) if missing == wanted))
+    }
+}
+
+/// What a row says that it is; its column only where the row cannot be read.
+#[must_use]
+pub fn action(row: &ReadRow) -> &str {
+    row.row.as_ref().map_or(row.entry.action.as_str(), |r| r.action.as_str())
+}
+
+/// The lines of a group, in the order of time. `secret_type` is what was to be rotated, to name a
+/// rotation that is missing.
+#[must_use]
+pub fn lines<'a>(judged: &'a Judged, secret_type: Option<&str>) -> Vec<Line<'a>> {
+    let mut all = paired(&judged.platform, &judged.org);
+    let gaps = Gaps { judged, verdict: &judged.verdict };
+    let (start, end) = (TWINS[0], TWINS[2]);
+    gaps.close(&mut all, start, (Rule::PlatformStarted, Rule::OrgStarted), |_| 0);
+    gaps.close(&mut all, end, (Rule::PlatformEnded, Rule::OrgEnded), end_of);
+    if gaps.fails(Rule::Rotated) && !judged.org.iter().any(|r| rotated_type(action(r)).is_some()) {
+        let at = all
+            .iter()
+            .position(|line| line.has(end.0) || line.has(end.1))
+            .unwrap_or_else(|| end_of(&all));
+        let name = rotated(secret_type.unwrap_or("secret"));
+        all.insert(
+            at,
+            Line { platform: Cell::Nothing, org: Cell::Missing(name), differ: Vec::new() },
+        );
+    }
+    all
+}
+
+/// Where the end of an impersonation belongs: before what may come after it.
+fn end_of(lines: &[Line<'_>]) -> usize {
+    lines
+        .iter()
+        .rposition(|line| {
+            line.rows().next().is_none() || line.rows().any(|r| !may_follow_end(action(r)))
+        })
+        .map_or(0, |last| last + 1)
+}
+
+fn paired<'a>(platform: &'a [ReadRow], org: &'a [ReadRow]) -> Vec<Line<'a>> {
+    let mut taken = HashSet::new();
+    let mut all = Vec::with_capacity(platform.len() + org.len());
+    for row in platform {
+        let twin = TWINS.iter().find(|(name, _)| *name == action(row)).and_then(|(_, wanted)| {
+            org.iter().enumerate().find(|(i, other)| !taken.contains(i) && action(other) == *wanted)
+        });
+        all.push(match twin {
+            Some((i, other)) => {
+                taken.insert(i);
+                Line {
+                    platform: Cell::Row(row),
+                    org: Cell::Row(other),
+                    differ: differences(row, other),
+                }
+            }
+            None => Line { platform: Cell::Row(row), org: Cell::Nothing, differ: Vec::new() },
+        });
+    }
+    all.extend(org.iter().enumerate().filter(|(i, _)| !taken.contains(i)).map(|(_, row)| Line {
+        platform: Cell::Nothing,
+        org: Cell::Row(row),
+        differ: Vec::new(),
+    }));
+    // Stable: rows of one log and one instant keep the log's order.
+    all.sort_by_key(Line::at);
+    all
+}
+
+/// The rows that the verdict found missing.
+struct Gaps<'a> {
+    judged: &'a Judged,
+    verdict: &'a TrailVerdict,
+}
+
+impl Gaps<'_> {
+    fn fails(&self, rule: Rule) -> bool {
+        self.verdict.rule(rule).is_some_and(|r| r.result == RuleState::Failed)
+    }
+
+    /// Draws the gaps of a pair of rows: beside the twin that is there, or else at `place`.
+    fn close(
+        &self,
+        lines: &mut Vec<Line<'_>>,
+        (platform, org): (&str, &str),
+        (platform_rule, org_rule): (Rule, Rule),
+        place: impl Fn(&[Line<'_>]) -> usize,
+    ) {
+        let lacks = |rows: &[ReadRow], name: &str, rule| {
+            self.fails(rule) && !rows.iter().any(|r| action(r) == name)
+        };
+        let no_platform = lacks(&self.judged.platform, platform, platform_rule);
+        let no_org = lacks(&self.judged.org, org, org_rule);
+        if !no_platform && !no_org {
+            return;
+        }
+        let missing = |is: bool, name: &str| {
+            if is { Cell::Missing(name.to_owned()) } else { Cell::Nothing }
+        };
+        let beside = lines.iter_mut().find(|line| line.has(platform) || line.has(org));
+        match beside {
+            Some(line) if no_platform => line.platform = missing(true, platform),
+            Some(line) => line.org = missing(true, org),
+            None => {
+                let at = place(lines);
+                lines.insert(
+                    at,
+                    Line {
+                        platform: missing(no_platform, platform),
+                        org: missing(no_org, org),
+                        differ: Vec::new(),
+                    },
+                );
+            }
+        }
+    }
+}
+
+/// What the two rows of a pair do not agree on.
+#[must_use]
+pub fn differences(platform: &ReadRow, org: &ReadRow) -> Vec<Difference> {
+    let (left, right) = (said(platform), said(org));
+    left.into_iter()
+        .zip(right)
+        .filter(|(l, r)| l.value != r.value)
+        .map(|(l, r)| Difference { field: l.field, platform: l.shown(), org: r.shown() })
+        .collect()
+}
+
+/// What a row says of a field: what is compared, and a name to show with it.
+struct Said {
+    field: &'static str,
+    value: Option<String>,
+    name: Option<String>,
+}
+
+impl Said {
+    fn shown(self) -> String {
+        match (self.value, self.name) {
+            (None, _) => "not said".to_owned(),
+            (Some(value), Some(name)) => format!("{name} ({value})"),
+            (Some(value), None) => value,
+        }
+    }
+}
+
+fn said(r: &ReadRow) -> Vec<Said> {
+    let plain =
+        |field, value: Option<&str>| Said { field, value: value.map(str::to_owned), name: None };
+    // A row that cannot be read says nothing beyond its columns.
+    let Some(row) = &r.row else {
+        let e = &r.entry;
+        let mut all = vec![
+            plain("admin", Some(&e.actor_id)),
+            plain("org_id", e.org_id.as_deref()),
+            plain("ticket_ref", e.ticket_ref.as_deref()),
+            plain("reason", None),
+            plain("secret_type", e.secret_type.as_deref()),
+            plain("secret_id", None),
+            plain("outcome", None),
+        ];
+        all.extend(COMMON_DETAILS.map(|field| plain(field, None)));
+        return all;
+    };
+    let mut all = vec![
+        Said {
+            field: "admin",
+            value: Some(row.actor_id.clone()),
+            name: Some(row.actor_name.clone()),
+        },
+        plain("org_id", row.org_id.as_deref()),
+        plain("ticket_ref", row.ticket_ref.as_deref()),
+        plain("reason", row.reason.as_deref()),
+        plain("secret_type", row.secret_type.as_deref()),
+        plain("secret_id", row.secret_id.as_deref()),
+        plain("outcome", Some(row.outcome.word())),
+    ];
+    all.extend(COMMON_DETAILS.map(|field| {
+        let value = row.details.get(field).map(|v| match (v.as_str(), v.as_i64()) {
+            (Some(text), _) => text.to_owned(),
+            (None, Some(t)) if field.ends_with("_at") => time::rfc3339(t),
+            _ => v.to_string(),
+        });
+        Said { field, value, name: None }
+    }));
+    all
+}
+
+#[cfg(test)]
+#[path = "timeline_lines_tests.rs"]
+mod tests;

@@ -1,0 +1,303 @@
+//! The two logs side by side as one table: for the timeline, and for the page of one
+//! impersonation.
+
+use std::collections::{BTreeSet, HashMap};
+
+use leptos::prelude::*;
+use sqlx::AnyConnection;
+
+use super::places::{self, Trees};
+use super::rows::{Draw, side};
+use super::timeline_lines::{Cell, Line, Tie, lines};
+use crate::audit::timeline::{Group, Item};
+use crate::audit::trail::ReadRow;
+use crate::audit::{AuditError, LogKey};
+use crate::model::{Micros, time};
+use crate::proof::verdict::Verdict;
+use crate::store::orgs;
+use crate::web::components::{icon, id_link, sized_icon, verdict};
+
+/// What the table needs besides the rows: the names of orgs and the trees of the logs.
+#[derive(Debug, Clone, Default)]
+pub struct Book {
+    /// Name and short name of each org, by id.
+    pub orgs: HashMap<String, (String, String)>,
+    /// The trees of the logs.
+    pub trees: Trees,
+}
+
+impl Book {
+    /// Looks up what these items need.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn of(
+        conn: &mut AnyConnection,
+        key: &LogKey,
+        items: &[Item],
+    ) -> Result<Self, AuditError> {
+        let rows = || items.iter().flat_map(rows_of);
+        let ids: BTreeSet<String> = rows().filter_map(|r| r.entry.org_id.clone()).collect();
+        let logs: BTreeSet<String> = rows().map(|r| r.entry.log_id.clone()).collect();
+        let mut book = Self::default();
+        for id in ids {
+            if let Some(org) = orgs::by_id(conn, &id).await? {
+                book.orgs.insert(id, (org.name, org.slug));
+            }
+        }
+        book.trees = places::trees(conn, key, logs.iter().map(String::as_str)).await?;
+        Ok(book)
+    }
+}
+
+fn rows_of(item: &Item) -> Box<dyn Iterator<Item = &ReadRow> + '_> {
+    match item {
+        Item::Row(row) => Box::new(std::iter::once(row.as_ref())),
+        Item::Group(group) => Box::new(group.judged.platform.iter().chain(&group.judged.org)),
+    }
+}
+
+/// How the table is drawn.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
+    /// What the table shows, for those who do not see it.
+    pub caption: String,
+    /// The name of the one org, where it is about one.
+    pub org: Option<String>,
+    /// Whether rows may be there only for the others' sake.
+    pub filtered: bool,
+}
+
+/// Where an item stands on the time axis: at its newest row that matches.
+fn stands_at(item: &Item) -> Micros {
+    let newest = |rows: Vec<&ReadRow>| rows.iter().map(|r| r.entry.at).max();
+    match item {
+        Item::Row(row) => row.entry.at,
+        Item::Group(group) => {
+            let matching =
+                rows_of(item).filter(|r| group.matching.contains(&r.entry.id)).collect::<Vec<_>>();
+            newest(matching).or_else(|| newest(rows_of(item).collect())).unwrap_or_default()
+        }
+    }
+}
+
+/// The table.
+pub fn table(items: &[Item], book: &Book, frame: &Frame, now: Micros) -> AnyView {
+    let mut bodies: Vec<AnyView> = Vec::new();
+    let mut loose: Vec<AnyView> = Vec::new();
+    let mut day = String::new();
+    for item in items {
+        let at = stands_at(item);
+        if time::date(at) != day {
+            close(&mut loose, &mut bodies);
+            day = time::date(at);
+            bodies.push(
+                view! { <tbody><tr class="tl-day"><th colspan="3" scope="rowgroup"><span>{day.clone()}</span></th></tr></tbody> }
+                    .into_any(),
+            );
+        }
+        match item {
+            Item::Row(row) => loose.push(loose_row(row, book)),
+            Item::Group(group) => {
+                close(&mut loose, &mut bodies);
+                bodies.push(group_body(group, book, frame, &day, now));
+            }
+        }
+    }
+    close(&mut loose, &mut bodies);
+    let org = frame.org.as_ref().map_or("Org logs".to_owned(), |org| format!("Org log · {org}"));
+    view! {
+        <table class="tl">
+            <caption class="sr-only">{frame.caption.clone()}</caption>
+            <colgroup><col /><col class="tl-axis-col" /><col /></colgroup>
+            <thead>
+                <tr>
+                    <th scope="col">{icon("platform")}"Platform log"</th>
+                    <th scope="col" class="tl-axis">"UTC"</th>
+                    <th scope="col">{icon("org")}{org}</th>
+                </tr>
+            </thead>
+            {bodies}
+        </table>
+    }
+    .into_any()
+}
+
+/// Rows between two groups share a body.
+fn close(loose: &mut Vec<AnyView>, bodies: &mut Vec<AnyView>) {
+    if !loose.is_empty() {
+        let rows = std::mem::take(loose);
+        bodies.push(view! { <tbody class="tl-loose">{rows}</tbody> }.into_any());
+    }
+}
+
+fn clock(at: Micros) -> AnyView {
+    view! { <time datetime=time::rfc3339(at) title=time::rfc3339(at)>{time::clock(at)}</time> }
+        .into_any()
+}
+
+fn loose_row(row: &ReadRow, book: &Book) -> AnyView {
+    let ev =
+        Draw { row, trees: &book.trees, context: false, alone: true, differ: Vec::new() }.view();
+    let (platform, org) = if row.platform() { (ev, ().into_any()) } else { (().into_any(), ev) };
+    view! {
+        <tr class="tl-row">
+            <td class="tl-p">{platform}</td>
+            <td class="tl-axis"><div class="tl-at">{clock(row.entry.at)}</div></td>
+            <td class="tl-o">{org}</td>
+        </tr>
+    }
+    .into_any()
+}
+
+fn group_body(group: &Group, book: &Book, frame: &Frame, day: &str, now: Micros) -> AnyView {
+    let word = group.judged.verdict.verdict;
+    let class = match word {
+        Verdict::Complete => "tl-group",
+        Verdict::Open => "tl-group is-live",
+        Verdict::Incomplete | Verdict::Mismatch | Verdict::Tampered => "tl-group needs-look",
+    };
+    let secret_type = secret_type_of(group);
+    let mut shown_day = day.to_owned();
+    let rows = lines(&group.judged, secret_type.as_deref())
+        .iter()
+        .map(|line| {
+            // A group may reach over midnight: then each new day stands on the axis.
+            let date = line.at().map(time::date).filter(|d| *d != shown_day);
+            if let Some(date) = &date {
+                shown_day.clone_from(date);
+            }
+            view! {
+                {date.map(|date| view! {
+                    <tr class="tl-row">
+                        <td class="tl-p"></td>
+                        <td class="tl-axis"><p class="tl-date"><span>{date}</span></p></td>
+                        <td class="tl-o"></td>
+                    </tr>
+                })}
+                {line_row(line, group, book, frame)}
+            }
+        })
+        .collect_view();
+    view! {
+        <tbody class=class>
+            <tr class="tl-head"><th colspan="3" scope="rowgroup">{caption(group, secret_type, book, now)}</th></tr>
+            {rows}
+        </tbody>
+    }
+    .into_any()
+}
+
+/// The type of secret: of the grant, or of the first row that names one.
+fn secret_type_of(group: &Group) -> Option<String> {
+    group.grant.as_ref().map(|g| g.secret_type.as_str().to_owned()).or_else(|| {
+        let mut rows = group.judged.platform.iter().chain(&group.judged.org);
+        rows.find_map(|r| r.entry.secret_type.clone())
+    })
+}
+
+fn caption(group: &Group, secret_type: Option<String>, book: &Book, now: Micros) -> AnyView {
+    let first = group.judged.platform.first().or(group.judged.org.first());
+    let ticket = group
+        .grant
+        .as_ref()
+        .map(|g| g.ticket_id.clone())
+        .or_else(|| first.and_then(|r| r.entry.ticket_ref.clone()));
+    let org_id = group
+        .grant
+        .as_ref()
+        .map(|g| g.org_id.clone())
+        .or_else(|| first.and_then(|r| r.entry.org_id.clone()));
+    let org = org_id.map(|id| match book.orgs.get(&id) {
+        Some((name, slug)) => {
+            view! { <a href=format!("/orgs/{slug}")>{name.clone()}</a> }.into_any()
+        }
+        None => view! { <span class="mono">{id}</span> }.into_any(),
+    });
+    let admin = first
+        .and_then(|r| r.row.as_ref())
+        .map(|row| view! { <span>{row.actor_name.clone()}</span> });
+    let lasted = group.grant.as_ref().map_or("no such grant is on record".to_owned(), |g| match g
+        .ended_at
+    {
+        Some(ended) => time::span(ended - g.started_at),
+        None if g.live(now) => format!("open for {}", time::span(now - g.started_at)),
+        None => "expired, its end is being written".to_owned(),
+    });
+    view! {
+        <div class="tl-cap">
+            <span class="sr-only">"Impersonation "</span>
+            <span class="tl-cap-id">{id_link(&group.id, format!("/impersonations/{}", group.id), "impersonation id")}</span>
+            {ticket.map(|t| view! { <a class="mono" href=format!("/tickets/{t}")>{t.clone()}</a> })}
+            {org}
+            {secret_type.map(|t| view! { <span class="mono">{t}</span> })}
+            {admin}
+            <span>{lasted}</span>
+            {verdict(group.judged.verdict.verdict)}
+        </div>
+    }
+    .into_any()
+}
+
+fn line_row(line: &Line<'_>, group: &Group, book: &Book, frame: &Frame) -> AnyView {
+    let tie = line.tie();
+    let class = match tie {
+        Tie::Single => "tl-row",
+        Tie::Tied => "tl-row is-pair",
+        Tie::Broken => "tl-row is-mismatch",
+        Tie::Missing => "tl-row is-missing",
+    };
+    let cell = |cell: &Cell<'_>, platform: bool| match cell {
+        Cell::Nothing => ().into_any(),
+        Cell::Missing(name) => missing(name, platform),
+        Cell::Row(row) => Draw {
+            row,
+            trees: &book.trees,
+            context: frame.filtered && !group.matching.contains(&row.entry.id),
+            alone: false,
+            differ: Draw::half(&line.differ, platform),
+        }
+        .view(),
+    };
+    let dim = |cell: &Cell<'_>, class: &'static str| match cell {
+        Cell::Row(row) if frame.filtered && !group.matching.contains(&row.entry.id) => {
+            format!("{class} is-context")
+        }
+        _ => class.to_owned(),
+    };
+    // The two rows of a pair are of one instant; where they are not, both times are told.
+    let apart = match (&line.platform, &line.org) {
+        (Cell::Row(p), Cell::Row(o)) if (p.entry.at - o.entry.at).abs() > time::SECOND => {
+            Some(p.entry.at.max(o.entry.at))
+        }
+        _ => None,
+    };
+    view! {
+        <tr class=class>
+            <td class=dim(&line.platform, "tl-p")>{cell(&line.platform, true)}</td>
+            <td class="tl-axis">
+                <div class="tl-at">{line.at().map(clock)}</div>
+                {apart.map(|at| view! { <div class="tl-at">{clock(at)}</div> })}
+                {(tie == Tie::Broken).then(|| view! { <p class="tl-broken">{icon("unlink")}"differ"</p> })}
+            </td>
+            <td class=dim(&line.org, "tl-o")>{cell(&line.org, false)}</td>
+        </tr>
+    }
+    .into_any()
+}
+
+/// A gap: what ought to be here.
+fn missing(name: &str, platform: bool) -> AnyView {
+    let name = name.to_owned();
+    view! {
+        <div class="ev-line">
+            {side(platform)}
+            <span class="ev-missing">
+                {sized_icon("icon icon-sm", "warning")}
+                <code class="action">{name}</code>" "
+                <strong>"missing"</strong>
+            </span>
+        </div>
+    }
+    .into_any()
+}
