@@ -1,5 +1,5 @@
 // Starts a demo of its own: a free port, a fresh data folder, nothing left afterwards.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, mkdirSync } from 'node:fs';
 import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 
 export type Person = {
   email: string;
@@ -26,6 +27,8 @@ export type Facts = {
     credentials: { role: 'owner' | 'admin' | 'operator'; token: string }[];
   }[];
   owner_pgp: { org: string; email: string; private_key: string; fingerprint: string }[];
+  platform_pgp: { public_key: string; fingerprint: string };
+  webhooks: { org: string; id: string; label: string; key: string }[];
 };
 
 export type Demo = Facts & {
@@ -38,6 +41,12 @@ export type Demo = Facts & {
 
 const root = resolve(import.meta.dirname, '../..');
 const binary = process.env.KEYTURN ?? join(root, 'target/debug/keyturn');
+
+/** `keyturn verify` over the demo's data: throws where a log does not hold. */
+export async function verifyLogs(demo: Demo): Promise<string> {
+  const { stdout } = await promisify(execFile)(binary, ['verify', '--data', demo.data]);
+  return stdout;
+}
 
 export async function startDemo(name: string): Promise<Demo> {
   const data = await mkdtemp(join(tmpdir(), 'keyturn-'));

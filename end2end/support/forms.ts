@@ -1,35 +1,33 @@
-// Sends a form without the page: what a person with developer tools, or another site, could do.
+// Posts to the server functions past the buttons: what a person with developer tools could do.
 import type { Page } from '@playwright/test';
 
-export type Form = { action: string; fields: Record<string, string> };
+export type Fields = Record<string, string>;
 
-/** The form around the button of that name. */
-export async function formOf(page: Page, button: string): Promise<Form> {
-  return page.getByRole('button', { name: button }).evaluate((element) => {
-    const { form } = element as HTMLButtonElement;
-    if (!form) throw new Error('the button is in no form');
-    const fields: Record<string, string> = {};
-    new FormData(form, element as HTMLButtonElement).forEach((value, name) => {
-      fields[name] = String(value);
-    });
-    return { action: form.action, fields };
-  });
+/** From a script of the page, as a program: the status and the reason tell what came of it. */
+export async function postByScript(page: Page, name: string, fields: Fields) {
+  return page.evaluate(
+    async ([path, body]) => {
+      const answer = await fetch(path, { method: 'POST', body: new URLSearchParams(body) });
+      return { status: answer.status, text: await answer.text() };
+    },
+    [`/do/${name}`, fields] as const,
+  );
 }
 
-/** Posts it with the cookies of the page's session; redirects are answers, not followed. */
-export async function post(page: Page, form: Form, headers: Record<string, string> = {}) {
-  const { origin } = new URL(form.action);
-  const cookies = await page.context().cookies(origin);
-  return fetch(form.action, {
-    method: 'POST',
-    redirect: 'manual',
-    headers: {
-      Cookie: cookies.map(({ name, value }) => `${name}=${value}`).join('; '),
-      Origin: origin,
-      'Sec-Fetch-Site': 'same-origin',
-      Accept: 'text/html',
-      ...headers,
-    },
-    body: new URLSearchParams(form.fields),
-  });
+/** By a form that the page does not have; ends on the page that the server sends back. */
+export async function postByForm(page: Page, name: string, fields: Fields) {
+  await Promise.all([
+    page.waitForEvent('load'),
+    page.evaluate(
+      ([action, all]) => {
+        const form = Object.assign(document.createElement('form'), { method: 'post', action });
+        for (const [name, value] of Object.entries(all)) {
+          form.append(Object.assign(document.createElement('input'), { name, value }));
+        }
+        document.body.append(form);
+        form.submit();
+      },
+      [`/do/${name}`, fields] as const,
+    ),
+  ]);
 }

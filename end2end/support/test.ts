@@ -1,5 +1,5 @@
 // The `test` of every spec: a demo for each worker, and a page that must not complain.
-import { test as base, type Page } from '@playwright/test';
+import { type ConsoleMessage, test as base, type Page } from '@playwright/test';
 import { type Demo, type Person, startDemo } from './demo.ts';
 
 type Fixtures = { complaints: string[] };
@@ -19,12 +19,11 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 
   // A script that throws, or a policy that blocks something of ours, fails the test.
   complaints: [
-    async ({ page }, use) => {
+    async ({ context }, use) => {
       const complaints: string[] = [];
-      page.on('pageerror', (error) => complaints.push(error.message));
-      page.on('console', (message) => {
-        const ownStatus = message.location().url === page.url(); // a page that is a 403 or 404
-        if (message.type() === 'error' && !ownStatus) complaints.push(message.text());
+      context.on('weberror', (event) => complaints.push(event.error().message));
+      context.on('console', (message) => {
+        if (message.type() === 'error' && !isRefusal(message)) complaints.push(message.text());
       });
       await use(complaints);
       expect(complaints, 'errors in the browser console').toEqual([]);
@@ -34,6 +33,13 @@ export const test = base.extend<Fixtures, WorkerFixtures>({
 });
 
 export const expect = test.expect;
+
+/** Chromium reports each status of 400 and above. A page, and a post that is refused, may have one. */
+function isRefusal(message: ConsoleMessage): boolean {
+  const { url } = message.location();
+  if (!message.text().includes('the server responded with a status of')) return false;
+  return url === message.page()?.url() || new URL(url).pathname.startsWith('/do/');
+}
 
 export function admins(demo: Demo): Person[] {
   return demo.staff.filter((person) => person.role === 'platform_admin');
@@ -48,4 +54,9 @@ export async function signIn(page: Page, person: Person) {
   await page.goto('/sign-in');
   await page.getByRole('button', { name: person.name }).click();
   await expect(page).not.toHaveURL(/\/sign-in/);
+}
+
+/** The message that stands on top of a page once, after something was done or refused. */
+export function flash(page: Page) {
+  return page.locator('.flash');
 }

@@ -8,6 +8,7 @@
 pub mod acknowledge;
 pub mod consent;
 pub mod end;
+pub mod escalate;
 pub mod facts;
 pub mod hand_off;
 pub mod impersonate;
@@ -19,6 +20,9 @@ pub mod staff;
 pub mod sweep;
 pub mod test_event;
 pub mod view;
+
+#[cfg(test)]
+mod escalate_tests;
 
 use std::sync::Arc;
 

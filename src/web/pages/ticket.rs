@@ -6,7 +6,7 @@ use http::{StatusCode, header};
 use leptos::prelude::*;
 
 use super::ticket_parts::{eligibility, facts, rows_written, thread};
-use super::ticket_steps::{next_action, steps};
+use super::ticket_steps::{next_action, steps, unreachable};
 use crate::audit::trail::{Depth, Judged, ReadRow, judge};
 use crate::desk::facts::Case;
 use crate::desk::{Step, StepError, rotation_built};
@@ -221,7 +221,7 @@ fn draw(v: &View) -> AnyView {
         </div>
         <div class="ticket">
             {steps(v)}
-            <div class="ticket-work">{first}{thread(v)}</div>
+            <div class="ticket-work">{first}{thread(v)}{unreachable(v)}</div>
             <aside class="ticket-facts" aria-label="Facts about the ticket">{facts(v)}</aside>
         </div>
     }

@@ -234,3 +234,43 @@ pub async fn acknowledge_staff(handoff: String, how: String, back: String) -> Re
     })
     .await
 }
+
+/// Marks the Owner of record unreachable, with the attempts that were made.
+#[server(prefix = "/do", endpoint = "mark_unreachable")]
+pub async fn mark_unreachable(ticket: String, attempts: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let who = hand.who().await?;
+    let desk = hand.app.desk.clone();
+    let step = async {
+        let mut tx = desk.begin().await?;
+        let step = desk.mark_unreachable(&mut tx, &who, &ticket, &attempts).await;
+        desk.settle(tx, step).await
+    };
+    hand.answer(step.await, &ticket_page(&ticket), |()| {
+        Flash::done(
+            "Owner marked unreachable",
+            "Nothing can be started for this org. What is left is to escalate to Legal.",
+        )
+    })
+    .await
+}
+
+/// Hands the case to Legal.
+#[server(prefix = "/do", endpoint = "escalate")]
+pub async fn escalate(ticket: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let who = hand.who().await?;
+    let desk = hand.app.desk.clone();
+    let step = async {
+        let mut tx = desk.begin().await?;
+        let step = desk.escalate(&mut tx, &who, &ticket).await;
+        desk.settle(tx, step).await
+    };
+    hand.answer(step.await, &ticket_page(&ticket), |_| {
+        Flash::done(
+            "Escalated to Legal",
+            "The summary to send stands in the ticket. The platform log has the case.",
+        )
+    })
+    .await
+}

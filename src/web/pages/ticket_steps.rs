@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::ticket::{Grant, Stage, View};
-use crate::model::{HandoffState, impersonation, time};
+use crate::model::{HandoffState, TicketState, impersonation, time};
 use crate::policy::eligibility::Check;
 use crate::proof::verdict::Verdict;
 use crate::web::components::{at, badge, fingerprint, icon, id_link, sized_icon, verdict};
@@ -133,33 +133,101 @@ fn blocked(v: &View) -> AnyView {
         };
         return card("next", "Ask the Owner for consent", step_of("Step 2 of 7"), body);
     }
-    let unreachable = v.case.verdict.failed().any(|f| f.check == Check::OwnerReachable);
     let over = !v.ticket.state.can_be_served();
-    let text = if over {
-        "The ticket is not open any more. Nothing can be started for it."
-    } else if unreachable {
-        "The Owner was marked unreachable. There is no way around this, for anyone; if the org is compromised, Legal has to take it on."
-    } else {
-        "A check does not pass. There is no way around it, for anyone: not with a role, a flag or a setting. What to do stands with the check below."
-    };
-    let probe = v.acts.then(|| {
-        view! {
-            <form method="post" action="/do/impersonate">
-                <input type="hidden" name="ticket" value=v.ticket.id.clone() />
-                <div class="form-actions">
-                    <button class="btn btn-quiet">"Try all the same"</button>
-                    <p class="fineprint">{icon("refused")}"It is refused, and the attempt is logged."</p>
-                </div>
-            </form>
-        }
-    });
-    let body = view! { <div class="next-body"><p>{text}</p>{probe}</div> }.into_any();
+    if over {
+        let text = match v.ticket.state {
+            TicketState::Escalated => "Legal has the case. Nothing can be started for this ticket.",
+            _ => "The ticket is not open any more. Nothing can be started for it.",
+        };
+        let body = view! { <div class="next-body"><p>{text}</p></div> }.into_any();
+        return card(
+            "next next-refused",
+            "This cannot be done",
+            badge("badge-needs", "refused", "Refused"),
+            body,
+        );
+    }
+    if v.case.verdict.failed().any(|f| f.check == Check::OwnerReachable) {
+        return escalate(v);
+    }
+    let body = view! {
+        <div class="next-body">
+            <p>"A check does not pass. There is no way around it, for anyone: not with a role, a flag or a setting. What to do stands with the check below."</p>
+            {v.acts.then(|| try_anyway(v))}
+        </div>
+    }
+    .into_any();
     card(
         "next next-refused",
         "This cannot be done",
         badge("badge-needs", "refused", "Refused"),
         body,
     )
+}
+
+/// Who doubts a refusal can have it in writing.
+fn try_anyway(v: &View) -> AnyView {
+    view! {
+        <form method="post" action="/do/impersonate">
+            <input type="hidden" name="ticket" value=v.ticket.id.clone() />
+            <div class="form-actions">
+                <button class="btn btn-quiet">"Try all the same"</button>
+                <p class="fineprint">{icon("refused")}"It is refused, and the attempt is logged."</p>
+            </div>
+        </form>
+    }
+    .into_any()
+}
+
+/// The one thing left where the Owner cannot be reached.
+fn escalate(v: &View) -> AnyView {
+    let form = v.acts.then(|| {
+        view! {
+            <form method="post" action="/do/escalate">
+                <input type="hidden" name="ticket" value=v.ticket.id.clone() />
+                <div class="form-actions">
+                    <button class="btn btn-lg btn-primary">{icon("scale")}"Escalate to Legal"</button>
+                    <p class="fineprint fineprint-final">{icon("warning")}"Cannot be undone: nothing can be started for this ticket after."</p>
+                </div>
+            </form>
+            {try_anyway(v)}
+        }
+    });
+    let body = view! {
+        <div class="next-body">
+            <p>"The Owner was marked unreachable. There is no way around this, for anyone: no secret is rotated without the Owner. If the org is compromised, Legal has to take it on; a summary to send is written into the ticket."</p>
+            {form}
+        </div>
+    }
+    .into_any();
+    card("next", "The procedure cannot go on", badge("badge-needs", "refused", "Refused"), body)
+}
+
+/// For when the Owner does not answer. Folded: it ends the procedure for the org.
+pub fn unreachable(v: &View) -> AnyView {
+    let marked = v.case.org.as_ref().is_none_or(|o| o.owner_unreachable_at.is_some());
+    if !v.acts || marked || !v.ticket.state.can_be_served() || v.stage == Stage::Over {
+        return ().into_any();
+    }
+    view! {
+        <details class="panel">
+            <summary class="panel-head"><h2>"The Owner does not answer?"</h2></summary>
+            <form class="panel-body stack" method="post" action="/do/mark_unreachable">
+                <input type="hidden" name="ticket" value=v.ticket.id.clone() />
+                <div class="field">
+                    <label for="attempts">"What was tried, how and when"</label>
+                    <textarea class="textarea" id="attempts" name="attempts" required minlength="10" maxlength="1000"
+                        aria-describedby="attempts-hint"></textarea>
+                    <p class="field-hint" id="attempts-hint">"It is written into the platform log. Never a secret."</p>
+                </div>
+                <div class="form-actions">
+                    <button class="btn btn-danger">{icon("refused")}"Mark the Owner unreachable"</button>
+                    <p class="fineprint fineprint-final">{icon("warning")}"Nothing can be started for this org after."</p>
+                </div>
+            </form>
+        </details>
+    }
+    .into_any()
 }
 
 fn start(v: &View) -> AnyView {
