@@ -2,9 +2,14 @@
 
 mod append_only;
 mod consent;
+mod crash;
 mod eligibility;
 mod handoff;
+mod layers;
+mod planner;
 mod procedure;
 mod rotation;
+mod secrecy;
 mod tamper;
+mod tamper_random;
 mod token;
