@@ -4,12 +4,16 @@ export default defineConfig({
   testDir: 'tests',
   outputDir: 'artifacts/results',
   workers: 2,
-  timeout: 60_000,
+  // Generous: the machine may be building something else meanwhile.
+  timeout: 120_000,
+  expect: { timeout: 10_000 },
   forbidOnly: !!process.env.CI,
   reporter: [['list'], ['html', { outputFolder: 'artifacts/report', open: 'never' }]],
   use: {
     viewport: { width: 1440, height: 900 },
-    trace: 'retain-on-failure',
+    // Without pictures: taking them all the time takes longer than the tests.
+    trace: { mode: 'retain-on-failure', screenshots: false },
+    contextOptions: { reducedMotion: 'reduce' },
     screenshot: 'only-on-failure',
     launchOptions: {
       executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

@@ -32,14 +32,16 @@ CREATE TABLE web_session (
 );
 CREATE INDEX web_session_expiry ON web_session (expires_at);
 
+-- The account is a keyed fingerprint of what was typed, which may be a password in the wrong field.
 CREATE TABLE sign_in_failure (
-  id    TEXT PRIMARY KEY,
-  email TEXT NOT NULL,
-  ip    TEXT NOT NULL,
-  at    BIGINT NOT NULL
+  id      TEXT PRIMARY KEY,
+  account TEXT NOT NULL,
+  network TEXT NOT NULL,
+  at      BIGINT NOT NULL
 );
-CREATE INDEX sign_in_failure_email ON sign_in_failure (email, at);
-CREATE INDEX sign_in_failure_ip ON sign_in_failure (ip, at);
+CREATE INDEX sign_in_failure_account ON sign_in_failure (account, network, at);
+CREATE INDEX sign_in_failure_network ON sign_in_failure (network, at);
+CREATE INDEX sign_in_failure_at ON sign_in_failure (at);
 
 -- Customers ------------------------------------------------------------------------------
 
@@ -219,6 +221,9 @@ CREATE TABLE consent_link (
   org_id     TEXT NOT NULL REFERENCES org (id),
   ticket_id  TEXT NOT NULL REFERENCES ticket (id),
   asked_by   TEXT NOT NULL REFERENCES staff (id),
+  -- Who was Owner of record, and where the link went: for nobody else does it work.
+  owner_id   TEXT NOT NULL REFERENCES member (id),
+  address    TEXT NOT NULL,
   hash       TEXT NOT NULL UNIQUE,
   created_at BIGINT NOT NULL,
   expires_at BIGINT NOT NULL,

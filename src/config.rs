@@ -211,8 +211,26 @@ impl Raw {
             SocketAddr::from(([127, 0, 0, 1], 3000))
         });
         let base_url = base_url.trim_end_matches('/').to_owned();
-        let local =
-            base_url.starts_with("http://127.0.0.1") || base_url.starts_with("http://localhost");
+        let host = |address: &str| {
+            url::Url::parse(address).ok().and_then(|url| url.host_str().map(str::to_owned))
+        };
+        let loopback = |address: &str| {
+            matches!(host(address).as_deref(), Some("127.0.0.1" | "localhost" | "[::1]"))
+        };
+        let local = base_url.starts_with("http://") && loopback(&base_url);
+        // Mails carry links that work once.
+        if smtp_url.starts_with("smtp://")
+            && !smtp_url.contains("tls=required")
+            && !loopback(&smtp_url)
+        {
+            wrong.push("smtp_url begins with smtps://, or says ?tls=required".to_owned());
+        }
+        if text("client_ip_header").is_some_and(|h| h.parse::<http::HeaderName>().is_err()) {
+            wrong.push("client_ip_header is the name of a header".to_owned());
+        }
+        if values.get("database_url").is_some_and(|url| url.expose_secret().trim().is_empty()) {
+            wrong.push("database_url is empty: leave it out for SQLite".to_owned());
+        }
         if !base_url.is_empty() && !base_url.starts_with("https://") && !local {
             wrong.push(
                 "base_url begins with https:// (http:// only for 127.0.0.1 and localhost)"
@@ -328,7 +346,7 @@ mod tests {
     fn a_secret_can_stand_in_a_file() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("smtp");
-        std::fs::write(&file, "smtp://elsewhere\n").unwrap();
+        std::fs::write(&file, "smtps://elsewhere\n").unwrap();
         let config = Raw::read(None, |name| {
             if name == "KEYTURN_SMTP_URL_FILE" {
                 Some(file.display().to_string())
@@ -338,6 +356,6 @@ mod tests {
         })
         .validate()
         .unwrap();
-        assert_eq!(config.smtp_url.expose_secret(), "smtp://elsewhere");
+        assert_eq!(config.smtp_url.expose_secret(), "smtps://elsewhere");
     }
 }

@@ -6,7 +6,7 @@ import { encryptedMessage, installNewKey, openMail } from '../support/customer.t
 import { verifyLogs } from '../support/demo.ts';
 import { decrypt } from '../support/gpg.ts';
 import { handOff, rotate, sendTestEvent } from '../support/procedure.ts';
-import { admins, expect, flash, signIn, test } from '../support/test.ts';
+import { admins, expect, flash, signInByButton, test } from '../support/test.ts';
 import { Watch } from '../support/watch.ts';
 
 const ticket = 'NOV-4801';
@@ -31,13 +31,12 @@ test('a stuck webhook signing key is replaced, handed over and proven', async ({
   demo,
   javaScriptEnabled: scripts,
 }) => {
-  test.setTimeout(90_000);
   const watch = new Watch(context, demo.address);
   const main = page.locator('main');
   const bar = page.getByRole('region', { name: 'Live impersonation' });
 
   await test.step('the ticket is found by its number', async () => {
-    await signIn(page, admins(demo)[0]);
+    await signInByButton(page, admins(demo)[0]);
     await page.getByLabel('Ticket number').fill(ticket);
     await page.getByRole('button', { name: 'Open ticket' }).click();
     await expect(page).toHaveURL(`/tickets/${ticket}`);
@@ -177,7 +176,7 @@ test('a stuck webhook signing key is replaced, handed over and proven', async ({
   });
 
   await test.step('neither the key nor a token ever reached the console’s pages or log', async () => {
-    expect(watch.size).toBeGreaterThan(30);
+    expect(await watch.pages()).toBeGreaterThan(15);
     expect(await watch.holding(secret.slice('whsec_'.length))).toEqual([]);
     expect(await watch.holding(encodeURIComponent(secret.slice('whsec_'.length)))).toEqual([]);
     expect(await watch.holding(/eyJ[\w-]+\.eyJ/), 'tokens').toEqual([]);

@@ -79,7 +79,7 @@ pub async fn page(
             items.push(Item::Row(Box::new(ReadRow::of(entry))));
             continue;
         };
-        let judged = judge(conn, key, &id, Depth::Rows, now).await?;
+        let judged = judge(conn, key, &id, Depth::Proofs, now).await?;
         let matching = judged
             .platform
             .iter()

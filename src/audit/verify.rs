@@ -7,6 +7,7 @@ use sqlx::AnyConnection;
 use super::trail::columns_agree;
 use super::{AuditError, LogId};
 use crate::model::Micros;
+use crate::proof::actions;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::log_check::{BLOCK_LEVEL, LogChecker, Report, RowInput};
 use crate::proof::merkle::Frontier;
@@ -15,6 +16,19 @@ use crate::proof::row::AuditRow;
 use crate::store::audit::{self, Head};
 
 const BATCH: i64 = 1000;
+
+/// The actions whose rows record where another log stands, under which name, and whether they
+/// must.
+const RECORDING: [(&str, &str, bool); 8] = [
+    (actions::PLATFORM_IMPERSONATION_ENDED, "org_checkpoint", true),
+    (actions::IMPERSONATION_ENDED, "platform_checkpoint", true),
+    (actions::IMPERSONATION_STARTED, "platform_checkpoint", false),
+    (actions::HANDOFF_SENT, "platform_checkpoint", false),
+    (actions::HANDOFF_ACKNOWLEDGED, "platform_checkpoint", false),
+    (actions::CONSENT_ENABLED, "platform_checkpoint", false),
+    (actions::CONSENT_DISABLED, "platform_checkpoint", false),
+    (actions::WEBHOOK_TEST_EVENT_SENT, "platform_checkpoint", false),
+];
 
 /// What is wrong with a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,10 +181,7 @@ pub async fn cross_recorded(
     let by_origin: HashMap<&str, &Head> = heads.iter().map(|h| (h.origin.as_str(), h)).collect();
     let sizes: HashMap<&str, i64> = heads.iter().map(|h| (h.id.as_str(), h.size)).collect();
     let mut agreed = 0;
-    for (action, field) in [
-        (crate::proof::actions::PLATFORM_IMPERSONATION_ENDED, "org_checkpoint"),
-        (crate::proof::actions::IMPERSONATION_ENDED, "platform_checkpoint"),
-    ] {
+    for (action, field, required) in RECORDING {
         let filter = audit::Filter { action: Some(action.to_owned()), ..audit::Filter::default() };
         let mut seek = audit::Seek::Newest;
         loop {
@@ -193,7 +204,10 @@ pub async fn cross_recorded(
                     return Ok(here("it cannot be read".into()));
                 };
                 let Some(note) = row.detail_str(field) else {
-                    return Ok(here(format!("it does not record the {field}")));
+                    if required {
+                        return Ok(here(format!("it does not record the {field}")));
+                    }
+                    continue;
                 };
                 let Some(recorded) = Checkpoint::unverified(note).ok() else {
                     return Ok(here(format!("its {field} cannot be read")));
@@ -222,6 +236,30 @@ pub async fn cross_recorded(
         }
     }
     Ok(Ok(agreed))
+}
+
+/// The logs that must be there and are not: the platform's, and one for each org. A log that was
+/// removed whole is found here.
+///
+/// # Errors
+/// Where the database does not answer.
+pub async fn missing_logs(
+    conn: &mut AnyConnection,
+    heads: &[Head],
+) -> Result<Vec<Fault>, AuditError> {
+    let mut wanted = vec![LogId::Platform];
+    wanted.extend(audit::orgs_named(conn).await?.into_iter().map(LogId::Org));
+    let missing = wanted
+        .into_iter()
+        .map(|log| log.as_string())
+        .filter(|id| heads.iter().all(|h| h.id != *id));
+    Ok(missing
+        .map(|log| Fault {
+            log,
+            row: None,
+            what: "it is not there: it was removed whole".to_owned(),
+        })
+        .collect())
 }
 
 /// Whether a log had, at the recorded size, the recorded root.

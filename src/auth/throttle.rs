@@ -1,6 +1,8 @@
 //! Sign-in throttling: guessing becomes slow, and nobody can lock somebody else out. Failures
-//! count for the pair of account and network address, so that an attacker elsewhere does not
+//! count for the pair of account and network, so that an attacker elsewhere does not
 //! hold the owner of the account up; and, far more leniently, for the network address alone.
+
+use std::net::IpAddr;
 
 use crate::model::{Micros, time};
 use crate::store::staff::Failures;
@@ -10,6 +12,20 @@ pub const WINDOW: Micros = 15 * time::MINUTE;
 const FREE_FOR_PAIR: i64 = 5;
 const FREE_FOR_ADDRESS: i64 = 50;
 const LONGEST: Micros = time::MINUTE;
+
+/// The network that an address belongs to: an IPv4 address by itself, an IPv6 address by its
+/// first 64 bits, which one subscriber holds whole.
+#[must_use]
+pub fn network(from: &str) -> String {
+    match from.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V6(v6)) => {
+            let [a, b, c, d, ..] = v6.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Ok(v4) => v4.to_string(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
 
 /// How long the next attempt has to wait, from `now`; `None` where it may be made at once.
 #[must_use]
@@ -22,9 +38,9 @@ pub fn wait(f: &Failures, now: Micros) -> Option<Micros> {
         Some(last? + pause)
     };
     let end = until(f.by_pair, FREE_FOR_PAIR, f.pair_last).max(until(
-        f.by_ip,
+        f.by_network,
         FREE_FOR_ADDRESS,
-        f.ip_last,
+        f.network_last,
     ))?;
     (end > now).then_some(end - now)
 }
@@ -34,7 +50,7 @@ mod tests {
     use super::*;
 
     fn pair(n: i64) -> Failures {
-        Failures { by_pair: n, pair_last: Some(0), by_ip: n, ip_last: Some(0) }
+        Failures { by_pair: n, pair_last: Some(0), by_network: n, network_last: Some(0) }
     }
 
     #[test]
@@ -49,13 +65,21 @@ mod tests {
     #[test]
     fn failures_of_others_from_elsewhere_do_not_count() {
         // Failures for the same account from another address are not in `by_pair` at all.
-        let f = Failures { by_pair: 0, pair_last: None, by_ip: 10, ip_last: Some(0) };
+        let f = Failures { by_pair: 0, pair_last: None, by_network: 10, network_last: Some(0) };
         assert_eq!(wait(&f, 0), None);
     }
 
     #[test]
+    fn one_subscriber_is_one_network() {
+        assert_eq!(network("2001:db8:1:2:3::1"), network("2001:db8:1:2:ffff::9"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+        assert_eq!(network("nonsense"), "unknown");
+    }
+
+    #[test]
     fn one_address_that_tries_many_accounts_is_slowed() {
-        let f = Failures { by_pair: 1, pair_last: Some(0), by_ip: 60, ip_last: Some(0) };
+        let f = Failures { by_pair: 1, pair_last: Some(0), by_network: 60, network_last: Some(0) };
         assert_eq!(wait(&f, 0), Some(time::MINUTE));
     }
 }

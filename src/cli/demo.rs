@@ -16,13 +16,13 @@ use keyturn::store::Store;
 use keyturn::web::app::{App, DemoDoors, DemoPerson};
 use tokio::net::TcpListener;
 
-use super::start::{connect, pkg, prepare, serve, text};
+use super::start::{connect, data_folder, pkg, prepare, serve, text};
 
 const ORIGIN: &str = "keyturn.demo";
 
 /// Seeds a data folder once, and serves it.
 pub async fn run(port: u16, data: &Path) -> Result<(), String> {
-    std::fs::create_dir_all(data).map_err(|e| format!("{}: {e}", data.display()))?;
+    data_folder(data)?;
     let next = port.checked_add(1).ok_or("PORT is at most 65534")?;
     let console = listen(port).await?;
     let customer = listen(next).await?;

@@ -15,7 +15,7 @@ use keyturn::web::app::App;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
-use super::start::{connect, pkg, prepare, serve, text};
+use super::start::{connect, data_folder, pkg, prepare, serve, text};
 
 /// Serves a deployment, or only says what its settings are.
 pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Result<(), String> {
@@ -60,8 +60,7 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
     let url = match &config.database_url {
         Some(url) => url.expose_secret().to_owned(),
         None => {
-            std::fs::create_dir_all(&config.data)
-                .map_err(|e| format!("{}: {e}", config.data.display()))?;
+            data_folder(&config.data)?;
             Store::sqlite_in(&config.data)
         }
     };

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use keyturn::audit::Actor;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
 use keyturn::desk::keys::create;
 use secrecy::SecretString;
@@ -27,17 +28,23 @@ pub async fn run(config: Option<&Path>, command: StaffCommand) -> Result<(), Str
     let desk = desk(&config).await?;
     prepare(&desk).await?;
     let mut tx = desk.begin().await.map_err(text)?;
+    // Whoever has the keys file and the database may do this; the log says under which name.
+    let by = Actor {
+        id: "command-line".to_owned(),
+        name: std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()),
+        ..Actor::system()
+    };
     match command {
         StaffCommand::Add { email, name, role } => {
             let mut password = zeroize::Zeroizing::new(String::new());
             std::io::stdin().take(2000).read_to_string(&mut password).map_err(text)?;
             let password = SecretString::from(password.trim_end_matches(['\r', '\n']));
-            let step = desk.add_staff(&mut tx, &email, &name, role, &password).await;
+            let step = desk.add_staff(&mut tx, &email, &name, role, &password, &by).await;
             let staff = desk.settle(tx, step).await.map_err(text)?;
             println!("{} can sign in as {}.", staff.email, staff.role.label());
         }
         StaffCommand::Disable { email } => {
-            let step = desk.disable_staff(&mut tx, &email).await;
+            let step = desk.disable_staff(&mut tx, &email, &by).await;
             desk.settle(tx, step).await.map_err(text)?;
             println!("{email} is disabled. Sessions and a live impersonation have ended.");
         }

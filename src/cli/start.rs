@@ -34,6 +34,10 @@ pub async fn prepare(desk: &Desk) -> Result<(), String> {
     let mut tx = desk.begin().await.map_err(text)?;
     let there = keyturn::store::audit::head(tx.conn(), "platform").await.map_err(text)?;
     if there.is_none() {
+        // A deployment that has accounts has a log: if it is gone, somebody removed it.
+        if !keyturn::store::staff::all(tx.conn()).await.map_err(text)?.is_empty() {
+            return Err("the platform log is not there, though the database is in use: it was removed. Nothing is served.".to_owned());
+        }
         create_log(tx.conn(), &desk.keys.log, &LogId::Platform, desk.now()).await.map_err(text)?;
     }
     tx.commit().await.map_err(text)?;
@@ -53,6 +57,21 @@ pub fn pkg(folder: &Path) -> Option<std::path::PathBuf> {
         "the browser library is not built: pages work, without what is live (`make browser`)"
     );
     None
+}
+
+/// Makes a data folder that only its owner can look into, and the database's file with it: the
+/// files that SQLite puts beside it get the same mode.
+pub fn data_folder(folder: &Path) -> Result<(), String> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    let wrong = |e: std::io::Error| format!("{}: {e}", folder.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(wrong)?;
+    std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(folder.join("keyturn.db"))
+        .map_err(wrong)?;
+    Ok(())
 }
 
 /// Serves until the process is asked to stop; then ends what is under way.

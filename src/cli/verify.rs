@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use keyturn::audit::verify::{cross_recorded, whole_log};
+use keyturn::audit::verify::{cross_recorded, missing_logs, whole_log};
 use keyturn::proof::note::NoteVerifier;
 use keyturn::store::{Store, audit};
 
@@ -50,13 +50,17 @@ async fn verify(
         (None, Some(folder)) => own_key(folder)?,
         (None, None) => return Err("say whose signatures count: --key VKEY".to_owned()),
     };
-    let store = Store::connect(&url, 2).await.map_err(text)?;
+    let store = Store::open_existing(&url, 2).await.map_err(text)?;
     let mut conn = store.read().await.map_err(text)?;
     let heads = audit::heads(&mut conn).await.map_err(text)?;
     if heads.iter().all(|h| h.id != "platform") {
         return Err("there is no platform log".to_owned());
     }
     let mut good = true;
+    for fault in missing_logs(&mut conn, &heads).await.map_err(text)? {
+        good = false;
+        println!("FAULT {fault}");
+    }
     for head in heads.iter().filter(|h| only.as_ref().is_none_or(|id| *id == h.id)) {
         let size = head.size;
         let progress = |rows: u64| {

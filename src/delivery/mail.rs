@@ -98,7 +98,14 @@ fn compose(mail: &Mail) -> Result<Message, MailError> {
 impl Mailer for SmtpMailer {
     async fn send(&self, mail: &Mail) -> Result<(), MailError> {
         let message = compose(mail)?;
-        self.transport.send(message).await.map(|_| ()).map_err(|e| MailError::Server(e.to_string()))
+        self.transport.send(message).await.map(|_| ()).map_err(|e| {
+            // A server's own words may repeat the mail, and with it a link that works once.
+            MailError::Server(match (e.status(), e.is_timeout()) {
+                (Some(code), _) => format!("it answered {code}"),
+                (None, true) => "it did not answer in time".to_owned(),
+                (None, false) => "it could not be reached".to_owned(),
+            })
+        })
     }
 }
 

@@ -11,6 +11,7 @@ mod tickets;
 use std::path::Path;
 
 use super::{DemoError, Story};
+use crate::audit::Actor;
 use crate::desk::Desk;
 use crate::store::{Tx, staff};
 
@@ -48,6 +49,10 @@ async fn tell(desk: &Desk, tx: &mut Tx, customer_side: &str) -> Result<Story, De
         customers.push(org);
     }
     history::plant(desk, tx, &customers, &accounts, now).await?;
+    let by = Actor { id: "demo".to_owned(), name: "keyturn demo".to_owned(), ..Actor::system() };
+    for account in &accounts {
+        desk.note_account(tx, account, &by).await?;
+    }
     tickets::plant(desk, tx.conn(), &customers, now).await?;
     Ok(story)
 }

@@ -47,7 +47,7 @@ async fn signed_in(desk: &Desk, person: &DemoPerson) -> AtWork {
     let step = desk.sign_in_demo(&mut tx, &person.email, "127.0.0.1").await;
     let session = desk.settle(tx, step).await.unwrap();
     let mut conn = desk.store.read().await.unwrap();
-    desk.at_work(&mut conn, &session.token, "127.0.0.1").await.unwrap().unwrap()
+    desk.at_work(&mut conn, &session.token, "127.0.0.1", true).await.unwrap().unwrap()
 }
 
 /// Carries a ticket through to the mail: the org, and the secret.

@@ -5,7 +5,7 @@ use sqlx::AnyConnection;
 
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::append::lock_both;
-use crate::audit::{Actor, LogId, NewRow};
+use crate::audit::{Actor, NewRow};
 use crate::auth::credential;
 use crate::proof::actions;
 use crate::proof::row::ActorType;
@@ -64,7 +64,7 @@ impl Desk {
         handoff_id: &str,
         how: &str,
     ) -> Step<Handoff> {
-        who.may_carry_out()?;
+        self.authorize(tx, who).await?;
         let how = how.trim();
         if how.is_empty() || how.len() > 300 {
             return Err(StepError::Invalid(
@@ -97,9 +97,9 @@ impl Desk {
                 .with("handoff_id", handoff.id.clone())
                 .with("how", how)
         };
-        self.log(tx, &LogId::Platform, row(actions::PLATFORM_HANDOFF_ACKNOWLEDGED)).await?;
-        self.log(tx, &LogId::Org(handoff.org_id.clone()), row(actions::HANDOFF_ACKNOWLEDGED))
-            .await?;
+        let (platform, org) =
+            (row(actions::PLATFORM_HANDOFF_ACKNOWLEDGED), row(actions::HANDOFF_ACKNOWLEDGED));
+        self.log_both(tx, &handoff.org_id, platform, org).await?;
         handoffs::by_id(tx.conn(), &handoff.id).await?.ok_or(StepError::NotFound)
     }
 }

@@ -32,16 +32,17 @@ impl Desk {
         on: bool,
         from: Option<String>,
     ) -> Step<()> {
+        lock_both(tx, &member.org_id).await?;
+        orgs::lock(tx, &member.org_id).await?;
         let org = orgs::by_id(tx.conn(), &member.org_id).await?.ok_or(StepError::NotFound)?;
-        if member.role != MemberRole::Owner
-            || org.owner_member_id.as_deref() != Some(member.id.as_str())
-        {
-            return Err(StepError::Forbidden("Only the Owner of record can change consent."));
-        }
-        if matches!(member.standing, Standing::Departed | Standing::Suspended) {
-            return Err(StepError::Forbidden("This member can no longer act for the org."));
-        }
-        self.switch_consent(tx, &org, on, &member_actor(member, from), None).await
+        // As they are now: the credential was looked up before the locks.
+        let member = orgs::members(tx.conn(), &org.id)
+            .await?
+            .into_iter()
+            .find(|m| m.id == member.id)
+            .ok_or(StepError::Forbidden("Only the Owner of record can change consent."))?;
+        speaks_for(&member, &org)?;
+        self.switch_consent(tx, &org, on, &member_actor(&member, from), None).await
     }
 
     async fn switch_consent(
@@ -52,9 +53,12 @@ impl Desk {
         actor: &Actor,
         ticket: Option<&str>,
     ) -> Step<()> {
-        lock_both(tx, &org.id).await?;
-        orgs::lock(tx, &org.id).await?;
         let now = self.now();
+        // Whatever the Owner decides, no older link decides otherwise later.
+        orgs::void_consent_links(tx, &org.id, now).await?;
+        if org.consents() == on {
+            return Ok(());
+        }
         orgs::set_consent(tx, &org.id, on, now).await?;
         let action = if on { actions::CONSENT_ENABLED } else { actions::CONSENT_DISABLED };
         let row = || {
@@ -65,8 +69,7 @@ impl Desk {
                 None => row,
             }
         };
-        self.log(tx, &LogId::Platform, row()).await?;
-        self.log(tx, &LogId::Org(org.id.clone()), row()).await?;
+        self.log_both(tx, &org.id, row(), row()).await?;
         if !on {
             for grant in impersonations::open_of(tx.conn(), "", &org.id).await? {
                 self.end(tx, &grant, EndCause::ConsentWithdrawn, actor).await?;
@@ -81,9 +84,10 @@ impl Desk {
     /// # Errors
     /// [`StepError::Conflict`] where consent is on, or there is no address on file.
     pub async fn request_consent(&self, tx: &mut Tx, who: &AtWork, ticket_id: &str) -> Step<()> {
-        who.may_carry_out()?;
+        self.authorize(tx, who).await?;
         let ticket = tickets::by_id(tx.conn(), ticket_id).await?.ok_or(StepError::NotFound)?;
         lock_both(tx, &ticket.org_id).await?;
+        orgs::lock(tx, &ticket.org_id).await?;
         let org = orgs::by_id(tx.conn(), &ticket.org_id).await?.ok_or(StepError::NotFound)?;
         if !ticket.state.can_be_served() {
             return Err(StepError::Conflict("The ticket is not open any more."));
@@ -94,13 +98,20 @@ impl Desk {
         let Some(address) = org.owner_address.clone().filter(|a| !a.is_empty()) else {
             return Err(StepError::Conflict("There is no address of the Owner on file."));
         };
+        let Some(owner_id) = org.owner_member_id.clone() else {
+            return Err(StepError::Conflict("The org has no Owner of record."));
+        };
         let now = self.now();
+        // One link at a time: the newest.
+        orgs::void_consent_links(tx, &org.id, now).await?;
         let link = new_token(self.rng.as_ref());
         let record = ConsentLink {
             id: self.new_id(),
             org_id: org.id.clone(),
             ticket_id: ticket.id.clone(),
             asked_by: who.staff.id.clone(),
+            owner_id,
+            address: address.clone(),
             created_at: now,
             expires_at: now + LINK_LIFE,
             used_at: None,
@@ -151,7 +162,7 @@ impl Desk {
             return Ok(None);
         }
         let org = orgs::by_id(conn, &link.org_id).await?;
-        Ok(org.map(|org| (link, org)))
+        Ok(org.filter(|org| for_present_owner(&link, org)).map(|org| (link, org)))
     }
 
     /// Switches consent on by the link. It works once.
@@ -167,16 +178,41 @@ impl Desk {
         let (record, org) =
             self.consent_of_link(tx.conn(), link).await?.ok_or(StepError::NotFound)?;
         lock_both(tx, &org.id).await?;
-        if !orgs::use_consent_link(tx, &record.id, self.now()).await? {
+        orgs::lock(tx, &org.id).await?;
+        let org = orgs::by_id(tx.conn(), &org.id).await?.ok_or(StepError::NotFound)?;
+        if !for_present_owner(&record, &org)
+            || !orgs::use_consent_link(tx, &record.id, self.now()).await?
+        {
             return Err(StepError::NotFound);
         }
         let owner = orgs::members(tx.conn(), &org.id)
             .await?
             .into_iter()
-            .find(|m| Some(&m.id) == org.owner_member_id.as_ref())
+            .find(|m| m.id == record.owner_id)
             .ok_or(StepError::NotFound)?;
+        speaks_for(&owner, &org)?;
         self.switch_consent(tx, &org, true, &member_actor(&owner, from), Some(&record.ticket_id))
             .await?;
         Ok(org)
     }
+}
+
+/// Whether a link went to who is Owner of record now, at the address on file now.
+fn for_present_owner(link: &ConsentLink, org: &Org) -> bool {
+    org.owner_member_id.as_ref() == Some(&link.owner_id)
+        && org.owner_address.as_ref() == Some(&link.address)
+}
+
+/// Refuses whoever is not the Owner of record, or can no longer act for the org. An Owner who is
+/// locked out of the org's own console can still decide this.
+fn speaks_for(member: &Member, org: &Org) -> Step<()> {
+    if member.role != MemberRole::Owner
+        || org.owner_member_id.as_deref() != Some(member.id.as_str())
+    {
+        return Err(StepError::Forbidden("Only the Owner of record can change consent."));
+    }
+    if matches!(member.standing, Standing::Departed | Standing::Suspended) {
+        return Err(StepError::Forbidden("This member can no longer act for the org."));
+    }
+    Ok(())
 }

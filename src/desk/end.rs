@@ -14,7 +14,7 @@ impl Desk {
     /// # Errors
     /// [`StepError::Conflict`] where it has ended already.
     pub async fn end_by_admin(&self, tx: &mut Tx, who: &AtWork, id: &str) -> Step<Impersonation> {
-        who.may_carry_out()?;
+        self.authorize(tx, who).await?;
         let grant = impersonations::by_id(tx.conn(), id).await?.ok_or(StepError::NotFound)?;
         let cause =
             if grant.admin_id == who.staff.id { EndCause::Admin } else { EndCause::OtherAdmin };

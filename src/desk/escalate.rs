@@ -27,7 +27,7 @@ impl Desk {
         ticket_id: &str,
         attempts: &str,
     ) -> Step<()> {
-        who.may_carry_out()?;
+        self.authorize(tx, who).await?;
         let attempts = attempts.trim();
         if attempts.chars().count() < 10 || attempts.chars().count() > LONGEST_ATTEMPTS {
             return Err(StepError::Invalid(
@@ -60,7 +60,7 @@ impl Desk {
     /// [`StepError::Conflict`] where the Owner is not marked unreachable: that is the one case
     /// that goes this way.
     pub async fn escalate(&self, tx: &mut Tx, who: &AtWork, ticket_id: &str) -> Step<String> {
-        who.may_carry_out()?;
+        self.authorize(tx, who).await?;
         let ticket = self.served_ticket(tx, ticket_id).await?;
         let case = self.case(tx.conn(), ticket_id, &who.staff.id, None).await?;
         if !case.verdict.failed().any(|f| f.check == Check::OwnerReachable) {
@@ -92,7 +92,7 @@ impl Desk {
     }
 
     /// The ticket, under the locks of a step, if it is still being served.
-    async fn served_ticket(&self, tx: &mut Tx, ticket_id: &str) -> Step<Ticket> {
+    pub(crate) async fn served_ticket(&self, tx: &mut Tx, ticket_id: &str) -> Step<Ticket> {
         let org_id = tickets::by_id(tx.conn(), ticket_id).await?.ok_or(StepError::NotFound)?.org_id;
         lock_both(tx, &org_id).await?;
         orgs::lock(tx, &org_id).await?;

@@ -3,8 +3,8 @@
 use secrecy::ExposeSecret;
 
 use super::{AtWork, Desk, Step, StepError};
+use crate::audit::NewRow;
 use crate::audit::append::lock_both;
-use crate::audit::{LogId, NewRow};
 use crate::auth::credential;
 use crate::clock::new_token;
 use crate::model::{EndCause, VersionState, time};
@@ -27,7 +27,7 @@ impl Desk {
         who: &AtWork,
         impersonation_id: &str,
     ) -> Step<Handoff> {
-        who.may_carry_out()?;
+        self.authorize(tx, who).await?;
         let grant =
             impersonations::by_id(tx.conn(), impersonation_id).await?.ok_or(StepError::NotFound)?;
         lock_both(tx, &grant.org_id).await?;
@@ -88,10 +88,12 @@ impl Desk {
             row
         };
         let actor = who.actor();
-        self.log(tx, &LogId::Platform, tell(actions::PLATFORM_SECRET_HANDED_OFF, &actor)).await?;
         let in_org = if live { actor.impersonating() } else { actor.clone() };
-        self.log(tx, &LogId::Org(grant.org_id.clone()), tell(actions::HANDOFF_SENT, &in_org))
-            .await?;
+        let (platform, org) = (
+            tell(actions::PLATFORM_SECRET_HANDED_OFF, &actor),
+            tell(actions::HANDOFF_SENT, &in_org),
+        );
+        self.log_both(tx, &grant.org_id, platform, org).await?;
         let until = old_valid_until.map_or_else(
             || "The old secret has stopped working.".to_owned(),
             |t| format!("The old secret works until {}.", time::seconds(t)),

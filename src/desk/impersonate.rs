@@ -8,6 +8,7 @@ use super::{AtWork, Desk, Step, StepError, rotation_built};
 use crate::audit::append::lock_both;
 use crate::audit::{LogId, NewRow};
 use crate::auth::token::{self, Claims, TokenError, whole_second};
+use crate::model::ticket::ticket_like;
 use crate::model::{Channel, EndCause, StaffRole, TicketState, time};
 use crate::policy::access;
 use crate::policy::eligibility::HandoffFacts;
@@ -30,7 +31,19 @@ impl Desk {
         who: &AtWork,
         ticket_id: &str,
     ) -> Step<Impersonation> {
-        who.may_carry_out()?;
+        // What is refused is written down with the number that was asked for: it has to be one.
+        if !ticket_like(ticket_id) {
+            return Err(StepError::NotFound);
+        }
+        if let Err(e) = self.authorize(tx, who).await {
+            let StepError::Forbidden(why) = e else { return Err(e) };
+            let row = NewRow::new(actions::PLATFORM_IMPERSONATION_REFUSED, &who.actor())
+                .outcome(Outcome::Refused)
+                .ticket(ticket_id)
+                .with("why", why);
+            self.log(tx, &LogId::Platform, row).await?;
+            return Err(StepError::Denied(why));
+        }
         let org_id = tickets::by_id(tx.conn(), ticket_id).await?.map(|t| t.org_id);
         match &org_id {
             Some(org_id) => {
@@ -117,15 +130,10 @@ impl Desk {
                 .with("kid", self.keys.token.kid())
         };
         let actor = who.actor();
-        self.log(
+        self.log_both(
             tx,
-            &LogId::Platform,
+            &org.id,
             opening(actions::PLATFORM_IMPERSONATION_STARTED, &actor).with("eligibility", saw),
-        )
-        .await?;
-        self.log(
-            tx,
-            &LogId::Org(org.id.clone()),
             opening(actions::IMPERSONATION_STARTED, &actor.impersonating()),
         )
         .await?;
@@ -224,5 +232,40 @@ fn token_binding(grant: &Impersonation) -> Binding<'_> {
         org_id: &grant.org_id,
         secret_id: &grant.id,
         version: 0,
+    }
+}
+
+impl Desk {
+    /// Writes that a token was refused, where its signature is ours: somebody used what was
+    /// granted once, and is over, or is for something else.
+    ///
+    /// # Errors
+    /// Where the row cannot be written.
+    pub async fn note_refused_token(
+        &self,
+        token: &SecretString,
+        why: &str,
+        from: Option<String>,
+    ) -> Step<()> {
+        let Some(claims) = self.keys.token.signed_claims(token) else { return Ok(()) };
+        let mut tx = self.begin().await?;
+        store::audit::lock(&mut tx, "platform").await?;
+        let Some(grant) = impersonations::by_id(tx.conn(), &claims.jti).await? else {
+            return Ok(());
+        };
+        let name =
+            staff::by_id(tx.conn(), &grant.admin_id).await?.map_or_else(String::new, |s| s.name);
+        let actor = crate::audit::Actor {
+            actor_type: crate::proof::row::ActorType::PlatformAdminImpersonating,
+            id: grant.admin_id.clone(),
+            name,
+            from,
+        };
+        let row = NewRow::new(actions::PLATFORM_ROTATION_REFUSED, &actor)
+            .outcome(Outcome::Refused)
+            .under(&grant)
+            .with("why", why);
+        self.log(&mut tx, &LogId::Platform, row).await?;
+        Ok(tx.commit().await?)
     }
 }

@@ -126,6 +126,9 @@ pub enum StepError {
     /// The caller may see it and not do this.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// The caller may not do this, and that they tried is in the platform log.
+    #[error("{0}")]
+    Denied(&'static str),
     /// The sign-in is older than five minutes.
     #[error("this wants a sign-in that is not older than 5 minutes")]
     StepUp,
@@ -174,7 +177,7 @@ impl StepError {
     /// Whether rows were written that must stay although the step was not taken.
     #[must_use]
     pub fn leaves_rows(&self) -> bool {
-        matches!(self, StepError::Refused(_) | StepError::WrongPassword)
+        matches!(self, StepError::Refused(_) | StepError::Denied(_) | StepError::WrongPassword)
     }
 }
 
@@ -225,6 +228,38 @@ impl Desk {
     /// Where it cannot be written; the step must then fail.
     pub async fn log(&self, tx: &mut Tx, log: &LogId, row: NewRow) -> Step<crate::audit::Appended> {
         Ok(append(tx, &self.keys.log, self.rng.as_ref(), log, row, self.now()).await?)
+    }
+
+    /// Refuses who may not carry the procedure out, as the account is now: the session was read
+    /// before the step began.
+    ///
+    /// # Errors
+    /// [`StepError::Forbidden`] for an auditor, and for an account that was disabled meanwhile.
+    pub(crate) async fn authorize(&self, tx: &mut Tx, who: &AtWork) -> Step<()> {
+        who.may_carry_out()?;
+        let now = crate::store::staff::by_id(tx.conn(), &who.staff.id).await?;
+        match now {
+            Some(s) if s.disabled_at.is_none() && access::may(s.role, Act::CarryOut) => Ok(()),
+            _ => Err(StepError::Forbidden("This account may no longer act.")),
+        }
+    }
+
+    /// Appends a row to the platform's log and one to an org's. The org's row records where the
+    /// platform's log stands, so that neither can be cut back or rewritten alone.
+    ///
+    /// # Errors
+    /// Where either cannot be written; the step must then fail.
+    pub(crate) async fn log_both(
+        &self,
+        tx: &mut Tx,
+        org_id: &str,
+        platform: NewRow,
+        org: NewRow,
+    ) -> Step<()> {
+        let appended = self.log(tx, &LogId::Platform, platform).await?;
+        let org = org.with("platform_checkpoint", appended.checkpoint);
+        self.log(tx, &LogId::Org(org_id.to_owned()), org).await?;
+        Ok(())
     }
 
     /// A fresh id.

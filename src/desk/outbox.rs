@@ -13,8 +13,9 @@ use crate::secrets::sealing::{self, Binding, Sealed};
 use crate::store::outbox::{self, Item};
 use crate::store::{Tx, orgs};
 
-/// How long an item is held by the instance that took it.
-const LEASE: Micros = 2 * time::MINUTE;
+/// How long an item is held by the instance that took it: longer than all that it takes at once
+/// can need, so that no second instance sends the same.
+const LEASE: Micros = 5 * time::MINUTE;
 
 #[derive(Serialize, Deserialize)]
 struct Content {

@@ -6,8 +6,8 @@ use crate::audit::{LogId, NewRow};
 use crate::model::TicketState;
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
+use crate::store::Tx;
 use crate::store::tickets::{self, Message};
-use crate::store::{Tx, audit};
 
 impl Desk {
     /// Posts the ready reply of a failed check to the ticket.
@@ -21,9 +21,8 @@ impl Desk {
         ticket_id: &str,
         check: Check,
     ) -> Step<()> {
-        who.may_carry_out()?;
-        let ticket = tickets::by_id(tx.conn(), ticket_id).await?.ok_or(StepError::NotFound)?;
-        audit::lock(tx, "platform").await?;
+        self.authorize(tx, who).await?;
+        let ticket = self.served_ticket(tx, ticket_id).await?;
         let case = self.case(tx.conn(), ticket_id, &who.staff.id, None).await?;
         let reply = case
             .verdict

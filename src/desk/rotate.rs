@@ -92,6 +92,9 @@ impl Desk {
         let mut tx = self.begin().await?;
         let step = self.rotate_in(&mut tx, secret_type, secret_id, caller, ask).await;
         let step = self.settle(tx, step).await;
+        if let (Err(StepError::Forbidden(why)), Caller::Token(token)) = (&step, caller) {
+            self.note_refused_token(token, why, ask.from.clone()).await?;
+        }
         if let Err(e @ (StepError::Store(_) | StepError::Audit(_) | StepError::Crypto { .. })) =
             &step
         {

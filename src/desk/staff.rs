@@ -93,7 +93,14 @@ impl Desk {
     ) -> Step<Staff> {
         let now = self.now();
         let email = email.trim().to_lowercase();
-        let failures = staff::failures(tx.conn(), &email, from, now - throttle::WINDOW).await?;
+        if email.len() > 254 {
+            return Err(StepError::Invalid("An address has at most 254 characters."));
+        }
+        let account =
+            credential::hex(self.keys.fingerprint.fingerprint(email.as_bytes()).as_bytes());
+        let network = throttle::network(from);
+        let failures =
+            staff::failures(tx.conn(), &account, &network, now - throttle::WINDOW).await?;
         if let Some(pause) = throttle::wait(&failures, now) {
             return Err(StepError::Throttled((pause + time::SECOND - 1) / time::SECOND));
         }
@@ -106,12 +113,12 @@ impl Desk {
                 .map_err(|e| StepError::crypto("checking a password")(&e))?;
         match found {
             Some((staff, _)) if right && staff.disabled_at.is_none() => {
-                staff::forget_failures(tx.conn(), &email, from, now - throttle::WINDOW).await?;
+                staff::forget_failures(tx.conn(), &account, &network).await?;
                 Ok(staff)
             }
             found => {
                 let id = self.new_id();
-                staff::insert_failure(tx.conn(), &id, &email, from, now).await?;
+                staff::insert_failure(tx.conn(), &id, &account, &network, now).await?;
                 // What was typed in the address's field may be a password: only an address that
                 // we know is written down.
                 let who = match &found {
@@ -154,6 +161,7 @@ impl Desk {
     }
 
     async fn prove(&self, tx: &mut Tx, who: &AtWork, how: &str) -> Step<()> {
+        audit::lock(tx, "platform").await?;
         staff::prove_session(tx.conn(), &who.session_id, self.now()).await?;
         let row = NewRow::new(actions::PLATFORM_STEPPED_UP, &who.actor()).with("how", how);
         self.log(tx, &LogId::Platform, row).await?;
@@ -165,6 +173,7 @@ impl Desk {
     /// # Errors
     /// Where the database does not answer.
     pub async fn sign_out(&self, tx: &mut Tx, who: &AtWork) -> Step<()> {
+        audit::lock(tx, "platform").await?;
         staff::end_session(tx.conn(), &who.session_id, self.now()).await?;
         self.log(tx, &LogId::Platform, NewRow::new(actions::PLATFORM_SIGNED_OUT, &who.actor()))
             .await?;
@@ -172,7 +181,8 @@ impl Desk {
     }
 
     /// Who a session's token belongs to: not ended, not idle too long, not too old, and of an
-    /// account that is not disabled. The role is read anew for every request.
+    /// account that is not disabled. The role is read anew for every request. With `touch` the
+    /// session counts as used.
     ///
     /// # Errors
     /// Where the database does not answer.
@@ -181,6 +191,7 @@ impl Desk {
         conn: &mut AnyConnection,
         token: &SecretString,
         from: &str,
+        touch: bool,
     ) -> Step<Option<AtWork>> {
         if token.expose_secret().is_empty() {
             return Ok(None);
@@ -200,7 +211,7 @@ impl Desk {
             return Ok(None);
         }
         // Once a minute suffices for half an hour, and spares a write for every page.
-        if now - session.last_seen_at > time::MINUTE {
+        if touch && now - session.last_seen_at > time::MINUTE {
             staff::touch_session(conn, &session.id, now).await?;
         }
         Ok(Some(AtWork {
@@ -217,6 +228,31 @@ impl Desk {
     /// # Errors
     /// [`StepError::Invalid`] for an address or a password that is not taken.
     pub async fn add_staff(
+        &self,
+        tx: &mut Tx,
+        email: &str,
+        name: &str,
+        role: StaffRole,
+        password: &SecretString,
+        by: &Actor,
+    ) -> Step<Staff> {
+        let staff = self.open_account(tx, email, name, role, password).await?;
+        self.note_account(tx, &staff, by).await?;
+        Ok(staff)
+    }
+
+    /// Writes that an account was added.
+    pub(crate) async fn note_account(&self, tx: &mut Tx, staff: &Staff, by: &Actor) -> Step<()> {
+        let row = NewRow::new(actions::PLATFORM_STAFF_ADDED, by)
+            .with("staff_id", staff.id.clone())
+            .with("staff_name", staff.name.clone())
+            .with("role", staff.role.as_str());
+        self.log(tx, &LogId::Platform, row).await?;
+        Ok(())
+    }
+
+    /// The account without its row, for the demo, whose story has to begin before it.
+    pub(crate) async fn open_account(
         &self,
         tx: &mut Tx,
         email: &str,
@@ -251,7 +287,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`StepError::NotFound`] where there is no such enabled account.
-    pub async fn disable_staff(&self, tx: &mut Tx, email: &str) -> Step<()> {
+    pub async fn disable_staff(&self, tx: &mut Tx, email: &str, by: &Actor) -> Step<()> {
         audit::lock(tx, "platform").await?;
         let (person, _) = staff::by_email(tx.conn(), &email.trim().to_lowercase())
             .await?
@@ -261,8 +297,12 @@ impl Desk {
             return Err(StepError::Conflict("This account is disabled already."));
         }
         staff::end_sessions_of(tx.conn(), &person.id, now).await?;
+        let row = NewRow::new(actions::PLATFORM_STAFF_DISABLED, by)
+            .with("staff_id", person.id.clone())
+            .with("staff_name", person.name.clone());
+        self.log(tx, &LogId::Platform, row).await?;
         for grant in impersonations::open_of(tx.conn(), &person.id, "").await? {
-            self.end(tx, &grant, EndCause::AdminDisabled, &Actor::system()).await?;
+            self.end(tx, &grant, EndCause::AdminDisabled, by).await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Desk, Step, StepError};
 use crate::audit::Actor;
+use crate::auth::throttle;
 use crate::model::{EndCause, StaffRole};
 use crate::store::{impersonations, secrets, staff, web_sessions};
 
@@ -52,6 +53,7 @@ impl Desk {
         let mut tx = self.begin().await?;
         secrets::retire_due(&mut tx, now).await?;
         web_sessions::sweep(tx.conn(), now).await?;
+        staff::forget_old_failures(tx.conn(), now - throttle::WINDOW).await?;
         tx.commit().await?;
         failed.map_or(Ok(ended), Err)
     }

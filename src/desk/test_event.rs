@@ -7,8 +7,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{AtWork, Desk, Step, StepError};
+use crate::audit::NewRow;
 use crate::audit::append::lock_both;
-use crate::audit::{LogId, NewRow};
 use crate::model::{SecretType, time};
 use crate::proof::actions;
 use crate::proof::row::Outcome;
@@ -51,11 +51,16 @@ impl Desk {
         org_id: &str,
         secret_id: &str,
     ) -> Step<Prepared> {
-        who.may_carry_out()?;
+        self.authorize(tx, who).await?;
+        // The customer's live key signs it: only where the customer lets the platform act.
+        let consents = orgs::by_id(tx.conn(), org_id).await?.is_some_and(|org| org.consents());
         let secret = secrets::of_org(tx.conn(), org_id, secret_id)
             .await?
             .filter(|s| s.secret_type == SecretType::WebhookSigningKey)
             .ok_or(StepError::NotFound)?;
+        if !consents {
+            return Err(StepError::Conflict("The org does not allow the platform to act for it."));
+        }
         let now = self.now();
         let (mut keys, mut signed_by) = (Vec::new(), Vec::new());
         for version in secrets::versions(tx.conn(), &secret.id).await? {
@@ -117,11 +122,15 @@ impl Desk {
         let host =
             url.host_str().ok_or("its address names no host")?.trim_matches(['[', ']']).to_owned();
         let port = url.port_or_known_default().ok_or("its address names no port")?;
-        let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), port))
-            .await
-            .map_err(|_| "its host is not known".to_owned())?
-            .filter(|a| self.settings.private_targets || public(a.ip()))
-            .collect();
+        let addresses: Vec<SocketAddr> = tokio::time::timeout(
+            Duration::from_secs(5),
+            tokio::net::lookup_host((host.as_str(), port)),
+        )
+        .await
+        .map_err(|_| "its host is not known".to_owned())?
+        .map_err(|_| "its host is not known".to_owned())?
+        .filter(|a| self.settings.private_targets || public(a.ip()))
+        .collect();
         if addresses.is_empty() {
             // A customer's address must not reach into the platform's own network.
             return Err("its address is not a public one".to_owned());
@@ -192,10 +201,9 @@ impl Desk {
             }
             row
         };
-        self.log(tx, &LogId::Platform, row(actions::PLATFORM_TEST_EVENT_SENT)).await?;
-        self.log(tx, &LogId::Org(secret.org_id.clone()), row(actions::WEBHOOK_TEST_EVENT_SENT))
-            .await?;
-        Ok(())
+        let (platform, org) =
+            (row(actions::PLATFORM_TEST_EVENT_SENT), row(actions::WEBHOOK_TEST_EVENT_SENT));
+        self.log_both(tx, &secret.org_id, platform, org).await
     }
 }
 

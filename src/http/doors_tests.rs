@@ -365,7 +365,7 @@ async fn a_session_ends_when_idle_when_old_when_the_account_is_disabled_and_on_s
     let gone = site.cookie(ADA).await;
     let mut tx = site.bench.desk.begin().await.unwrap();
     let email = site.bench.at_work(ADA).await.staff.email;
-    site.bench.desk.disable_staff(&mut tx, &email).await.unwrap();
+    site.bench.desk.disable_staff(&mut tx, &email, &crate::audit::Actor::system()).await.unwrap();
     tx.commit().await.unwrap();
     assert!(!inside(gone).await, "disabled");
 }
@@ -611,4 +611,81 @@ async fn posting_straight_to_the_mint_is_refused_as_the_page_is() {
         assert!(failed.contains(check), "{ticket}: {failed}");
     }
     assert_eq!(site.bench.number("SELECT COUNT(*) FROM impersonation").await, 0);
+}
+
+/// A request holds one connection and may wait for a second: that must not stop the others.
+#[tokio::test]
+async fn many_requests_at_once_do_not_wait_for_each_other_in_a_circle() {
+    let site = Site::new().await;
+    let known = site.cookie(ADA).await;
+    let started = std::time::Instant::now();
+    let requests = (0..60).map(|n| {
+        let cookie = if n % 2 == 0 {
+            known.clone()
+        } else {
+            "__Host-keyturn=AAAAAAAAAAAAAAAAAAAAAA".to_owned()
+        };
+        let path = if n % 4 == 0 { "/audit" } else { "/tickets" };
+        let request = Request::builder().uri(path).header(header::COOKIE, cookie);
+        site.send(request.body(Body::empty()).unwrap())
+    });
+    for response in futures::future::join_all(requests).await {
+        assert!(response.status() == StatusCode::OK || is_sign_in(&response), "{response:?}");
+    }
+    assert!(
+        started.elapsed().as_secs() < 9,
+        "they waited for the time-out: {:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn a_forged_line_before_the_proxys_own_is_not_believed() {
+    let site = Site::new().await;
+    let app = App {
+        desk: site.bench.desk.clone(),
+        demo: None,
+        pkg: None,
+        introspection_hash: None,
+        client_ip_header: Some("x-forwarded-for".into()),
+    };
+    let request = Request::builder()
+        .header("x-forwarded-for", "203.0.113.66")
+        .header("x-forwarded-for", "203.0.113.67, 198.51.100.4")
+        .body(())
+        .unwrap();
+    assert_eq!(
+        crate::web::door::client(&app, request.headers(), request.extensions()),
+        "198.51.100.4"
+    );
+}
+
+#[tokio::test]
+async fn the_demo_answers_under_its_own_name_only() {
+    let site = Site::new().await;
+    for (host, status) in
+        [("keyturn.example", StatusCode::OK), ("evil.example", StatusCode::MISDIRECTED_REQUEST)]
+    {
+        let request = Request::builder().uri("/sign-in").header(header::HOST, host);
+        assert_eq!(
+            site.send(request.body(Body::empty()).unwrap()).await.status(),
+            status,
+            "{host}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn watching_the_timeline_does_not_keep_a_session_alive() {
+    let site = Site::new().await;
+    let cookie = site.cookie(ADA).await;
+    let ask = |path: &'static str| {
+        let request = Request::builder().uri(path).header(header::COOKIE, cookie.clone());
+        site.send(request.body(Body::empty()).unwrap())
+    };
+    for _ in 0..6 {
+        site.bench.clock.advance(6 * time::MINUTE);
+        let _ = ask("/audit/live").await;
+    }
+    assert!(is_sign_in(&ask("/tickets").await), "36 minutes of watching alone");
 }

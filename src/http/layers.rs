@@ -42,6 +42,20 @@ fn allowed(headers: &HeaderMap, program: bool) -> bool {
     }
 }
 
+/// The demo signs people in with a button, so it answers only under its own name: another name
+/// that leads to this machine (DNS rebinding) gets nothing.
+pub async fn own_name(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if app.demo.is_some() {
+        let own = app.desk.settings.base_url.split("://").last().unwrap_or_default();
+        let host = request.headers().get(header::HOST).and_then(|v| v.to_str().ok());
+        if !host.is_none_or(|host| host == own || host == own.replace("127.0.0.1", "localhost")) {
+            return (StatusCode::MISDIRECTED_REQUEST, "The demo answers at 127.0.0.1 only.\n")
+                .into_response();
+        }
+    }
+    next.run(request).await
+}
+
 /// Headers that every answer has.
 pub async fn headers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
@@ -90,7 +104,7 @@ pub async fn trace(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status().as_u16();
     let ms = started.elapsed().as_millis() as u64;
-    if status >= 500 {
+    if status >= 500 && status != 501 {
         tracing::error!(%method, route, status, ms, "request");
     } else {
         tracing::info!(%method, route, status, ms, "request");

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use axum::extract::Query;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures::Stream;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, StatusCode};
 
-use crate::model::time;
+use crate::model::{Micros, time};
 use crate::store::Key;
 use crate::store::audit::{self, Seek};
 use crate::web::door::Door;
@@ -17,18 +18,32 @@ use crate::web::pages::audit::Ask;
 /// How often the database is asked.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How far back a stream may begin: it shows what is new, and is no way to read the logs.
+const FURTHEST_BACK: Micros = time::HOUR;
+
 /// Rows that were written after the newest one of the page, and that match its filter. The
-/// stream ends with the session's right to it: it is asked for anew every minute.
-pub async fn events(
-    door: Door,
-    Query(ask): Query<Ask>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let Door { app, conn, .. } = door;
+/// stream ends after a minute, and the browser asks again: its right to it is looked at anew.
+pub async fn events(door: Door, headers: HeaderMap, Query(ask): Query<Ask>) -> Response {
+    let Door { app, conn, who, .. } = door;
     // A connection is not held for as long as somebody watches.
     drop(conn);
+    // A time that cannot be read must not widen what is shown.
+    let unread = |text: &str| !text.trim().is_empty() && time::parse(text).is_none();
+    if unread(&ask.from) || unread(&ask.to) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    if let Err(e) = app.desk.note_view(&who, "/audit", &ask.query()).await {
+        tracing::error!(error = %e, "noting a view");
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    }
     let filter = ask.filter();
-    let start = ask.after.as_deref().and_then(|k| k.parse::<Key>().ok());
-    let start = start.unwrap_or(Key { at: app.desk.now(), id: "~".to_owned() });
+    // After a break the browser says which row it saw last.
+    let last = headers.get("last-event-id").and_then(|v| v.to_str().ok()).or(ask.after.as_deref());
+    let earliest = app.desk.now() - FURTHEST_BACK;
+    let start = last
+        .and_then(|k| k.parse::<Key>().ok())
+        .filter(|key| key.at >= earliest)
+        .unwrap_or(Key { at: app.desk.now(), id: "~".to_owned() });
     let rounds = 0_u32;
     let stream = futures::stream::unfold(
         (app, filter, start, rounds),
@@ -60,14 +75,17 @@ pub async fn events(
                         clock: time::clock(entry.at),
                         href: format!("/audit/rows/{}", entry.id),
                     };
-                    Event::default().json_data(live).ok().map(|e| Ok(e.id(entry.key().to_string())))
+                    Event::default().json_data(live).ok().map(|e| e.id(entry.key().to_string()))
                 })
                 .collect();
             if let Some(last) = rows.last() {
                 at = last.key();
             }
-            Some((futures::stream::iter(events), (app, filter, at, rounds + 1)))
+            Some((
+                futures::stream::iter(events.into_iter().map(Ok::<_, Infallible>)),
+                (app, filter, at, rounds + 1),
+            ))
         },
     );
-    Sse::new(futures::StreamExt::flatten(stream)).keep_alive(KeepAlive::default())
+    Sse::new(futures::StreamExt::flatten(stream)).keep_alive(KeepAlive::default()).into_response()
 }

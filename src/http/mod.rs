@@ -80,6 +80,7 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(assets)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(layers::cross_site))
+        .layer(from_fn_with_state(app.clone(), layers::own_name))
         .layer(from_fn_with_state(app.clone(), layers::headers))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(from_fn(layers::trace))

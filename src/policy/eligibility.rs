@@ -184,6 +184,9 @@ pub struct Finding {
     pub advice: String,
     /// A ready reply to the ticket. Empty where none is called for.
     pub reply: String,
+    /// The impersonation that stands in the way, to be led to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub impersonation: Option<String>,
 }
 
 /// The answer: every check, in order.
@@ -236,22 +239,11 @@ pub fn decide(facts: &Facts, now: Micros) -> Verdict {
                 Check::HandoffPossible => handoff_possible(facts, now),
                 Check::NothingElseOpen => nothing_else_open(facts),
             };
-            match outcome {
-                Ok(saw) => Finding {
-                    check,
-                    passed: true,
-                    saw,
-                    advice: String::new(),
-                    reply: String::new(),
-                },
-                Err(no) => Finding {
-                    check,
-                    passed: false,
-                    saw: no.saw,
-                    advice: no.advice,
-                    reply: no.reply,
-                },
-            }
+            let (passed, saw, advice, reply, impersonation) = match outcome {
+                Ok(saw) => (true, saw, String::new(), String::new(), None),
+                Err(no) => (false, no.saw, no.advice, no.reply, no.impersonation),
+            };
+            Finding { check, passed, saw, advice, reply, impersonation }
         })
         .collect();
     Verdict { findings }
@@ -262,10 +254,11 @@ struct No {
     saw: String,
     advice: String,
     reply: String,
+    impersonation: Option<String>,
 }
 
 fn no(saw: impl Into<String>, advice: impl Into<String>, reply: impl Into<String>) -> No {
-    No { saw: saw.into(), advice: advice.into(), reply: reply.into() }
+    No { saw: saw.into(), advice: advice.into(), reply: reply.into(), impersonation: None }
 }
 
 type Outcome = Result<String, No>;
@@ -513,15 +506,16 @@ fn nothing_else_open(facts: &Facts) -> Outcome {
     // The lowest id, so that the answer does not hang on the order of the facts.
     match live.iter().min_by(|a, b| a.id.cmp(&b.id)) {
         None => Ok("no other live impersonation".to_owned()),
-        Some(other) => Err(no(
-            format!(
-                "{} already has a live impersonation, {} for {}",
-                if other.same_admin { "this admin" } else { "this org" },
-                other.id,
-                other.ticket_id
-            ),
-            "End that one first.",
-            "",
-        )),
+        Some(other) => {
+            let whose = if other.same_admin { "this admin" } else { "this org" };
+            Err(No {
+                impersonation: Some(other.id.clone()),
+                ..no(
+                    format!("{whose} already has a live impersonation, for {}", other.ticket_id),
+                    "End that one first.",
+                    "",
+                )
+            })
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! The names of the actions that rows of the audit logs record. They are in every proof that was
 //! ever made, so a name is never changed; a new meaning gets a new name.
 
+/// A staff account was added, from the command line.
+pub const PLATFORM_STAFF_ADDED: &str = "platform.staff_added";
+/// A staff account was disabled, from the command line.
+pub const PLATFORM_STAFF_DISABLED: &str = "platform.staff_disabled";
 /// Platform log: an impersonation began.
 pub const PLATFORM_IMPERSONATION_STARTED: &str = "platform.impersonation_started";
 /// Platform log: an impersonation ended.

@@ -102,6 +102,16 @@ pub async fn heads(conn: &mut AnyConnection) -> Result<Vec<Head>> {
     .await?)
 }
 
+/// The ids of every org that there is, or that a row of the platform's log names.
+pub async fn orgs_named(conn: &mut AnyConnection) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT id FROM org UNION SELECT org_id FROM audit_entry WHERE log_id = 'platform' AND org_id IS NOT NULL \
+         ORDER BY 1",
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Takes a log's head for this transaction: whoever appends to the same log waits.
 pub async fn lock(tx: &mut Tx, log_id: &str) -> Result<Head> {
     sqlx::query_as(

@@ -56,7 +56,11 @@ pub enum Engine {
 /// The pool of connections.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: AnyPool,
+    /// For looking.
+    read: AnyPool,
+    /// For steps. Who holds a connection for looking may wait for one of these; never the other
+    /// way round, or requests could wait for each other in a circle.
+    write: AnyPool,
     engine: Engine,
 }
 
@@ -106,11 +110,22 @@ const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
 ];
 
 impl Store {
-    /// Connects to `url` (`sqlite:…` or `postgres:…`) and brings its tables up to date.
+    /// Connects to `url` (`sqlite:…` or `postgres:…`) and brings its tables up to date. There are
+    /// `connections` for looking, and half as many besides for steps.
     ///
     /// # Errors
     /// Where the address is of neither kind, or the database cannot be reached.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
+        let store = Self::open_existing(url, connections).await?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Connects to `url` and leaves its tables as they are: for whoever only looks.
+    ///
+    /// # Errors
+    /// Those of [`Store::connect`].
+    pub async fn open_existing(url: &str, connections: u32) -> Result<Self> {
         sqlx::any::install_default_drivers();
         let engine = match url.split(':').next() {
             Some("sqlite") => Engine::Sqlite,
@@ -124,7 +139,10 @@ impl Store {
         let options: AnyConnectOptions = url
             .parse()
             .map_err(|_| StoreError::Address("it cannot be read as an address".to_owned()))?;
-        let pool = AnyPoolOptions::new()
+        // SQLite has one writer at a time: it is queued for here, in order, rather than by retries.
+        let writers = if engine == Engine::Sqlite { 1 } else { connections.div_ceil(2) };
+        let pool = |connections: u32| {
+            AnyPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(Duration::from_secs(10))
             .after_connect(move |conn, _| {
@@ -141,11 +159,10 @@ impl Store {
                     Ok(())
                 })
             })
-            .connect_with(options)
-            .await?;
-        let store = Self { pool, engine };
-        store.migrate().await?;
-        Ok(store)
+        };
+        let write = pool(writers).connect_with(options.clone()).await?;
+        let read = pool(connections).connect_with(options).await?;
+        Ok(Self { read, write, engine })
     }
 
     /// The address of the SQLite file in a data folder.
@@ -168,7 +185,7 @@ impl Store {
                 )
             })
             .collect();
-        Migrator::with_migrations(list).run(&self.pool).await?;
+        Migrator::with_migrations(list).run(&self.write).await?;
         Ok(())
     }
 
@@ -185,8 +202,8 @@ impl Store {
     pub async fn begin(&self) -> Result<Tx> {
         // IMMEDIATE: a reader that becomes a writer later would be refused by SQLite instead of waiting.
         let inner = match self.engine {
-            Engine::Sqlite => self.pool.begin_with("BEGIN IMMEDIATE").await?,
-            Engine::Postgres => self.pool.begin().await?,
+            Engine::Sqlite => self.write.begin_with("BEGIN IMMEDIATE").await?,
+            Engine::Postgres => self.write.begin().await?,
         };
         Ok(Tx { inner })
     }
@@ -196,12 +213,13 @@ impl Store {
     /// # Errors
     /// Where no connection is free in time.
     pub async fn read(&self) -> Result<sqlx::pool::PoolConnection<Any>> {
-        Ok(self.pool.acquire().await?)
+        Ok(self.read.acquire().await?)
     }
 
     /// Waits until every connection is closed.
     pub async fn close(&self) {
-        self.pool.close().await;
+        self.write.close().await;
+        self.read.close().await;
     }
 }
 

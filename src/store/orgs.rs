@@ -307,6 +307,10 @@ pub struct ConsentLink {
     pub ticket_id: String,
     /// The platform admin who asked.
     pub asked_by: String,
+    /// Who was Owner of record then.
+    pub owner_id: String,
+    /// Where the link went.
+    pub address: String,
     /// When it was made.
     pub created_at: Micros,
     /// Until when it works.
@@ -318,8 +322,8 @@ pub struct ConsentLink {
 /// Records a link by its hash.
 pub async fn insert_consent_link(tx: &mut Tx, link: &ConsentLink, hash: &str) -> Result<()> {
     sqlx::query(
-        "INSERT INTO consent_link (id, org_id, ticket_id, asked_by, hash, created_at, expires_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO consent_link (id, org_id, ticket_id, asked_by, hash, created_at, expires_at, owner_id, address) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(&link.id)
     .bind(&link.org_id)
@@ -328,6 +332,8 @@ pub async fn insert_consent_link(tx: &mut Tx, link: &ConsentLink, hash: &str) ->
     .bind(hash)
     .bind(link.created_at)
     .bind(link.expires_at)
+    .bind(&link.owner_id)
+    .bind(&link.address)
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -336,11 +342,21 @@ pub async fn insert_consent_link(tx: &mut Tx, link: &ConsentLink, hash: &str) ->
 /// The link with this hash.
 pub async fn consent_link(conn: &mut AnyConnection, hash: &str) -> Result<Option<ConsentLink>> {
     Ok(sqlx::query_as(
-        "SELECT id, org_id, ticket_id, asked_by, created_at, expires_at, used_at FROM consent_link WHERE hash = $1",
+        "SELECT id, org_id, ticket_id, asked_by, owner_id, address, created_at, expires_at, used_at FROM consent_link WHERE hash = $1",
     )
     .bind(hash)
     .fetch_optional(conn)
     .await?)
+}
+
+/// Makes every unused link of an org worthless.
+pub async fn void_consent_links(tx: &mut Tx, org_id: &str, now: Micros) -> Result<()> {
+    sqlx::query("UPDATE consent_link SET used_at = $2 WHERE org_id = $1 AND used_at IS NULL")
+        .bind(org_id)
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }
 
 /// Uses a link up; true for whoever is first.

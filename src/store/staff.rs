@@ -183,74 +183,75 @@ pub async fn end_sessions_of(conn: &mut AnyConnection, staff_id: &str, now: Micr
     Ok(())
 }
 
-/// Notes a failed sign-in.
+/// Notes a failed sign-in. `account` is a fingerprint, never what was typed.
 pub async fn insert_failure(
     conn: &mut AnyConnection,
     id: &str,
-    email: &str,
-    ip: &str,
+    account: &str,
+    network: &str,
     now: Micros,
 ) -> Result<()> {
-    sqlx::query("INSERT INTO sign_in_failure (id, email, ip, at) VALUES ($1, $2, $3, $4)")
+    sqlx::query("INSERT INTO sign_in_failure (id, account, network, at) VALUES ($1, $2, $3, $4)")
         .bind(id)
-        .bind(email)
-        .bind(ip)
+        .bind(account)
+        .bind(network)
         .bind(now)
         .execute(conn)
         .await?;
     Ok(())
 }
 
-/// How many sign-ins failed since `since` for the address, from the address on the network, and
-/// when the newest of each was.
+/// How many sign-ins failed since `since` for the account from the network, and from the network
+/// for whatever account; and when the newest of each was.
 pub async fn failures(
     conn: &mut AnyConnection,
-    email: &str,
-    ip: &str,
+    account: &str,
+    network: &str,
     since: Micros,
 ) -> Result<Failures> {
     let (by_pair, pair_last): (i64, Option<Micros>) = sqlx::query_as(
-        "SELECT COUNT(*), MAX(at) FROM sign_in_failure WHERE email = $1 AND ip = $2 AND at > $3",
+        "SELECT COUNT(*), MAX(at) FROM sign_in_failure WHERE account = $1 AND network = $2 AND at > $3",
     )
-    .bind(email)
-    .bind(ip)
+    .bind(account)
+    .bind(network)
     .bind(since)
     .fetch_one(&mut *conn)
     .await?;
-    let (by_ip, ip_last): (i64, Option<Micros>) =
-        sqlx::query_as("SELECT COUNT(*), MAX(at) FROM sign_in_failure WHERE ip = $1 AND at > $2")
-            .bind(ip)
-            .bind(since)
-            .fetch_one(conn)
-            .await?;
-    Ok(Failures { by_pair, pair_last, by_ip, ip_last })
+    let (by_network, network_last): (i64, Option<Micros>) = sqlx::query_as(
+        "SELECT COUNT(*), MAX(at) FROM sign_in_failure WHERE network = $1 AND at > $2",
+    )
+    .bind(network)
+    .bind(since)
+    .fetch_one(conn)
+    .await?;
+    Ok(Failures { by_pair, pair_last, by_network, network_last })
 }
 
 /// Failed sign-ins of late.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Failures {
-    /// For this account from this network address.
+    /// For this account from this network.
     pub by_pair: i64,
     /// The newest of them.
     pub pair_last: Option<Micros>,
-    /// From this network address, for whatever account.
-    pub by_ip: i64,
+    /// From this network, for whatever account.
+    pub by_network: i64,
     /// The newest of them.
-    pub ip_last: Option<Micros>,
+    pub network_last: Option<Micros>,
 }
 
-/// Forgets failures before `before`, and those of one account from one address after it signed in.
-pub async fn forget_failures(
-    conn: &mut AnyConnection,
-    email: &str,
-    ip: &str,
-    before: Micros,
-) -> Result<()> {
-    sqlx::query("DELETE FROM sign_in_failure WHERE at < $3 OR (email = $1 AND ip = $2)")
-        .bind(email)
-        .bind(ip)
-        .bind(before)
+/// Forgets the failures of one account from one network, after it signed in.
+pub async fn forget_failures(conn: &mut AnyConnection, account: &str, network: &str) -> Result<()> {
+    sqlx::query("DELETE FROM sign_in_failure WHERE account = $1 AND network = $2")
+        .bind(account)
+        .bind(network)
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// Forgets the failures before `before`.
+pub async fn forget_old_failures(conn: &mut AnyConnection, before: Micros) -> Result<()> {
+    sqlx::query("DELETE FROM sign_in_failure WHERE at < $1").bind(before).execute(conn).await?;
     Ok(())
 }

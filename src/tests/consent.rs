@@ -15,6 +15,8 @@ both_engines!(
     an_owner_who_left_does_not_switch_it,
     the_link_works_once_and_makes_the_ticket_eligible,
     the_link_lasts_24_hours_to_the_microsecond,
+    an_older_link_never_undoes_what_the_owner_decided_later,
+    a_link_is_for_who_was_owner_when_it_was_sent,
     of_the_link_only_the_hash_is_kept_and_no_row_has_it,
     the_link_is_sent_only_where_it_is_called_for,
 );
@@ -103,13 +105,34 @@ async fn the_link_works_once_and_makes_the_ticket_eligible(bench: Bench) {
 }
 
 async fn the_link_lasts_24_hours_to_the_microsecond(bench: Bench) {
-    let (one, two) = (asked(&bench).await, asked(&bench).await);
+    let one = asked(&bench).await;
     bench.clock.advance(24 * time::HOUR - 1);
     use_link(&bench, &one).await.unwrap();
     bench.set_consent("elm-owner", false).await.unwrap();
-    bench.clock.advance(1);
+    let two = asked(&bench).await;
+    bench.clock.advance(24 * time::HOUR);
     let late = use_link(&bench, &two).await;
     assert!(matches!(late, Err(StepError::NotFound)), "{late:?}");
+    assert!(!consents(&bench, "elm").await);
+}
+
+async fn an_older_link_never_undoes_what_the_owner_decided_later(bench: Bench) {
+    let one = asked(&bench).await;
+    let two = asked(&bench).await;
+    assert!(use_link(&bench, &one).await.is_err(), "the newest link is the only one");
+    bench.set_consent("elm-owner", true).await.unwrap();
+    bench.set_consent("elm-owner", false).await.unwrap();
+    assert!(use_link(&bench, &two).await.is_err(), "the Owner has decided since");
+    assert!(!consents(&bench, "elm").await);
+}
+
+async fn a_link_is_for_who_was_owner_when_it_was_sent(bench: Bench) {
+    let link = asked(&bench).await;
+    {
+        let mut conn = bench.desk.store.read().await.unwrap();
+        orgs::set_owner(&mut conn, "org-elm", "elm-admin", bench.now()).await.unwrap();
+    }
+    assert!(matches!(use_link(&bench, &link).await, Err(StepError::NotFound)));
     assert!(!consents(&bench, "elm").await);
 }
 

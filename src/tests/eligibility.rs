@@ -79,7 +79,7 @@ async fn a_second_impersonation_of_the_admin_or_of_the_org_is_refused(bench: Ben
 async fn an_auditor_cannot_begin_anything(bench: Bench) {
     let cleo = bench.at_work(CLEO).await;
     let refused = bench.impersonate(&cleo, STUCK).await;
-    assert!(matches!(refused, Err(StepError::Forbidden(_))), "{refused:?}");
+    assert!(matches!(refused, Err(StepError::Denied(_))), "{refused:?}");
     let ada = bench.at_work(ADA).await;
     let grant = bench.impersonate(&ada, STUCK).await.unwrap();
     bench.rotate(&grant).await.unwrap();

@@ -1,5 +1,6 @@
 //! Tests of whole steps, on both engines.
 
+mod abuse;
 mod append_only;
 mod consent;
 mod crash;

@@ -99,7 +99,10 @@ async fn it_is_dead_after_consent_is_withdrawn(bench: Bench) {
 async fn it_is_dead_after_its_admin_is_disabled(bench: Bench) {
     let (grant, token) = minted(&bench).await;
     let mut tx = bench.desk.begin().await.unwrap();
-    let step = bench.desk.disable_staff(&mut tx, "staff-ada@platform.example").await;
+    let step = bench
+        .desk
+        .disable_staff(&mut tx, "staff-ada@platform.example", &crate::audit::Actor::system())
+        .await;
     bench.desk.settle(tx, step).await.unwrap();
     assert_dead(&bench, &grant.id, &token, TokenError::NotLive, EndCause::AdminDisabled).await;
 }

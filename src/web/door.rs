@@ -72,19 +72,15 @@ impl FromRequestParts<Arc<App>> for Door {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
         let here = parts.uri.path_and_query().map_or("/".to_owned(), ToString::to_string);
         let session = parts.extensions.get::<Session>().cloned().ok_or_else(error::broken)?;
-        let mut conn = app.desk.store.read().await.map_err(|e| {
-            tracing::error!(error = %e, "no connection for a page");
+        let from = client(app, &parts.headers, &parts.extensions);
+        // Whoever only watches is not there: an open timeline does not keep a session alive.
+        let watching = parts.uri.path() == "/audit/live";
+        let found = signed_in(app, &session, &from, !watching).await.map_err(|e| {
+            tracing::error!(error = %e, "reading a session");
             error::broken()
         })?;
-        let who =
-            signed_in(app, &mut conn, &session, &client(app, &parts.headers, &parts.extensions))
-                .await
-                .map_err(|e| {
-                    tracing::error!(error = %e, "reading a session");
-                    error::broken()
-                })?;
-        match who {
-            Some(who) => Ok(Self {
+        match found {
+            Some((who, conn)) => Ok(Self {
                 app: app.clone(),
                 who,
                 conn,
@@ -123,25 +119,29 @@ pub async fn take_flashes(session: &Session) -> Vec<Flash> {
 pub async fn flash(session: &Session, said: Flash) {
     let mut flashes = session.get::<Vec<Flash>>(FLASHES).await.ok().flatten().unwrap_or_default();
     flashes.push(said);
+    // What nobody reads does not pile up.
+    let flashes = flashes.split_off(flashes.len().saturating_sub(5));
     if let Err(e) = session.insert(FLASHES, flashes).await {
         tracing::warn!(error = %e, "a message is lost");
     }
 }
 
+/// Who a session belongs to, with a connection to read with. The session is read before the
+/// connection is taken: nobody holds one connection while waiting for another.
 async fn signed_in(
     app: &App,
-    conn: &mut PoolConnection<Any>,
     session: &Session,
     from: &str,
-) -> Result<Option<AtWork>, StepError> {
+    touch: bool,
+) -> Result<Option<(AtWork, PoolConnection<Any>)>, StepError> {
     let token = session
         .get::<String>(TOKEN)
         .await
         .map_err(|e| StepError::Outside(format!("the session store: {e}")))?;
-    match token {
-        Some(token) => app.desk.at_work(conn, &SecretString::from(token), from).await,
-        None => Ok(None),
-    }
+    let Some(token) = token else { return Ok(None) };
+    let mut conn = app.desk.store.read().await?;
+    let who = app.desk.at_work(&mut conn, &SecretString::from(token), from, touch).await?;
+    Ok(who.map(|who| (who, conn)))
 }
 
 /// Begins a signed-in session under a new id, so that an id planted before is worth nothing.
@@ -159,8 +159,8 @@ pub async fn remember(session: &Session, token: &SecretString) -> Result<(), Ste
 #[must_use]
 pub fn client(app: &App, headers: &HeaderMap, extensions: &http::Extensions) -> String {
     if let Some(name) = &app.client_ip_header
-        && let Some(value) = headers.get(name).and_then(|v| v.to_str().ok())
-        // The last one is the one that our own proxy wrote.
+        // The last element of the last line is the one that our own proxy wrote.
+        && let Some(value) = headers.get_all(name.as_str()).iter().next_back().and_then(|v| v.to_str().ok())
         && let Some(last) = value.rsplit(',').next().map(str::trim)
         && last.parse::<std::net::IpAddr>().is_ok()
     {
@@ -236,12 +236,8 @@ impl Hand {
     /// # Errors
     /// [`Fault::SignIn`] where nobody is.
     pub async fn who(&self) -> Result<AtWork, Fault> {
-        let found = async {
-            let mut conn = self.app.desk.store.read().await?;
-            signed_in(&self.app, &mut conn, &self.session, &self.from).await
-        };
-        match found.await {
-            Ok(Some(who)) => Ok(who),
+        match signed_in(&self.app, &self.session, &self.from, true).await {
+            Ok(Some((who, _))) => Ok(who),
             Ok(None) => {
                 if self.html {
                     self.go("/sign-in");

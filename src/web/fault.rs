@@ -73,7 +73,7 @@ impl From<&StepError> for Fault {
         match e {
             StepError::Refused(_) => Fault::Refused,
             StepError::NotFound => Fault::NotFound,
-            StepError::Forbidden(_) => Fault::Forbidden,
+            StepError::Forbidden(_) | StepError::Denied(_) => Fault::Forbidden,
             StepError::StepUp => Fault::StepUp,
             StepError::Conflict(_) | StepError::KeyReused => Fault::Conflict,
             StepError::Invalid(_) | StepError::WrongPassword => Fault::Invalid,

@@ -26,7 +26,7 @@ pub(super) async fn plant(
     let (mut sign_ins, mut accounts) = (Vec::new(), Vec::new());
     for (email, name, role) in STAFF {
         let password = new_token(desk.rng.as_ref());
-        accounts.push(desk.add_staff(tx, email, name, role, &password).await?);
+        accounts.push(desk.open_account(tx, email, name, role, &password).await?);
         sign_ins.push(StaffSignIn {
             email: email.to_owned(),
             name: name.to_owned(),

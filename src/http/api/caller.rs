@@ -77,6 +77,8 @@ impl FromRequestParts<Arc<App>> for Rotator {
             let mut conn = app.desk.store.read().await?;
             if let Err(why) = app.desk.check_token(&mut conn, &token).await? {
                 tracing::info!(%why, "an impersonation token was refused");
+                drop(conn);
+                app.desk.note_refused_token(&token, &why.to_string(), Some(from)).await?;
                 return Err(ApiError::Unauthenticated);
             }
             return Ok(Self { caller: Caller::Token(token), from });

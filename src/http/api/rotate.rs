@@ -151,7 +151,11 @@ async fn rotate(
         idempotency_key,
         from: Some(rotator.from),
     };
-    let rotated = app.desk.rotate(secret_type, &id, &rotator.caller, &ask).await?;
+    // On a task of its own: a rotation that fails is written down, whether or not the caller waits.
+    let desk = app.desk.clone();
+    let rotation =
+        tokio::spawn(async move { desk.rotate(secret_type, &id, &rotator.caller, &ask).await });
+    let rotated = rotation.await.map_err(|e| StepError::Outside(e.to_string()))??;
     let mut response = (StatusCode::OK, Json(RotateResponse::from(&rotated))).into_response();
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)

@@ -22,7 +22,7 @@ use crate::web::shell::{Part, page};
 pub async fn show(mut door: Door, Path(id): Path<String>) -> Response {
     match load(&mut door, &id).await {
         Ok((row, proven, org)) => {
-            let title = format!("Row {} of {}", row.entry.seq, row.entry.log_id);
+            let title = format!("Row {}", place(&row));
             let body = draw(&row, proven.as_ref(), org.as_ref());
             page(door, StatusCode::OK, &title, Part::Audit, body).await
         }
@@ -43,9 +43,15 @@ async fn load(door: &mut Door, id: &str) -> Step<(ReadRow, Option<Proven>, Optio
     Ok((ReadRow::of(entry), proven, org))
 }
 
+/// Its number and its log, in words: the log's id is among the fields.
+fn place(row: &ReadRow) -> String {
+    let log = if row.platform() { "platform" } else { "org" };
+    format!("{} of the {log} log", row.entry.seq)
+}
+
 fn draw(row: &ReadRow, proven: Option<&Proven>, org: Option<&Org>) -> AnyView {
     let e = &row.entry;
-    let what = format!("row {} of {}", e.seq, e.log_id);
+    let what = format!("row {}", place(row));
     let said = row.row.as_ref().map(note).filter(|s| !s.is_empty());
     let impersonation = e.impersonation_id.as_ref().map(|id| {
         view! {

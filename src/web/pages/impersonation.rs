@@ -7,12 +7,13 @@ use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use super::impersonation_handoff::{self, Delivery};
+use super::rows::life;
 use super::timeline_view::{Book, Frame, table};
 use crate::audit::timeline::{Group, Item};
 use crate::audit::trail::{Depth, judge};
 use crate::desk::{Step, StepError};
 use crate::model::{Micros, time};
-use crate::proof::verdict::{RuleResult, RuleState, TrailVerdict, Verdict};
+use crate::proof::verdict::{Rule, RuleResult, RuleState, TrailVerdict, Verdict};
 use crate::store::impersonations::{self, Impersonation};
 use crate::store::orgs::{self, Member, Org};
 use crate::store::secrets::{self, Secret};
@@ -154,6 +155,25 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
     .into_any()
 }
 
+/// The failed rule that the verdict hangs on: a broken proof outweighs a disagreement, and that a
+/// missing row.
+fn decisive(v: &TrailVerdict) -> Option<&RuleResult> {
+    use Rule::{
+        Counts, LastSeq, OrgEnded, OrgProof, OrgStarted, PlatformEnded, PlatformProof,
+        PlatformStarted, Rotated,
+    };
+    let fits = |rule: Rule| match v.verdict {
+        Verdict::Tampered => matches!(rule, PlatformProof | OrgProof),
+        // These fail for a missing row, too.
+        Verdict::Mismatch => !matches!(
+            rule,
+            PlatformStarted | OrgStarted | Rotated | OrgEnded | PlatformEnded | Counts | LastSeq
+        ),
+        _ => true,
+    };
+    v.failed().find(|r| fits(r.rule)).or_else(|| v.failed().next())
+}
+
 /// The verdict in a sentence, and the first rule that decided it.
 fn verdict_card(v: &TrailVerdict) -> AnyView {
     let (class, glyph, word, said) = match v.verdict {
@@ -185,7 +205,7 @@ fn verdict_card(v: &TrailVerdict) -> AnyView {
             "A log fails its proof: it is not what was signed. Keep the database as it is, and call security.",
         ),
     };
-    let first = v.failed().next().map(|r| format!("{}: {}.", r.rule.title(), r.saw));
+    let first = decisive(v).map(|r| format!("{}: {}.", r.rule.title(), r.saw));
     view! {
         <section class=class aria-label="Verdict">
             {icon(glyph)}
@@ -225,7 +245,7 @@ fn rule(r: &RuleResult) -> AnyView {
 
 fn facts(l: &Loaded, now: Micros) -> AnyView {
     let g = &l.grant;
-    let of = time::span(g.expires_at - g.started_at);
+    let of = life(g.expires_at - g.started_at);
     let ended = match g.ended_at {
         Some(ended) => {
             let cause = g.end_cause().map_or("unknown", |c| c.label());
@@ -272,4 +292,22 @@ fn facts(l: &Loaded, now: Micros) -> AnyView {
         </section>
     }
     .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_card_names_the_rule_that_the_verdict_hangs_on() {
+        let failed = |rule| RuleResult { rule, result: RuleState::Failed, saw: "x".into() };
+        let rules = vec![failed(Rule::OrgEnded), failed(Rule::SameTicket), failed(Rule::OrgProof)];
+        let of = |verdict| {
+            let verdict = TrailVerdict { verdict, rules: rules.clone() };
+            decisive(&verdict).map(|r| r.rule)
+        };
+        assert_eq!(of(Verdict::Tampered), Some(Rule::OrgProof));
+        assert_eq!(of(Verdict::Mismatch), Some(Rule::SameTicket));
+        assert_eq!(of(Verdict::Incomplete), Some(Rule::OrgEnded));
+    }
 }

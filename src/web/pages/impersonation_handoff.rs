@@ -132,7 +132,8 @@ fn stages(h: &Handoff) -> AnyView {
     .into_any()
 }
 
-/// Where the mail is: the handoff is sent for us once it is queued, and not before it left.
+/// Where the mail is: a handoff counts as sent from the moment its mail is queued, so whether it
+/// has left is told here.
 fn mail(d: &Delivery) -> AnyView {
     let Some(last) = d.mails.last() else {
         return "none yet".into_any();
@@ -153,7 +154,7 @@ fn mail(d: &Delivery) -> AnyView {
 
 fn acknowledge(h: &Handoff, back: &str) -> AnyView {
     view! {
-        <form class="panel-body stack" method="post" action="/do/acknowledge_staff">
+        <form class="panel-body panel-form stack" method="post" action="/do/acknowledge_staff">
             <input type="hidden" name="handoff" value=h.id.clone() />
             <input type="hidden" name="back" value=back.to_owned() />
             <div class="field">

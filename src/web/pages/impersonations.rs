@@ -88,7 +88,7 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
                 found
             }
         };
-        let judged = judge(conn, &desk.keys.log, &grant.id, Depth::Rows, now).await?;
+        let judged = judge(conn, &desk.keys.log, &grant.id, Depth::Proofs, now).await?;
         lines.push(Line {
             admin: admins.get(&grant.admin_id).cloned().unwrap_or_else(|| grant.admin_id.clone()),
             org,

@@ -214,7 +214,7 @@ pub fn test_events(org: &Org, held: &[Held], tickets: &[Ticket], back: &str) -> 
                 .map(|t| view! { <option value=t.id.clone()>{t.id.clone()}</option> })
                 .collect_view();
             view! {
-                <form class="panel-body field-row" method="post" action="/do/test_event">
+                <form class="panel-body panel-form field-row" method="post" action="/do/test_event">
                     <input type="hidden" name="org" value=org.id.clone() />
                     <input type="hidden" name="secret" value=s.id.clone() />
                     <input type="hidden" name="back" value=back.to_owned() />

@@ -89,6 +89,9 @@ fn no_link() -> AnyView {
     .into_any()
 }
 
+/// What is said once consent was given by the link, which is used up then.
+const CONSENT_GIVEN: &str = "Consent is on";
+
 /// `GET /consent/{link}`: what would be allowed, to whom and for how long; and asks.
 pub async fn consent_page(
     State(app): State<Arc<App>>,
@@ -113,7 +116,9 @@ pub async fn consent_page(
             tracing::error!(error = %e, "reading a consent link");
             return super::error::broken();
         }
-        Ok(None) if flashes.iter().any(|f| f.kind == "ok") => (StatusCode::OK, consent_given()),
+        Ok(None) if flashes.iter().any(|f| f.title == CONSENT_GIVEN) => {
+            (StatusCode::OK, consent_given())
+        }
         Ok(None) => (StatusCode::NOT_FOUND, no_link()),
         Ok(Some((record, org, asked_by))) => {
             (StatusCode::OK, consent_card(&record, &org, asked_by, link))
@@ -183,7 +188,7 @@ pub async fn consent(link: String) -> Result<(), Fault> {
     };
     let back = format!("/consent/{}", crate::web::door::encode(&link));
     hand.answer(step.await, &back, |org| {
-        Flash::done("Consent is on", format!("The platform may act for {} again.", org.name))
+        Flash::done(CONSENT_GIVEN, format!("The platform may act for {} again.", org.name))
     })
     .await
 }

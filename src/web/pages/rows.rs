@@ -7,7 +7,7 @@ use super::places::{Tree, Trees};
 use super::timeline_lines::{Difference, action};
 use crate::audit::trail::ReadRow;
 use crate::auth::credential::hex;
-use crate::model::{EndCause, time};
+use crate::model::{EndCause, Micros, time};
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
 use crate::proof::row::{AuditRow, Outcome};
@@ -20,7 +20,7 @@ pub fn note(row: &AuditRow) -> String {
     let said = match row.action.as_str() {
         actions::PLATFORM_IMPERSONATION_STARTED | actions::IMPERSONATION_STARTED => row
             .detail_i64("expires_at")
-            .map(|t| format!("for {}", time::span(t - row.at)))
+            .map(|t| format!("for {}", life(t - row.at)))
             .unwrap_or_default(),
         actions::PLATFORM_IMPERSONATION_ENDED | actions::IMPERSONATION_ENDED => {
             let cause = text("cause");
@@ -52,6 +52,18 @@ pub fn note(row: &AuditRow) -> String {
         Outcome::Success => said,
         other if said.is_empty() => other.word().to_owned(),
         other => format!("{}: {said}", other.word()),
+    }
+}
+
+/// How long a token lives. Its times are whole seconds, so what the row is later than its start is
+/// rounded away.
+#[must_use]
+pub fn life(length: Micros) -> String {
+    let seconds = (length.max(0) + time::SECOND - 1) / time::SECOND;
+    if seconds % 60 == 0 {
+        format!("{} min", seconds / 60)
+    } else {
+        time::span(seconds * time::SECOND)
     }
 }
 
@@ -283,7 +295,10 @@ pub fn place(r: &ReadRow, tree: Option<&Tree>) -> AnyView {
     };
     view! {
         <div class="ev-place">
-            <p>{sized_icon("icon icon-sm", "tree")}<strong>{of}</strong>" in "<span class="mono">{log}</span>", counted from 0"</p>
+            <p>
+                {sized_icon("icon icon-sm", "tree")}
+                <span><strong>{of}</strong>" in "<span class="mono">{log}</span>", counted from 0"</span>
+            </p>
             <p>"leaf "<code class="hash">{leaf}</code></p>
             {root}
         </div>
@@ -310,6 +325,13 @@ mod tests {
             Shown::Lines("consent: on".into())
         );
         assert_eq!(detail("org_checkpoint", &json!("a\nb\n")), Shown::Lines("a\nb\n".into()));
+    }
+
+    #[test]
+    fn the_life_of_a_token_is_said_in_whole_minutes_where_it_is_some() {
+        assert_eq!(life(15 * time::MINUTE), "15 min");
+        assert_eq!(life(15 * time::MINUTE - 400_000), "15 min");
+        assert_eq!(life(90 * time::SECOND), "1 min 30 s");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use leptos::prelude::*;
+use sqlx::AnyConnection;
 
 use super::ticket_parts::{eligibility, facts, rows_written, thread};
 use super::ticket_steps::{next_action, steps, unreachable};
@@ -70,8 +71,13 @@ pub struct Grant {
 pub enum Stage {
     /// A check fails; step 1, or step 2 where only consent is missing.
     Blocked,
-    /// Everything passes, and the rotation is not there yet, for this reason.
-    NotBuilt(&'static str),
+    /// Everything passes, and a step is not there yet: which one, counted from 0, and what to say.
+    NotBuilt {
+        /// The step.
+        step: usize,
+        /// What to say.
+        why: &'static str,
+    },
     /// Ready to start.
     Start,
     /// Live, nothing rotated yet.
@@ -120,7 +126,7 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
     let now = desk.now();
     let conn = &mut *door.conn;
     let ticket = tickets::by_id(conn, id).await?.ok_or(StepError::NotFound)?;
-    let grant = match impersonations::of_ticket(conn, id).await?.into_iter().next() {
+    let grant = match grant_in_hand(conn, id, now).await? {
         None => None,
         Some(grant) => {
             let rotation = secrets::rotation_of(conn, &grant.id).await?;
@@ -168,6 +174,25 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
     })
 }
 
+/// The grant that the page is about: a live one; otherwise the newest that rotated, whose handoff
+/// may still need something; otherwise the newest.
+async fn grant_in_hand(
+    conn: &mut AnyConnection,
+    ticket: &str,
+    now: Micros,
+) -> Step<Option<Impersonation>> {
+    let all = impersonations::of_ticket(conn, ticket).await?;
+    if let Some(live) = all.iter().find(|g| g.live(now)) {
+        return Ok(Some(live.clone()));
+    }
+    for grant in &all {
+        if secrets::rotation_of(conn, &grant.id).await?.is_some() {
+            return Ok(Some(grant.clone()));
+        }
+    }
+    Ok(all.into_iter().next())
+}
+
 fn stage(case: &Case, grant: Option<&Grant>, now: Micros) -> Stage {
     if let Some(g) = grant {
         match (&g.rotation, &g.handoff, g.grant.live(now)) {
@@ -182,12 +207,13 @@ fn stage(case: &Case, grant: Option<&Grant>, now: Micros) -> Stage {
     }
     let kind = case.secret.as_ref().map_or(SecretType::WebhookSigningKey, |s| s.secret_type);
     if let Err(why) = rotation_built(kind) {
-        return Stage::NotBuilt(why);
+        return Stage::NotBuilt { step: 3, why };
     }
     match case.facts.handoff {
-        HandoffFacts::Works { channel: Channel::OnePassword, .. } => Stage::NotBuilt(
-            "The handoff through 1Password is not built yet. Nothing can be started for this ticket.",
-        ),
+        HandoffFacts::Works { channel: Channel::OnePassword, .. } => Stage::NotBuilt {
+            step: 4,
+            why: "The handoff through 1Password is not built yet. Nothing can be started for this ticket.",
+        },
         _ => Stage::Start,
     }
 }
@@ -197,7 +223,7 @@ fn draw(v: &View) -> AnyView {
     let (org_name, org_slug) =
         org.map_or_else(Default::default, |o| (o.name.clone(), o.slug.clone()));
     let begun = matches!(v.stage, Stage::Rotate | Stage::HandOff | Stage::Over);
-    let first = if v.stage == Stage::Start || matches!(v.stage, Stage::NotBuilt(_)) {
+    let first = if v.stage == Stage::Start || matches!(v.stage, Stage::NotBuilt { .. }) {
         view! { {eligibility(v, false)}{next_action(v)}{rows_written(v)} }.into_any()
     } else {
         view! { {next_action(v)}{rows_written(v)}{eligibility(v, begun)} }.into_any()

@@ -67,7 +67,12 @@ pub async fn rotate(
             from: Some(hand.from.clone()),
             ..Ask::default()
         };
-        desk.rotate(grant.secret_type, &grant.secret_id, &Caller::Token(token), &ask).await
+        // On a task of its own: a rotation that fails is written down, whether or not the browser
+        // waits.
+        let rotation = tokio::spawn(async move {
+            desk.rotate(grant.secret_type, &grant.secret_id, &Caller::Token(token), &ask).await
+        });
+        rotation.await.map_err(|e| StepError::Outside(e.to_string()))?
     };
     let step = step.await;
     hand.answer(step, &back, |rotated| {
@@ -190,10 +195,15 @@ pub async fn test_event(
         }
         let prepared = desk.prepare_test_event(&mut tx, &who, &org, &secret).await;
         let message = desk.settle(tx, prepared).await?;
-        let answer = desk.deliver(&message).await;
-        let mut tx = desk.begin().await?;
-        let noted = desk.note_test_event(&mut tx, &who, &message, &answer, ticket.as_deref()).await;
-        desk.settle(tx, noted).await.map(|()| answer)
+        // On a task of its own: what was sent is written down, whether or not the browser waits.
+        let sent = tokio::spawn(async move {
+            let answer = desk.deliver(&message).await;
+            let mut tx = desk.begin().await?;
+            let noted =
+                desk.note_test_event(&mut tx, &who, &message, &answer, ticket.as_deref()).await;
+            desk.settle(tx, noted).await.map(|()| answer)
+        });
+        sent.await.map_err(|e| StepError::Outside(e.to_string()))?
     };
     hand.answer(step.await, local(&back), |answer| {
         let versions: Vec<_> = answer.signed_by.iter().map(|v| format!("v{v}")).collect();

@@ -7,7 +7,7 @@ use crate::delivery::openpgp;
 use crate::model::{Channel, time};
 use crate::policy::eligibility::{Finding, HandoffFacts};
 use crate::web::components::{
-    ago, at, badge, fingerprint, icon, id, initials, standing, state, version_state,
+    ago, at, badge, fingerprint, icon, id, id_link, initials, standing, state, version_state,
 };
 
 /// The nine checks. A failed one is open: what it saw, why it stops, what to do, what to reply.
@@ -75,7 +75,12 @@ fn check(v: &View, f: &Finding, primary: bool) -> AnyView {
         <li class="check is-fail">
             {icon("cross")}
             <span class="check-name"><span class="sr-only">"Failed: "</span>{f.check.label()}</span>
-            <span class="check-saw">{f.saw.clone()}</span>
+            <span class="check-saw">
+                {f.saw.clone()}
+                {f.impersonation.as_ref().map(|i| view! {
+                    " "{id_link(i, format!("/impersonations/{i}"), "impersonation id")}
+                })}
+            </span>
             <div class="check-more">
                 <dl><div><dt>"What to do"</dt><dd>{f.advice.clone()}</dd></div></dl>
                 {reply}

@@ -17,7 +17,7 @@ pub fn steps(v: &View) -> AnyView {
     let (done, now) = match v.stage {
         Stage::Blocked if v.only_consent() => (1, Some(1)),
         Stage::Blocked => (0, Some(0)),
-        Stage::NotBuilt(_) => (2, None),
+        Stage::NotBuilt { .. } => (2, None),
         Stage::Start => (2, Some(2)),
         Stage::Rotate => (3, Some(3)),
         Stage::HandOff => (4, Some(4)),
@@ -29,6 +29,9 @@ pub fn steps(v: &View) -> AnyView {
     let blocked = v.stage == Stage::Blocked;
     let note = |n: usize| -> Option<String> {
         match n {
+            n if matches!(v.stage, Stage::NotBuilt { step, .. } if step == n) => {
+                Some("not built yet".to_owned())
+            }
             0 if !blocked => Some("9 of 9 checks".to_owned()),
             0 | 1 if blocked && Some(n) == now => {
                 v.case.verdict.failed().next().map(|f| f.saw.clone())
@@ -38,14 +41,11 @@ pub fn steps(v: &View) -> AnyView {
                 .as_ref()
                 .filter(|_| done > 2)
                 .map(|g| format!("{} UTC", time::clock(g.grant.started_at))),
-            3 => match v.stage {
-                Stage::NotBuilt(_) => Some("not built yet".to_owned()),
-                _ => v
-                    .grant
-                    .as_ref()
-                    .and_then(|g| g.rotation.as_ref())
-                    .map(|r| format!("v{} to v{}", r.from_version, r.to_version)),
-            },
+            3 => v
+                .grant
+                .as_ref()
+                .and_then(|g| g.rotation.as_ref())
+                .map(|r| format!("v{} to v{}", r.from_version, r.to_version)),
             _ => None,
         }
     };
@@ -59,7 +59,7 @@ pub fn steps(v: &View) -> AnyView {
                 ("step is-blocked", "blocked", icon("cross"))
             } else if Some(n) == now {
                 ("step is-now", "now", (n + 1).into_any())
-            } else if n == 3 && matches!(v.stage, Stage::NotBuilt(_)) {
+            } else if matches!(v.stage, Stage::NotBuilt { step, .. } if step == n) {
                 ("step is-later", "not built yet", (n + 1).into_any())
             } else {
                 ("step", "to do", (n + 1).into_any())
@@ -85,9 +85,9 @@ pub fn steps(v: &View) -> AnyView {
 pub fn next_action(v: &View) -> AnyView {
     match (v.stage, &v.grant) {
         (Stage::Blocked, _) => blocked(v),
-        (Stage::NotBuilt(why), _) => card(
+        (Stage::NotBuilt { step, why }, _) => card(
             "next next-later",
-            "This rotation is not built yet",
+            if step == 4 { "This handoff is not built yet" } else { "This rotation is not built yet" },
             badge("", "dashed", "Not built yet"),
             view! { <div class="next-body"><p>"The checks above are the real ones, and their answer holds. "{why}</p></div> }.into_any(),
         ),

@@ -6,23 +6,27 @@ use std::collections::HashSet;
 use crate::audit::trail::{Judged, ReadRow};
 use crate::model::{Micros, time};
 use crate::proof::actions::{
-    HANDOFF_ACKNOWLEDGED, HANDOFF_SENT, IMPERSONATION_ENDED, IMPERSONATION_STARTED,
-    PLATFORM_HANDOFF_ACKNOWLEDGED, PLATFORM_IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_STARTED,
-    PLATFORM_SECRET_HANDED_OFF, may_follow_end, rotated, rotated_type,
+    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_SENT, IMPERSONATION_ENDED,
+    IMPERSONATION_STARTED, PLATFORM_HANDOFF_ACKNOWLEDGED, PLATFORM_IMPERSONATION_ENDED,
+    PLATFORM_IMPERSONATION_STARTED, PLATFORM_SECRET_HANDED_OFF, PLATFORM_TEST_EVENT_SENT,
+    WEBHOOK_TEST_EVENT_SENT, may_follow_end, rotated, rotated_type,
 };
 use crate::proof::trail::Rule;
 use crate::proof::verdict::{RuleState, TrailVerdict};
 
 /// What one step writes into both logs: the platform's action, and the org's.
-const TWINS: [(&str, &str); 4] = [
+const TWINS: [(&str, &str); 7] = [
     (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED),
     (PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT),
     (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED),
     (PLATFORM_HANDOFF_ACKNOWLEDGED, HANDOFF_ACKNOWLEDGED),
+    (PLATFORM_TEST_EVENT_SENT, WEBHOOK_TEST_EVENT_SENT),
+    (CONSENT_ENABLED, CONSENT_ENABLED),
+    (CONSENT_DISABLED, CONSENT_DISABLED),
 ];
 
 /// Details that both rows of a pair must give alike, where they give them.
-const COMMON_DETAILS: [&str; 9] = [
+const COMMON_DETAILS: [&str; 11] = [
     "expires_at",
     "cause",
     "ended_at",
@@ -32,6 +36,8 @@ const COMMON_DETAILS: [&str; 9] = [
     "org_last_seq",
     "handoff_id",
     "how",
+    "message_id",
+    "allow_platform_impersonation",
 ];
 
 /// What one log has on a line.
@@ -78,6 +84,19 @@ pub struct Line<'a> {
     pub org: Cell<'a>,
     /// What a pair does not agree on.
     pub differ: Vec<Difference>,
+}
+
+impl<'a> Line<'a> {
+    /// A row that stands alone.
+    #[must_use]
+    pub fn single(row: &'a ReadRow) -> Self {
+        let (platform, org) = if row.platform() {
+            (Cell::Row(row), Cell::Nothing)
+        } else {
+            (Cell::Nothing, Cell::Row(row))
+        };
+        Self { platform, org, differ: Vec::new() }
+    }
 }
 
 impl Line<'_> {
@@ -142,6 +161,25 @@ pub fn lines<'a>(judged: &'a Judged, secret_type: Option<&str>) -> Vec<Line<'a>>
     all
 }
 
+/// The line of two rows that stand one after the other and are of no impersonation, if one step
+/// wrote them: twins, of one org, within a second.
+#[must_use]
+pub fn loose_pair<'a>(one: &'a ReadRow, other: &'a ReadRow) -> Option<Line<'a>> {
+    let (platform, org) = match (one.platform(), other.platform()) {
+        (true, false) => (one, other),
+        (false, true) => (other, one),
+        _ => return None,
+    };
+    let twins = TWINS.contains(&(action(platform), action(org)));
+    let together = (platform.entry.at - org.entry.at).abs() < time::SECOND
+        && platform.entry.org_id == org.entry.org_id;
+    (twins && together).then(|| Line {
+        platform: Cell::Row(platform),
+        org: Cell::Row(org),
+        differ: differences(platform, org),
+    })
+}
+
 /// Where the end of an impersonation belongs: before what may come after it.
 fn end_of(lines: &[Line<'_>]) -> usize {
     lines
@@ -168,14 +206,11 @@ fn paired<'a>(platform: &'a [ReadRow], org: &'a [ReadRow]) -> Vec<Line<'a>> {
                     differ: differences(row, other),
                 }
             }
-            None => Line { platform: Cell::Row(row), org: Cell::Nothing, differ: Vec::new() },
+            None => Line::single(row),
         });
     }
-    all.extend(org.iter().enumerate().filter(|(i, _)| !taken.contains(i)).map(|(_, row)| Line {
-        platform: Cell::Nothing,
-        org: Cell::Row(row),
-        differ: Vec::new(),
-    }));
+    let alone = org.iter().enumerate().filter(|(i, _)| !taken.contains(i));
+    all.extend(alone.map(|(_, row)| Line::single(row)));
     // Stable: rows of one log and one instant keep the log's order.
     all.sort_by_key(Line::at);
     all

@@ -193,6 +193,21 @@ fn what_a_pair_does_not_agree_on_is_named_with_both_values() {
 }
 
 #[test]
+fn rows_of_no_impersonation_are_a_pair_if_one_step_wrote_them() {
+    let platform = read(row(true, 1, 5, CONSENT_ENABLED));
+    let org = read(row(false, 1, 9, CONSENT_ENABLED));
+    assert_eq!(loose_pair(&org, &platform).map(|l| l.tie()), Some(Tie::Tied));
+    assert!(loose_pair(&org, &org).is_none());
+    let later = read(row(false, 2, 2 * time::SECOND, CONSENT_ENABLED));
+    assert!(loose_pair(&platform, &later).is_none());
+    let other = read(row(false, 2, 9, CONSENT_DISABLED));
+    assert!(loose_pair(&platform, &other).is_none());
+    let mut elsewhere = row(false, 3, 9, CONSENT_ENABLED);
+    elsewhere.org_id = Some("o-2".into());
+    assert!(loose_pair(&platform, &read(elsewhere)).is_none());
+}
+
+#[test]
 fn a_row_that_cannot_be_read_still_has_its_line_and_does_not_agree() {
     let mut j = judged(whole(), 1000 * time::SECOND);
     j.org[0].row = None;

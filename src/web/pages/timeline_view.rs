@@ -1,14 +1,14 @@
 //! The two logs side by side as one table: for the timeline, and for the page of one
 //! impersonation.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use super::places::{self, Trees};
 use super::rows::{Draw, side};
-use super::timeline_lines::{Cell, Line, Tie, lines};
+use super::timeline_lines::{Cell, Line, Tie, lines, loose_pair};
 use crate::audit::timeline::{Group, Item};
 use crate::audit::trail::ReadRow;
 use crate::audit::{AuditError, LogKey};
@@ -86,7 +86,8 @@ pub fn table(items: &[Item], book: &Book, frame: &Frame, now: Micros) -> AnyView
     let mut bodies: Vec<AnyView> = Vec::new();
     let mut loose: Vec<AnyView> = Vec::new();
     let mut day = String::new();
-    for item in items {
+    let mut rest = items.iter().peekable();
+    while let Some(item) = rest.next() {
         let at = stands_at(item);
         if time::date(at) != day {
             close(&mut loose, &mut bodies);
@@ -97,7 +98,17 @@ pub fn table(items: &[Item], book: &Book, frame: &Frame, now: Micros) -> AnyView
             );
         }
         match item {
-            Item::Row(row) => loose.push(loose_row(row, book)),
+            Item::Row(row) => {
+                let twin = match rest.peek() {
+                    Some(Item::Row(next)) => loose_pair(row, next),
+                    _ => None,
+                };
+                if twin.is_some() {
+                    rest.next();
+                }
+                let line = twin.unwrap_or_else(|| Line::single(row));
+                loose.push(line_row(&line, book, None));
+            }
             Item::Group(group) => {
                 close(&mut loose, &mut bodies);
                 bodies.push(group_body(group, book, frame, &day, now));
@@ -136,20 +147,6 @@ fn clock(at: Micros) -> AnyView {
         .into_any()
 }
 
-fn loose_row(row: &ReadRow, book: &Book) -> AnyView {
-    let ev =
-        Draw { row, trees: &book.trees, context: false, alone: true, differ: Vec::new() }.view();
-    let (platform, org) = if row.platform() { (ev, ().into_any()) } else { (().into_any(), ev) };
-    view! {
-        <tr class="tl-row">
-            <td class="tl-p">{platform}</td>
-            <td class="tl-axis"><div class="tl-at">{clock(row.entry.at)}</div></td>
-            <td class="tl-o">{org}</td>
-        </tr>
-    }
-    .into_any()
-}
-
 fn group_body(group: &Group, book: &Book, frame: &Frame, day: &str, now: Micros) -> AnyView {
     let word = group.judged.verdict.verdict;
     let class = match word {
@@ -158,6 +155,7 @@ fn group_body(group: &Group, book: &Book, frame: &Frame, day: &str, now: Micros)
         Verdict::Incomplete | Verdict::Mismatch | Verdict::Tampered => "tl-group needs-look",
     };
     let secret_type = secret_type_of(group);
+    let in_group = InGroup { matching: &group.matching, filtered: frame.filtered };
     let mut shown_day = day.to_owned();
     let rows = lines(&group.judged, secret_type.as_deref())
         .iter()
@@ -175,7 +173,7 @@ fn group_body(group: &Group, book: &Book, frame: &Frame, day: &str, now: Micros)
                         <td class="tl-o"></td>
                     </tr>
                 })}
-                {line_row(line, group, book, frame)}
+                {line_row(line, book, Some(&in_group))}
             }
         })
         .collect_view();
@@ -239,7 +237,20 @@ fn caption(group: &Group, secret_type: Option<String>, book: &Book, now: Micros)
     .into_any()
 }
 
-fn line_row(line: &Line<'_>, group: &Group, book: &Book, frame: &Frame) -> AnyView {
+/// What a line in a group needs to know of it.
+struct InGroup<'a> {
+    matching: &'a HashSet<String>,
+    filtered: bool,
+}
+
+impl InGroup<'_> {
+    /// Whether a row is there only for the others' sake.
+    fn context(&self, row: &ReadRow) -> bool {
+        self.filtered && !self.matching.contains(&row.entry.id)
+    }
+}
+
+fn line_row(line: &Line<'_>, book: &Book, group: Option<&InGroup<'_>>) -> AnyView {
     let tie = line.tie();
     let class = match tie {
         Tie::Single => "tl-row",
@@ -247,22 +258,21 @@ fn line_row(line: &Line<'_>, group: &Group, book: &Book, frame: &Frame) -> AnyVi
         Tie::Broken => "tl-row is-mismatch",
         Tie::Missing => "tl-row is-missing",
     };
+    let context = |row: &ReadRow| group.is_some_and(|g| g.context(row));
     let cell = |cell: &Cell<'_>, platform: bool| match cell {
         Cell::Nothing => ().into_any(),
         Cell::Missing(name) => missing(name, platform),
         Cell::Row(row) => Draw {
             row,
             trees: &book.trees,
-            context: frame.filtered && !group.matching.contains(&row.entry.id),
-            alone: false,
+            context: context(row),
+            alone: group.is_none(),
             differ: Draw::half(&line.differ, platform),
         }
         .view(),
     };
     let dim = |cell: &Cell<'_>, class: &'static str| match cell {
-        Cell::Row(row) if frame.filtered && !group.matching.contains(&row.entry.id) => {
-            format!("{class} is-context")
-        }
+        Cell::Row(row) if context(row) => format!("{class} is-context"),
         _ => class.to_owned(),
     };
     // The two rows of a pair are of one instant; where they are not, both times are told.
