@@ -332,7 +332,7 @@ fn requester_is_owner(facts: &Facts) -> Outcome {
         }
         Some(requester) if requester.role == MemberRole::Admin => Err(no(
             "the requester is an Admin of the org",
-            "An Admin has the self-service path. It is not bypassed when it is available.",
+            "An Admin can do it alone, so nothing is done for them here. Post the reply.",
             "As an Admin you can rotate this yourself: sign in and use Rotate API keys. We do not rotate a secret for you while that path is open to you.",
         )),
         Some(requester) => Err(no(
@@ -340,12 +340,12 @@ fn requester_is_owner(facts: &Facts) -> Outcome {
                 "the requester is {} of the org, not its Owner of record",
                 article(requester.role)
             ),
-            "A platform admin is never authorised to rotate a secret at the request of anyone but the Owner. The Owner must ask.",
+            "A rotation at this request is never authorised, whatever the reason: only the Owner's own request counts.",
             "We can only do this at the request of your organization's Owner. Please ask the Owner to file the ticket while signed in to support.",
         )),
         None => Err(no(
             format!("the requester, {}, is no member of the org", ticket.requester_name),
-            "A platform admin is never authorised to rotate a secret at the request of anyone but the Owner. The Owner must ask.",
+            "A rotation at this request is never authorised, whatever the reason: only the Owner's own request counts.",
             "We can only do this at the request of your organization's Owner. Please ask the Owner to file the ticket while signed in to support.",
         )),
     }
@@ -405,7 +405,7 @@ fn self_service_unavailable(facts: &Facts) -> Outcome {
         .join(" and ");
     Err(no(
         format!("{who} of the org can sign in"),
-        "The self-service path is available, and it is not bypassed. They use Rotate API keys.",
+        "Somebody there can do it alone with Rotate API keys, so the platform does not. Post the reply.",
         format!(
             "{who} of your organization can sign in and rotate this secret with Rotate API keys. Please ask them; we step in only where nobody can."
         ),

@@ -301,3 +301,20 @@ fn live_reversed(facts: &mut Facts) {
         live.reverse();
     }
 }
+
+/// Every sentence that staff and customers read of a refusal. A change of wording shows here.
+#[test]
+fn what_a_refusal_says() {
+    let text: Vec<String> = breakages()
+        .into_iter()
+        .map(|(check, facts)| {
+            let verdict = decide(&facts, NOW);
+            let finding = verdict.failed().next().unwrap().clone();
+            format!(
+                "{check}\n  saw: {}\n  do: {}\n  reply: {}",
+                finding.saw, finding.advice, finding.reply
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(text.join("\n\n"));
+}

@@ -34,3 +34,27 @@ impl Modify for Schemes {
 pub async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(Description::openapi())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What other programs rely on: every path, its methods and its answers. A change shows here.
+    #[test]
+    fn the_interface_is_what_it_was() {
+        let description = serde_json::to_value(Description::openapi()).unwrap();
+        let lines: Vec<String> = description["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().iter().map(move |(method, operation)| {
+                    let answers: Vec<_> =
+                        operation["responses"].as_object().unwrap().keys().cloned().collect();
+                    format!("{} {path} -> {}", method.to_uppercase(), answers.join(" "))
+                })
+            })
+            .collect();
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+}
