@@ -33,6 +33,6 @@ export default defineConfig({
     { name: 'scripts-off', testMatch: 'nov-4801.spec.ts', use: { javaScriptEnabled: false } },
     { name: 'islands', testMatch: 'nov-4801.spec.ts' },
     { name: 'console', testMatch: /(auditor|doors|nov-4802|refusals).spec.ts/ },
-    { name: 'looks', testMatch: /looks-.*.spec.ts/ },
+    { name: 'looks', testMatch: /looks-.*.spec.ts/, timeout: 300_000 },
   ],
 });

@@ -1,4 +1,5 @@
-//! How things reach people outside: OpenPGP messages and mail.
+//! How things reach people outside: OpenPGP messages, mail, and the guard on what staff write.
 
+pub mod guard;
 pub mod mail;
 pub mod openpgp;

@@ -72,6 +72,10 @@ impl Desk {
             ));
         }
         let handoff = handoffs::by_id(tx.conn(), handoff_id).await?.ok_or(StepError::NotFound)?;
+        let grant = impersonations::by_id(tx.conn(), &handoff.impersonation_id)
+            .await?
+            .ok_or(StepError::NotFound)?;
+        self.guard(tx, who, &handoff.org_id, &grant.ticket_id, how).await?;
         self.acknowledge(tx, handoff, &who.actor(), how).await
     }
 

@@ -36,6 +36,7 @@ impl Desk {
         }
         let ticket = self.served_ticket(tx, ticket_id).await?;
         let org = orgs::by_id(tx.conn(), &ticket.org_id).await?.ok_or(StepError::NotFound)?;
+        self.guard(tx, who, &org.id, &ticket.id, attempts).await?;
         if org.owner_unreachable_at.is_some() {
             return Err(StepError::Conflict("The Owner is marked unreachable already."));
         }

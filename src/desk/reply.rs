@@ -1,13 +1,18 @@
-//! Ready replies: the server's own words for a failed check, posted to the ticket. Nobody types
-//! them, so no secret can get into one.
+//! Replies to a ticket: the server's own words for a failed check, or what a platform admin
+//! writes, which the guard reads before it leaves.
 
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::{LogId, NewRow};
+use crate::delivery::guard;
 use crate::model::TicketState;
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
-use crate::store::Tx;
+use crate::proof::row::Outcome;
 use crate::store::tickets::{self, Message};
+use crate::store::{Tx, secrets};
+
+/// The longest reply, in characters.
+const LONGEST_REPLY: usize = 5_000;
 
 impl Desk {
     /// Posts the ready reply of a failed check to the ticket.
@@ -51,5 +56,76 @@ impl Desk {
             .with("check", check.as_str());
         self.log(tx, &LogId::Platform, row).await?;
         Ok(())
+    }
+
+    /// Posts what a platform admin wrote.
+    ///
+    /// # Errors
+    /// [`StepError::Denied`] where it holds a secret, or something of the shape of one: the
+    /// attempt is written down, the text is not.
+    pub async fn post_text(
+        &self,
+        tx: &mut Tx,
+        who: &AtWork,
+        ticket_id: &str,
+        text: &str,
+    ) -> Step<()> {
+        self.authorize(tx, who).await?;
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > LONGEST_REPLY {
+            return Err(StepError::Invalid("A reply has 1 to 5,000 characters."));
+        }
+        let ticket = self.served_ticket(tx, ticket_id).await?;
+        self.guard(tx, who, &ticket.org_id, ticket_id, text).await?;
+        tickets::insert_message(
+            tx.conn(),
+            &Message {
+                id: self.new_id(),
+                ticket_id: ticket_id.to_owned(),
+                author: who.staff.name.clone(),
+                kind: "staff".to_owned(),
+                body: text.to_owned(),
+                at: self.now(),
+            },
+        )
+        .await?;
+        if ticket.state == TicketState::Open {
+            tickets::set_state(tx, ticket_id, TicketState::Pending).await?;
+        }
+        let row = NewRow::new(actions::PLATFORM_REPLY_POSTED, &who.actor())
+            .org(&ticket.org_id)
+            .ticket(ticket_id);
+        self.log(tx, &LogId::Platform, row).await?;
+        Ok(())
+    }
+
+    /// Reads what staff wrote before it leaves or is written into a log, where it could never be
+    /// erased. A text that cannot be read to its end is refused as well.
+    pub(crate) async fn guard(
+        &self,
+        tx: &mut Tx,
+        who: &AtWork,
+        org_id: &str,
+        ticket_id: &str,
+        text: &str,
+    ) -> Step<()> {
+        let found = match (guard::shape(text), guard::candidates(text, &self.keys.fingerprint)) {
+            (Ok(Some(shape)), _) => Some(shape.as_str().to_owned()),
+            (Ok(None), Ok(candidates)) => {
+                let issued = secrets::any_issued(tx.conn(), &candidates).await?;
+                issued.then(|| "an issued value".to_owned())
+            }
+            (Err(e), _) | (_, Err(e)) => Some(e.to_string()),
+        };
+        let Some(found) = found else { return Ok(()) };
+        let row = NewRow::new(actions::PLATFORM_REPLY_REFUSED, &who.actor())
+            .outcome(Outcome::Refused)
+            .org(org_id)
+            .ticket(ticket_id)
+            .with("found", found);
+        self.log(tx, &LogId::Platform, row).await?;
+        Err(StepError::Denied(
+            "The text holds a secret, or something of the shape of one. It was not posted and not kept. Take it out and write again.",
+        ))
     }
 }

@@ -87,6 +87,7 @@ const DOORS: &[Door] = &[
     ("POST", "/do/test_event", "/do/test_event", "org=org-acme&secret=whk_acme&ticket=&back=%2F", For::Admin),
     ("POST", "/do/acknowledge_staff", "/do/acknowledge_staff", "handoff=none&how=x&back=%2F", For::Admin),
     ("POST", "/do/mark_unreachable", "/do/mark_unreachable", "ticket=NOV-4801&attempts=called+three+times", For::Admin),
+    ("POST", "/do/reply", "/do/reply", "ticket=NOV-4801&text=hello", For::Admin),
     ("POST", "/do/escalate", "/do/escalate", "ticket=NOV-4809", For::Admin),
     ("POST", "/api/v1/webhooks/{id}/rotate-secret", "/api/v1/webhooks/whk_acme/rotate-secret", "", For::Rotator),
     ("POST", "/api/v1/webhooks/{id}/end-overlap", "/api/v1/webhooks/whk_acme/end-overlap", "", For::Org { keepers: true }),

@@ -284,6 +284,26 @@ pub async fn rotation_of(
         .await?)
 }
 
+/// Whether a value that was issued has one of these fingerprints.
+pub async fn any_issued(conn: &mut AnyConnection, fingerprints: &[String]) -> Result<bool> {
+    for some in fingerprints.chunks(500) {
+        let places: Vec<String> = (1..=some.len()).map(|n| format!("${n}")).collect();
+        let sql = format!(
+            "SELECT COUNT(*) FROM secret_version WHERE fingerprint IN ({})",
+            places.join(", ")
+        );
+        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+        for fingerprint in some {
+            query = query.bind(fingerprint.clone());
+        }
+        let found: i64 = query.fetch_one(&mut *conn).await?;
+        if found > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// How many secrets each org has, for the list of orgs.
 pub async fn count_of_org(conn: &mut AnyConnection, org_id: &str) -> Result<i64> {
     Ok(sqlx::query_scalar("SELECT COUNT(*) FROM secret WHERE org_id = $1")

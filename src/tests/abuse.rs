@@ -19,6 +19,7 @@ both_engines!(
     guessing_from_one_subscriber_is_slowed_whichever_address_it_uses,
     nobody_signs_with_a_customers_key_without_consent,
     accounts_do_not_come_and_go_unseen,
+    a_reply_that_holds_an_issued_value_is_refused_and_not_kept,
 );
 
 async fn a_log_that_was_removed_whole_is_missed(bench: Bench) {
@@ -152,4 +153,31 @@ async fn accounts_do_not_come_and_go_unseen(bench: Bench) {
         assert_eq!(rows[0].detail_str("staff_name"), Some("Eve"));
         assert_eq!(rows[0].actor_name, "root");
     }
+}
+
+async fn a_reply_that_holds_an_issued_value_is_refused_and_not_kept(bench: Bench) {
+    let value = bench.value("whk_acme", 1).await;
+    let value = secrecy::ExposeSecret::expose_secret(&value).to_owned();
+    let ada = bench.at_work(ADA).await;
+    let post = |text: String| {
+        let (bench, ada) = (&bench, &ada);
+        async move {
+            let mut tx = bench.desk.begin().await?;
+            let step = bench.desk.post_text(&mut tx, ada, STUCK, &text).await;
+            bench.desk.settle(tx, step).await
+        }
+    };
+    let bare = value.trim_start_matches("whsec_").to_owned();
+    let split: String = value.chars().flat_map(|c| [c, ' ']).collect();
+    for text in [format!("Your new key is {value}."), bare, split] {
+        let step = post(text).await;
+        assert!(matches!(step, Err(StepError::Denied(_))), "{step:?}");
+    }
+    assert_eq!(bench.rows_of("platform", "platform.reply_refused").await.len(), 3);
+    let kept = format!("SELECT COUNT(*) FROM audit_entry WHERE body LIKE '%{}%'", &value[6..20]);
+    assert_eq!(bench.number(&kept).await, 0);
+    post("We have your request, and will write again today.".to_owned()).await.unwrap();
+    assert_eq!(bench.rows_of("platform", "platform.reply_posted").await.len(), 1);
+    let messages = "SELECT COUNT(*) FROM ticket_message WHERE kind = 'staff'";
+    assert_eq!(bench.number(messages).await, 1);
 }

@@ -284,3 +284,20 @@ pub async fn escalate(ticket: String) -> Result<(), Fault> {
     })
     .await
 }
+
+/// Posts what a platform admin wrote, once the guard has read it.
+#[server(prefix = "/do", endpoint = "reply")]
+pub async fn reply(ticket: String, text: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let who = hand.who().await?;
+    let desk = hand.app.desk.clone();
+    let step = async {
+        let mut tx = desk.begin().await?;
+        let step = desk.post_text(&mut tx, &who, &ticket, &text).await;
+        desk.settle(tx, step).await
+    };
+    hand.answer(step.await, &ticket_page(&ticket), |()| {
+        Flash::done("Posted", "The reply stands in the ticket.")
+    })
+    .await
+}

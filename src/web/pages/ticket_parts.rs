@@ -233,6 +233,20 @@ pub fn thread(v: &View) -> AnyView {
         <section class="panel" aria-label="Messages">
             <div class="panel-head"><h2>"Messages"</h2><p>{v.messages.len()}</p></div>
             <ol class="thread">{items}</ol>
+            {(v.acts && v.ticket.state.can_be_served()).then(|| view! {
+                <div class="panel-foot">
+                    <form method="post" action="/do/reply" class="stack-2">
+                        <input type="hidden" name="ticket" value=v.ticket.id.clone() />
+                        <div class="field">
+                            <label for="reply">"Reply"</label>
+                            <textarea class="textarea" id="reply" name="text" required maxlength="5000"
+                                aria-describedby="reply-hint"></textarea>
+                            <p class="field-hint" id="reply-hint">"Read before it leaves: a reply that holds a secret is refused and not kept."</p>
+                        </div>
+                        <div class="form-actions"><button class="btn">{icon("send")}"Post reply"</button></div>
+                    </form>
+                </div>
+            })}
         </section>
     }
     .into_any()
