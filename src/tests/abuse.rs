@@ -156,7 +156,9 @@ async fn accounts_do_not_come_and_go_unseen(bench: Bench) {
 }
 
 async fn a_reply_that_holds_an_issued_value_is_refused_and_not_kept(bench: Bench) {
-    let value = bench.value("whk_acme", 1).await;
+    bench.self_service(&member_id("acme", "owner"), "whk_acme", &Ask::default()).await.unwrap();
+    let newest = bench.accepted("whk_acme").await[0];
+    let value = bench.value("whk_acme", newest).await;
     let value = secrecy::ExposeSecret::expose_secret(&value).to_owned();
     let ada = bench.at_work(ADA).await;
     let post = |text: String| {
