@@ -17,6 +17,9 @@ test('an auditor can change nothing, at any stage of the procedure', async ({ pa
     await expectForbidden(page, 'impersonate', { ticket });
     await expectForbidden(page, 'post_reply', { ticket: 'NOV-4807', check: 'requester_is_owner' });
     await expectForbidden(page, 'request_consent', { ticket: 'NOV-4806' });
+    await expectForbidden(page, 'reply', { ticket, text: 'We are on it.' });
+    await expectForbidden(page, 'mark_unreachable', { ticket, attempts: 'Called twice, no answer.' });
+    await expectForbidden(page, 'escalate', { ticket: 'NOV-4809' });
     await page.goto('/impersonations');
     await expect(page.locator('main')).not.toContainText(ticket);
   });

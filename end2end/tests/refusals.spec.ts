@@ -3,12 +3,20 @@ import type { Page } from '@playwright/test';
 import { postByForm, postByScript } from '../support/forms.ts';
 import { admins, expect, flash, signIn, test } from '../support/test.ts';
 
-type Refusal = { check: string; saw: string | RegExp; reply?: string; closed?: true };
+type Refusal = {
+  check: string;
+  saw: string | RegExp;
+  /** The one primary button, if it is not the one that posts the reply. */
+  next?: string;
+  reply?: string;
+  closed?: true;
+};
 
 const refused: Record<string, Refusal> = {
   'NOV-4806': {
     check: 'Consent',
     saw: 'allow_platform_impersonation is false',
+    next: 'Ask the Owner to re-enable',
     reply: 'please re-enable allow_platform_impersonation',
   },
   'NOV-4807': {
@@ -21,7 +29,11 @@ const refused: Record<string, Refusal> = {
     saw: 'the requester is an Operator of the org, not its Owner of record',
     reply: 'only do this at the request of your organization',
   },
-  'NOV-4809': { check: 'Owner reachable', saw: /marked unreachable .* UTC: / },
+  'NOV-4809': {
+    check: 'Owner reachable',
+    saw: /marked unreachable .* UTC: /,
+    next: 'Escalate to Legal',
+  },
   'NOV-4810': {
     check: 'Requester authenticated',
     saw: 'support did not authenticate the requester',
@@ -55,7 +67,7 @@ const refused: Record<string, Refusal> = {
   },
 };
 
-for (const [ticket, { check, saw, reply, closed }] of Object.entries(refused)) {
+for (const [ticket, { check, saw, next, reply, closed }] of Object.entries(refused)) {
   test(`${ticket} is refused: ${check}`, async ({ page, demo }) => {
     await signIn(page, admins(demo)[0]);
     await page.goto(`/tickets/${ticket}`);
@@ -66,7 +78,7 @@ for (const [ticket, { check, saw, reply, closed }] of Object.entries(refused)) {
       await expect(failed).toContainText(`Failed: ${check}`);
       await expect(failed.locator('.check-saw')).toHaveText(saw);
       await expect(page.getByRole('button', { name: 'Start impersonation' })).toHaveCount(0);
-      await expect(page.locator('main .btn-primary')).toHaveCount(closed || !reply ? 0 : 1);
+      await expect(page.locator('main .btn-primary')).toHaveText(closed ? [] : [next ?? 'Post to ticket']);
     });
 
     await test.step('its reply is copied, and posted to a ticket that is not closed', async () => {
@@ -83,20 +95,22 @@ for (const [ticket, { check, saw, reply, closed }] of Object.entries(refused)) {
       await expect(page.getByRole('region', { name: 'Messages' })).toContainText(whole);
     });
 
+    let attempts = 0;
     await test.step('the mint function refuses it, however it is called', async () => {
       const answer = await postByScript(page, 'impersonate', { ticket });
-      expect(answer.status).toBe(409);
-      expect(answer.text).toContain('refused');
+      expect(answer).toEqual({ status: 409, text: expect.stringContaining('refused') });
 
       await postByForm(page, 'impersonate', { ticket });
       await expect(page).toHaveURL(`/tickets/${ticket}`);
       await expect(flash(page)).toContainText('Refused: nothing was started');
       await expect(flash(page)).toContainText(check);
 
-      const other = page.getByRole('button', { name: 'Try all the same' });
-      if (await other.count()) {
-        await other.click();
+      attempts = 2;
+      const doubted = page.getByRole('button', { name: 'Try all the same' });
+      if (await doubted.count()) {
+        await doubted.click();
         await expect(flash(page)).toContainText('Refused: nothing was started');
+        attempts = 3;
       }
     });
 
@@ -104,27 +118,52 @@ for (const [ticket, { check, saw, reply, closed }] of Object.entries(refused)) {
     await test.step('each attempt stands in the platform log', async () => {
       await page.goto(`/audit?ticket=${ticket}`);
       const rows = page.getByRole('row').filter({ hasText: 'platform.impersonation_refused' });
-      await expect(rows).toHaveCount(ticket === 'NOV-4806' ? 2 : 3);
+      await expect(rows).toHaveCount(attempts);
     });
   });
 }
 
-const notBuilt = ['NOV-4803', 'NOV-4804', 'NOV-4805', 'NOV-4814'];
+const notBuilt = {
+  'NOV-4803': 'Rotate',
+  'NOV-4804': 'Rotate',
+  'NOV-4805': 'Rotate',
+  'NOV-4814': 'Hand off',
+};
 
-for (const ticket of notBuilt) {
-  test(`${ticket} is eligible, and says that its rotation is not built yet`, async ({ page, demo }) => {
+for (const [ticket, step] of Object.entries(notBuilt)) {
+  test(`${ticket} is eligible, and says that a step is not built yet: ${step}`, async ({ page, demo }) => {
     await signIn(page, admins(demo)[0]);
     await page.goto(`/tickets/${ticket}`);
     await expect(page.getByRole('region', { name: 'Eligibility' })).toContainText('9 of 9 pass');
-    await expect(page.getByRole('heading', { name: 'This rotation is not built yet' })).toBeVisible();
+    const steps = page.getByRole('navigation', { name: 'Steps of the procedure' });
+    const missing = steps.getByRole('listitem').filter({ hasText: '(not built yet)' });
+    await expect(missing).toHaveCount(1);
+    await expect(missing).toContainText(step);
+    await expect(page.getByRole('heading', { name: /^This (rotation|handoff) is not built yet$/ })).toBeVisible();
     await expect(page.getByRole('button', { name: 'Start impersonation' })).toHaveCount(0);
 
-    expect((await postByScript(page, 'impersonate', { ticket })).status).toBe(501);
+    const answer = await postByScript(page, 'impersonate', { ticket });
+    expect(answer).toEqual({ status: 501, text: expect.stringContaining('not_built') });
     await postByForm(page, 'impersonate', { ticket });
     await expect(flash(page)).toContainText('Not built yet: nothing was done');
     await expectNothingStarted(page, ticket);
   });
 }
+
+test('an Owner who is marked unreachable leaves only Legal', async ({ page, demo }) => {
+  const ticket = 'NOV-4805';
+  await signIn(page, admins(demo)[0]);
+  await page.goto(`/tickets/${ticket}`);
+  await page.getByText('The Owner does not answer?').click();
+  await page.getByLabel('What was tried, how and when').fill('Called twice, wrote once, no answer.');
+  await page.getByRole('button', { name: 'Mark the Owner unreachable' }).click();
+  await expect(flash(page)).toContainText('Owner marked unreachable');
+  await page.getByRole('button', { name: 'Escalate to Legal' }).click();
+  await expect(flash(page)).toContainText('Escalated to Legal');
+  await expect(page.locator('main')).toContainText('Legal has the case. Nothing can be started for this ticket.');
+  expect((await postByScript(page, 'impersonate', { ticket })).status).toBe(409);
+  await expectNothingStarted(page, ticket);
+});
 
 async function expectNothingStarted(page: Page, ticket: string) {
   await page.goto('/impersonations');
