@@ -9,13 +9,12 @@ use crate::audit::append::lock_both;
 use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::credential::hex;
 use crate::auth::token::TokenError;
-use crate::delivery::openpgp;
-use crate::model::{Channel, HandoffState, Micros, SecretType, Standing, VersionState, time};
+use crate::model::{Micros, SecretType, Standing, VersionState, time};
 use crate::proof::actions;
 use crate::proof::row::{ActorType, Outcome};
 use crate::secrets::sealing::{self, Binding};
 use crate::secrets::webhook_key::WebhookKey;
-use crate::store::handoffs::{self, Handoff};
+use crate::store::handoffs;
 use crate::store::impersonations::Impersonation;
 use crate::store::orgs::{self, Member, Org};
 use crate::store::secrets::{self, Rotation, Secret, Version};
@@ -373,126 +372,11 @@ impl Desk {
             replayed: false,
         })
     }
-
-    /// Encrypts a new value to the Owner's key the moment it exists.
-    async fn seal_for_owner(
-        &self,
-        tx: &mut Tx,
-        org: &Org,
-        grant: &Impersonation,
-        secret: &Secret,
-        rotation: &Rotation,
-        value: &SecretString,
-    ) -> Step<String> {
-        let now = self.now();
-        let (Some(key), Some(address)) = (&org.pgp_key, &org.owner_address) else {
-            return Err(StepError::Conflict("There is no key or no address on file."));
-        };
-        let report =
-            openpgp::inspect(key, now).map_err(|e| StepError::crypto("the Owner's key")(&e))?;
-        let note = SecretString::from(format!(
-            "{value}\n\n\
-             This is version {version} of the {what} {id} ({label}) of {org}.\n\
-             It was made at {at} for ticket {ticket}.\n\
-             Impersonation: {impersonation}\n",
-            value = value.expose_secret(),
-            version = rotation.to_version,
-            what = secret.secret_type.label().to_lowercase(),
-            id = secret.id,
-            label = secret.label,
-            org = org.name,
-            at = time::seconds(now),
-            ticket = grant.ticket_id,
-            impersonation = grant.id,
-        ));
-        let message = openpgp::encrypt_and_sign(
-            &mut self.rng.generator(),
-            now,
-            key,
-            &self.keys.openpgp,
-            note.expose_secret().as_bytes(),
-        )
-        .map_err(|e| StepError::crypto("encrypting to the Owner's key")(&e))?;
-        let id = self.new_id();
-        handoffs::insert(
-            tx,
-            &Handoff {
-                id: id.clone(),
-                rotation_id: rotation.id.clone(),
-                impersonation_id: grant.id.clone(),
-                org_id: org.id.clone(),
-                channel: Channel::Pgp,
-                recipient: address.clone(),
-                recipient_key: report.fingerprint,
-                message,
-                state: HandoffState::Sealed,
-                created_at: now,
-                sent_at: None,
-                acknowledged_at: None,
-                acknowledged_how: None,
-            },
-        )
-        .await?;
-        Ok(id)
-    }
-
-    /// Ends the overlap of a webhook's keys: older keys stop being accepted now. For the
-    /// customer itself; an impersonation token can do its one rotation and nothing else.
-    ///
-    /// # Errors
-    /// [`StepError::Conflict`] where there is no overlap.
-    pub async fn end_overlap(
-        &self,
-        tx: &mut Tx,
-        member: &Member,
-        secret_id: &str,
-        from: Option<String>,
-    ) -> Step<()> {
-        let log = LogId::Org(member.org_id.clone());
-        store::audit::lock(tx, &log.as_string()).await?;
-        orgs::lock(tx, &member.org_id).await?;
-        let member = &as_of_now(tx, member).await?;
-        if !member.role.may_rotate() {
-            return Err(StepError::Forbidden(
-                "Only an Owner or an Admin of the org can end an overlap.",
-            ));
-        }
-        let secret = secrets::of_org(tx.conn(), &member.org_id, secret_id)
-            .await?
-            .filter(|s| s.secret_type == SecretType::WebhookSigningKey)
-            .ok_or(StepError::NotFound)?;
-        let now = self.now();
-        let mut ended = Vec::new();
-        for version in secrets::versions(tx.conn(), &secret.id).await? {
-            if version.state == VersionState::Retiring {
-                secrets::set_state(
-                    tx,
-                    &secret.id,
-                    version.version,
-                    VersionState::Retired,
-                    Some(now),
-                )
-                .await?;
-                ended.push(version.version);
-            }
-        }
-        if ended.is_empty() {
-            return Err(StepError::Conflict(
-                "There is no overlap: only the newest key is accepted.",
-            ));
-        }
-        let row = NewRow::new(actions::WEBHOOK_OVERLAP_ENDED, &member_actor(member, from))
-            .org(&member.org_id)
-            .secret(secret.secret_type, &secret.id)
-            .with("retired_versions", ended);
-        self.log(tx, &log, row).await?;
-        Ok(())
-    }
 }
 
 /// The member as they are now: the credential was looked up before this transaction, and a
 /// credential outlives the standing of whom it was given to.
-async fn as_of_now(tx: &mut Tx, member: &Member) -> Step<Member> {
+pub(super) async fn as_of_now(tx: &mut Tx, member: &Member) -> Step<Member> {
     let member = orgs::members(tx.conn(), &member.org_id)
         .await?
         .into_iter()
