@@ -465,6 +465,15 @@ fn secret_known(facts: &Facts) -> Outcome {
 }
 
 fn handoff_possible(facts: &Facts, now: Micros) -> Outcome {
+    let grouped = |to: &str| -> String {
+        // A fingerprint reads in fours; what has spaces of its own is left alone.
+        match to.len() {
+            40 | 64 if to.is_ascii() && !to.contains(' ') => {
+                to.as_bytes().chunks(4).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ")
+            }
+            _ => to.to_owned(),
+        }
+    };
     match &facts.handoff {
         HandoffFacts::NoChannel => Err(no(
             "the org's runbook entry names no channel",
@@ -472,13 +481,16 @@ fn handoff_possible(facts: &Facts, now: Micros) -> Outcome {
             "",
         )),
         HandoffFacts::Works { channel, to, expires_at: None } => {
-            Ok(format!("{} to {to}, does not expire", channel.label()))
+            Ok(format!("{} to {}, does not expire", channel.label(), grouped(to)))
         }
-        HandoffFacts::Works { channel, to, expires_at: Some(at) } if *at > now => {
-            Ok(format!("{} to {to}, expires in {}", channel.label(), time::span(at - now)))
-        }
+        HandoffFacts::Works { channel, to, expires_at: Some(at) } if *at > now => Ok(format!(
+            "{} to {}, expires in {}",
+            channel.label(),
+            grouped(to),
+            time::span(at - now)
+        )),
         HandoffFacts::Works { channel, to, expires_at: Some(at) } => Err(no(
-            format!("{} to {to} expired {}", channel.label(), time::date(*at)),
+            format!("{} to {} expired {}", channel.label(), grouped(to), time::date(*at)),
             "The Owner has to give us a valid one first.",
             PGP_REPLY,
         )),
