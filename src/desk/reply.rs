@@ -8,7 +8,7 @@ use crate::model::TicketState;
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
 use crate::proof::row::Outcome;
-use crate::store::tickets::{self, Message};
+use crate::store::tickets::{self, Message, Ticket};
 use crate::store::{Tx, secrets};
 
 /// The longest reply, in characters.
@@ -35,27 +35,7 @@ impl Desk {
             .find(|f| f.check == check && !f.reply.is_empty())
             .map(|f| f.reply.clone())
             .ok_or(StepError::Conflict("There is no reply to post: that check passes by now."))?;
-        tickets::insert_message(
-            tx.conn(),
-            &Message {
-                id: self.new_id(),
-                ticket_id: ticket_id.to_owned(),
-                author: who.staff.name.clone(),
-                kind: "staff".to_owned(),
-                body: reply,
-                at: self.now(),
-            },
-        )
-        .await?;
-        if ticket.state == TicketState::Open {
-            tickets::set_state(tx, ticket_id, TicketState::Pending).await?;
-        }
-        let row = NewRow::new(actions::PLATFORM_REPLY_POSTED, &who.actor())
-            .org(&ticket.org_id)
-            .ticket(ticket_id)
-            .with("check", check.as_str());
-        self.log(tx, &LogId::Platform, row).await?;
-        Ok(())
+        self.put_reply(tx, who, &ticket, reply, Some(check)).await
     }
 
     /// Posts what a platform admin wrote.
@@ -77,24 +57,39 @@ impl Desk {
         }
         let ticket = self.served_ticket(tx, ticket_id).await?;
         self.guard(tx, who, &ticket.org_id, ticket_id, text).await?;
+        self.put_reply(tx, who, &ticket, text.to_owned(), None).await
+    }
+
+    /// Puts a reply into the ticket, which is being worked on from then on.
+    async fn put_reply(
+        &self,
+        tx: &mut Tx,
+        who: &AtWork,
+        ticket: &Ticket,
+        body: String,
+        check: Option<Check>,
+    ) -> Step<()> {
         tickets::insert_message(
             tx.conn(),
             &Message {
                 id: self.new_id(),
-                ticket_id: ticket_id.to_owned(),
+                ticket_id: ticket.id.clone(),
                 author: who.staff.name.clone(),
                 kind: "staff".to_owned(),
-                body: text.to_owned(),
+                body,
                 at: self.now(),
             },
         )
         .await?;
         if ticket.state == TicketState::Open {
-            tickets::set_state(tx, ticket_id, TicketState::Pending).await?;
+            tickets::set_state(tx, &ticket.id, TicketState::Pending).await?;
         }
-        let row = NewRow::new(actions::PLATFORM_REPLY_POSTED, &who.actor())
+        let mut row = NewRow::new(actions::PLATFORM_REPLY_POSTED, &who.actor())
             .org(&ticket.org_id)
-            .ticket(ticket_id);
+            .ticket(&ticket.id);
+        if let Some(check) = check {
+            row = row.with("check", check.as_str());
+        }
         self.log(tx, &LogId::Platform, row).await?;
         Ok(())
     }

@@ -20,6 +20,7 @@ both_engines!(
     nobody_signs_with_a_customers_key_without_consent,
     accounts_do_not_come_and_go_unseen,
     a_reply_that_holds_an_issued_value_is_refused_and_not_kept,
+    a_ready_reply_goes_only_where_its_check_fails_and_the_ticket_is_open,
 );
 
 async fn a_log_that_was_removed_whole_is_missed(bench: Bench) {
@@ -182,4 +183,30 @@ async fn a_reply_that_holds_an_issued_value_is_refused_and_not_kept(bench: Bench
     assert_eq!(bench.rows_of("platform", "platform.reply_posted").await.len(), 1);
     let messages = "SELECT COUNT(*) FROM ticket_message WHERE kind = 'staff'";
     assert_eq!(bench.number(messages).await, 1);
+}
+
+async fn a_ready_reply_goes_only_where_its_check_fails_and_the_ticket_is_open(bench: Bench) {
+    use crate::policy::eligibility::Check;
+    let post = |who: &'static str, ticket: &'static str, check: Check| {
+        let bench = &bench;
+        async move {
+            let who = bench.at_work(who).await;
+            let mut tx = bench.desk.begin().await?;
+            let step = bench.desk.post_reply(&mut tx, &who, ticket, check).await;
+            bench.desk.settle(tx, step).await
+        }
+    };
+    let passes = post(ADA, STUCK, Check::Consent).await;
+    assert!(matches!(passes, Err(StepError::Conflict(_))), "{passes:?}");
+    let closed = post(ADA, "NOV-4815", Check::TicketOpen).await;
+    assert!(matches!(closed, Err(StepError::Conflict(_))), "{closed:?}");
+    let auditor = post(CLEO, "NOV-4806", Check::Consent).await;
+    assert!(matches!(auditor, Err(StepError::Forbidden(_))), "{auditor:?}");
+    let messages = "SELECT COUNT(*) FROM ticket_message WHERE kind = 'staff'";
+    assert_eq!(bench.number(messages).await, 0);
+    post(ADA, "NOV-4806", Check::Consent).await.unwrap();
+    assert_eq!(bench.number(messages).await, 1);
+    let rows = bench.rows_of("platform", "platform.reply_posted").await;
+    assert_eq!(rows.len(), 1);
+    assert_eq!(rows[0].detail_str("check"), Some("consent"));
 }
