@@ -1,4 +1,5 @@
-//! Mail that must leave: written with the change it belongs to, sent until it is done.
+//! What must reach an outside system: written with the change it belongs to, tried until it is
+//! done, and recorded once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Desk, Step, StepError};
 use crate::delivery::mail::Mail;
-use crate::model::{Micros, time};
+use crate::model::{Micros, OutboxKind, time};
 use crate::secrets::sealing::{self, Binding, Sealed};
 use crate::store::outbox::{self, Item};
 use crate::store::{Tx, orgs};
@@ -17,10 +18,21 @@ use crate::store::{Tx, orgs};
 /// can need, so that no second instance sends the same.
 const LEASE: Micros = 5 * time::MINUTE;
 
+/// The longest pause between two attempts: what was down is found to be back within a minute.
+const LONGEST_PAUSE: Micros = time::MINUTE;
+
+/// A mail as it waits.
 #[derive(Serialize, Deserialize)]
-struct Content {
+struct Letter {
     subject: String,
     body: String,
+}
+
+/// What an outside system answered, for the transaction that records it.
+#[derive(Debug)]
+pub(super) enum Delivered {
+    /// Nothing to record beyond that it is done.
+    Plainly,
 }
 
 fn binding(item_id: &str) -> Binding<'_> {
@@ -43,20 +55,37 @@ impl Desk {
         body: &str,
     ) -> Step<()> {
         tracing::debug!(org_id, about, "a mail is queued");
-        let content = Content { subject: subject.to_owned(), body: body.to_owned() };
+        let letter = Letter { subject: subject.to_owned(), body: body.to_owned() };
+        self.queue(tx, OutboxKind::Mail, to, about, &letter).await
+    }
+
+    /// Writes something into the outbox, sealed until it is done. `about` is the id of what it
+    /// belongs to, under which a page finds it.
+    ///
+    /// # Errors
+    /// Where it cannot be written; the step must then fail.
+    pub(super) async fn queue(
+        &self,
+        tx: &mut Tx,
+        kind: OutboxKind,
+        recipient: &str,
+        about: &str,
+        content: &impl Serialize,
+    ) -> Step<()> {
         let text = zeroize::Zeroizing::new(
-            serde_json::to_vec(&content).map_err(|e| StepError::crypto("writing a mail")(&e))?,
+            serde_json::to_vec(content)
+                .map_err(|e| StepError::crypto("writing to the outbox")(&e))?,
         );
         let id = self.new_id();
         let sealed =
             sealing::seal(&mut self.rng.generator(), &self.keys.ring, &binding(&id), &text)
-                .map_err(|e| StepError::crypto("sealing a mail")(&e))?;
+                .map_err(|e| StepError::crypto("sealing for the outbox")(&e))?;
         outbox::insert(
             tx,
             &Item {
                 id,
-                kind: "mail".to_owned(),
-                recipient: to.to_owned(),
+                kind,
+                recipient: recipient.to_owned(),
                 about: about.to_owned(),
                 kek_id: sealed.kek_id,
                 sealed: Some(sealed.bytes),
@@ -69,6 +98,20 @@ impl Desk {
         )
         .await?;
         Ok(())
+    }
+
+    /// What was queued, unsealed.
+    pub(super) fn queued<T: serde::de::DeserializeOwned>(&self, item: &Item) -> Step<T> {
+        let bytes = item.sealed.clone().ok_or(StepError::Invalid("it has no content"))?;
+        let opened = sealing::open(
+            &self.keys.ring,
+            &binding(&item.id),
+            &Sealed { kek_id: item.kek_id.clone(), bytes },
+        )
+        .map_err(|e| StepError::crypto("opening what waits")(&e))?;
+        // Its text may hold a secret: the parser's own message could quote it.
+        serde_json::from_slice(opened.expose_secret())
+            .map_err(|_| StepError::crypto("reading what waits")(&"it is not what was written"))
     }
 
     /// A mail to the Owner's address on file, where there is one.
@@ -90,61 +133,89 @@ impl Desk {
         }
     }
 
-    /// Sends what is due; how many were sent.
+    /// Works off what is due, of every kind; how many items were done.
     ///
     /// # Errors
-    /// Where the database does not answer. A mail that cannot be sent is no error: it waits.
+    /// Where the database does not answer. What an outside system does not take is no error: it
+    /// waits.
     pub async fn send_due(&self) -> Step<usize> {
+        let mut done = 0;
+        for kind in OutboxKind::ALL {
+            done += self.send_due_of(*kind).await?;
+        }
+        Ok(done)
+    }
+
+    async fn send_due_of(&self, kind: OutboxKind) -> Step<usize> {
         let mut tx = self.begin().await?;
-        let taken = outbox::take_due(&mut tx, self.now(), LEASE, 20).await?;
+        let taken = outbox::take_due(&mut tx, kind, self.now(), LEASE, 20).await?;
         tx.commit().await?;
-        let mut sent = 0;
+        let mut done = 0;
         for item in taken {
-            match self.send(&item).await {
-                Ok(()) => {
-                    let mut conn = self.store.read().await?;
-                    outbox::done(&mut conn, &item.id, self.now()).await?;
-                    sent += 1;
-                }
+            let step = match self.hand_out(&item).await {
+                Ok(delivered) => self.record_delivery(&item, delivered).await,
+                Err(e) => Err(e),
+            };
+            match step {
+                Ok(()) => done += 1,
                 Err(e) => {
-                    tracing::warn!(item = %item.id, error = %e, "a mail waits");
-                    let pause = time::SECOND << (item.attempts + 1).clamp(1, 9);
+                    tracing::warn!(item = %item.id, %kind, error = %e, "it waits");
+                    let pause = (time::SECOND << item.attempts.clamp(0, 9)).min(LONGEST_PAUSE);
                     let mut conn = self.store.read().await?;
                     outbox::failed(&mut conn, &item.id, &e.to_string(), self.now() + pause).await?;
                 }
             }
         }
-        Ok(sent)
+        Ok(done)
     }
 
-    async fn send(&self, item: &Item) -> Step<()> {
-        let bytes = item.sealed.clone().ok_or(StepError::Invalid("it has no content"))?;
-        let opened = sealing::open(
-            &self.keys.ring,
-            &binding(&item.id),
-            &Sealed { kek_id: item.kek_id.clone(), bytes },
-        )
-        .map_err(|e| StepError::crypto("opening a mail")(&e))?;
-        let content: Content = serde_json::from_slice(opened.expose_secret())
-            .map_err(|e| StepError::crypto("reading a mail")(&e))?;
+    /// Tells the outside system. It may have been told before, without our knowing: whatever is
+    /// done here must be the same when it is done twice.
+    async fn hand_out(&self, item: &Item) -> Step<Delivered> {
+        match item.kind {
+            OutboxKind::Mail => self.deliver_mail(item).await,
+        }
+    }
+
+    /// Records what the outside system answered, in one transaction with the end of the item.
+    async fn record_delivery(&self, item: &Item, delivered: Delivered) -> Step<()> {
+        let mut tx = self.begin().await?;
+        let step = match delivered {
+            Delivered::Plainly => Ok(()),
+        };
+        let step = match step {
+            Ok(()) => outbox::done(&mut tx, &item.id, self.now()).await.map_err(StepError::from),
+            Err(e) => Err(e),
+        };
+        self.settle(tx, step).await
+    }
+
+    async fn deliver_mail(&self, item: &Item) -> Step<Delivered> {
+        let letter: Letter = self.queued(item)?;
         let mail = Mail {
             // The same id on every attempt, so that a mail server can see that it is the same.
             message_id: format!("<{}@keyturn>", item.id),
             from: self.settings.mail_from.clone(),
             to: item.recipient.clone(),
-            subject: content.subject,
-            body: SecretString::from(content.body),
+            subject: letter.subject,
+            body: SecretString::from(letter.body),
         };
-        self.mailer.send(&mail).await.map_err(|e| StepError::Outside(e.to_string()))
+        self.mailer.send(&mail).await.map_err(|e| StepError::Outside(e.to_string()))?;
+        Ok(Delivered::Plainly)
     }
 
-    /// Sends what is due, again and again, until the task is dropped.
+    /// Works the outbox off, again and again, each kind by itself, until the task is dropped.
     pub async fn run_outbox(self: Arc<Self>) {
+        futures::future::join_all(OutboxKind::ALL.iter().map(|kind| self.run_outbox_of(*kind)))
+            .await;
+    }
+
+    async fn run_outbox_of(&self, kind: OutboxKind) {
         loop {
-            match self.send_due().await {
+            match self.send_due_of(kind).await {
                 Ok(0) => {}
-                Ok(n) => tracing::info!(n, "mails sent"),
-                Err(e) => tracing::warn!(error = %e, "the outbox"),
+                Ok(n) => tracing::info!(n, %kind, "sent"),
+                Err(e) => tracing::warn!(error = %e, %kind, "the outbox"),
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }

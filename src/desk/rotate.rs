@@ -1,7 +1,7 @@
 //! Step 4: replace a secret. The console's button, the REST API under an impersonation token and
 //! the customer's own call are the same function.
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
 use super::{Desk, Step, StepError, rotation_built};
@@ -9,15 +9,13 @@ use crate::audit::append::lock_both;
 use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::credential::hex;
 use crate::auth::token::TokenError;
-use crate::model::{Micros, SecretType, Standing, VersionState, time};
+use crate::model::{Micros, SecretType, Standing};
 use crate::proof::actions;
 use crate::proof::row::{ActorType, Outcome};
-use crate::secrets::sealing::{self, Binding};
-use crate::secrets::webhook_key::WebhookKey;
 use crate::store::handoffs;
 use crate::store::impersonations::Impersonation;
 use crate::store::orgs::{self, Member, Org};
-use crate::store::secrets::{self, Rotation, Secret, Version};
+use crate::store::secrets::{self, Rotation, Secret};
 use crate::store::{self, Tx, staff};
 
 /// The longest overlap: a week, in seconds.
@@ -65,12 +63,32 @@ pub struct Rotated {
 }
 
 /// The caller, once known.
-struct Known {
-    actor: Actor,
-    grant: Option<Impersonation>,
-    org_id: String,
+pub(super) struct Known {
+    pub(super) actor: Actor,
+    pub(super) grant: Option<Impersonation>,
+    pub(super) org_id: String,
     /// Whose `Idempotency-Key` it is.
-    scope: String,
+    pub(super) scope: String,
+}
+
+/// A rotation that may be made, with all that it needs.
+pub(super) struct Ready {
+    pub(super) known: Known,
+    /// The org, under an impersonation: whom the handoff is for.
+    pub(super) org: Option<Org>,
+    pub(super) secret: Secret,
+    /// Whether a leak is suspected: by the ticket, or in self-service by the caller.
+    pub(super) leak: bool,
+    /// A digest of what was asked.
+    pub(super) asked: String,
+}
+
+/// What the facts say about a rotation that is asked for.
+pub(super) enum Gathered {
+    /// It was made before, with the same `Idempotency-Key`.
+    Before(Box<Rotated>),
+    /// It may be made.
+    Ready(Box<Ready>),
 }
 
 impl Desk {
@@ -170,6 +188,32 @@ impl Desk {
         caller: &Caller,
         ask: &Ask,
     ) -> Step<Rotated> {
+        let ready = match self.gather(tx, secret_type, secret_id, caller, ask).await? {
+            Gathered::Before(rotated) => return Ok(*rotated),
+            Gathered::Ready(ready) => *ready,
+        };
+        rotation_built(secret_type).map_err(StepError::NotBuilt)?;
+        match secret_type {
+            SecretType::WebhookSigningKey => self.replace_webhook_key(tx, &ready, ask).await,
+            SecretType::VaultToken | SecretType::MtlsCertificate => {
+                Err(StepError::NotBuilt("not built"))
+            }
+        }
+    }
+
+    /// Locks both logs and the org, reads the facts and asks the checks: whether this rotation
+    /// may be made, now, in this transaction.
+    ///
+    /// # Errors
+    /// As [`Desk::rotate`].
+    pub(super) async fn gather(
+        &self,
+        tx: &mut Tx,
+        secret_type: SecretType,
+        secret_id: &str,
+        caller: &Caller,
+        ask: &Ask,
+    ) -> Step<Gathered> {
         check_ask(ask)?;
         // Once to learn which org to lock, and once more under the lock: what held before the
         // lock may not hold any more.
@@ -193,9 +237,8 @@ impl Desk {
         if let Some(key) = &ask.idempotency_key
             && let Some(before) = secrets::rotation_by_key(tx.conn(), &known.scope, key).await?
         {
-            return self.replay(tx, before, &asked).await;
+            return Ok(Gathered::Before(Box::new(self.replay(tx, before, &asked).await?)));
         }
-        rotation_built(secret.secret_type).map_err(StepError::NotBuilt)?;
 
         let mut leak = ask.suspected_leak;
         let mut org = None;
@@ -219,7 +262,7 @@ impl Desk {
             leak = case.ticket.as_ref().is_some_and(store::tickets::Ticket::suspected_leak);
             org = case.org;
         }
-        self.replace_webhook_key(tx, &known, org.as_ref(), &secret, leak, &asked, ask).await
+        Ok(Gathered::Ready(Box::new(Ready { known, org, secret, leak, asked })))
     }
 
     /// The same key gives the same rotation. The value is in the first answer only.
@@ -241,135 +284,6 @@ impl Desk {
             handoff_id,
             value: None,
             replayed: true,
-        })
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the whole of a rotation, gathered once")]
-    async fn replace_webhook_key(
-        &self,
-        tx: &mut Tx,
-        known: &Known,
-        org: Option<&Org>,
-        secret: &Secret,
-        leak: bool,
-        asked: &str,
-        ask: &Ask,
-    ) -> Step<Rotated> {
-        let now = self.now();
-        let versions = secrets::versions(tx.conn(), &secret.id).await?;
-        let overlapping =
-            versions.iter().any(|v| v.state == VersionState::Retiring && v.accepted(now));
-        if overlapping && !ask.during_overlap {
-            return Err(StepError::Conflict(
-                "The overlap of the last rotation is not over: an older key is still accepted. Ask for a rotation during the overlap in so many words, or end the overlap first.",
-            ));
-        }
-        let overlap_seconds = match (leak, &known.grant) {
-            (true, _) => 0,
-            (false, None) => ask.overlap_seconds.unwrap_or(self.settings.overlap_seconds),
-            (false, Some(_)) => self.settings.overlap_seconds,
-        };
-        let version = secret.version + 1;
-        let key = WebhookKey::generate(&mut self.rng.generator());
-        let binding = Binding {
-            context: secret.secret_type.as_str(),
-            org_id: &secret.org_id,
-            secret_id: &secret.id,
-            version,
-        };
-        let value = key.expose();
-        let sealed = sealing::seal(
-            &mut self.rng.generator(),
-            &self.keys.ring,
-            &binding,
-            value.expose_secret().as_bytes(),
-        )
-        .map_err(|e| StepError::crypto("sealing the new value")(&e))?;
-        let fingerprint =
-            hex(self.keys.fingerprint.fingerprint(value.expose_secret().as_bytes()).as_bytes());
-        secrets::insert_version(
-            tx.conn(),
-            &Version {
-                secret_id: secret.id.clone(),
-                version,
-                state: VersionState::Live,
-                created_at: now,
-                retires_at: None,
-                kek_id: Some(sealed.kek_id),
-                sealed: Some(sealed.bytes),
-            },
-            Some(&fingerprint),
-        )
-        .await?;
-        // A suspected leak leaves no overlap, and counts from here. Otherwise the overlap counts
-        // from when the customer has the new key: at once in self-service, else from the handoff.
-        let old_valid_until = match (overlap_seconds, &known.grant) {
-            (0, _) => Some(now),
-            (_, None) => Some(now + overlap_seconds * time::SECOND),
-            (_, Some(_)) => None,
-        };
-        let old_state =
-            if overlap_seconds == 0 { VersionState::Retired } else { VersionState::Retiring };
-        secrets::set_state(tx, &secret.id, secret.version, old_state, old_valid_until).await?;
-        if leak {
-            for older in versions.iter().filter(|v| v.state == VersionState::Retiring) {
-                secrets::set_state(tx, &secret.id, older.version, VersionState::Retired, Some(now))
-                    .await?;
-            }
-        }
-        if !secrets::advance(tx, &secret.id, secret.version, version).await? {
-            return Err(StepError::Conflict(
-                "This secret was rotated at the same moment by somebody else.",
-            ));
-        }
-
-        let rotation = Rotation {
-            id: self.new_id(),
-            org_id: secret.org_id.clone(),
-            secret_id: secret.id.clone(),
-            from_version: secret.version,
-            to_version: version,
-            impersonation_id: known.grant.as_ref().map(|g| g.id.clone()),
-            actor_id: known.actor.id.clone(),
-            suspected_leak: i64::from(leak),
-            overlap_seconds,
-            idempotency_by: ask.idempotency_key.as_ref().map(|_| known.scope.clone()),
-            idempotency_key: ask.idempotency_key.clone(),
-            asked: asked.to_owned(),
-            created_at: now,
-        };
-        secrets::insert_rotation(tx, &rotation).await?;
-        let handoff_id = match (&known.grant, org) {
-            (Some(grant), Some(org)) => {
-                Some(self.seal_for_owner(tx, org, grant, secret, &rotation, value).await?)
-            }
-            _ => None,
-        };
-        let mut row = NewRow::new(actions::rotated(secret.secret_type.as_str()), &known.actor)
-            .org(&secret.org_id)
-            .secret(secret.secret_type, &secret.id);
-        if let Some(grant) = &known.grant {
-            row = row.under(grant);
-        }
-        row = row
-            .with("rotation_id", rotation.id.clone())
-            .with("from_version", rotation.from_version)
-            .with("to_version", version)
-            .with("suspected_leak", leak)
-            .with("overlap_seconds", overlap_seconds);
-        if let Some(id) = &handoff_id {
-            row = row.with("handoff_id", id.clone());
-        }
-        if let Some(at) = old_valid_until {
-            row = row.with("old_valid_until", at);
-        }
-        self.log(tx, &LogId::Org(secret.org_id.clone()), row).await?;
-        Ok(Rotated {
-            value: known.grant.is_none().then(|| value.clone()),
-            rotation,
-            handoff_id,
-            old_valid_until,
-            replayed: false,
         })
     }
 }

@@ -12,7 +12,8 @@ use crate::store::orgs::Org;
 use crate::store::secrets::{Rotation, Secret};
 
 impl Desk {
-    /// Encrypts a new value to the Owner's key the moment it exists.
+    /// Encrypts a new value to the Owner's key the moment it exists. Where there is no value (a
+    /// gateway makes its own key) the message is the notice alone.
     pub(super) async fn seal_for_owner(
         &self,
         tx: &mut Tx,
@@ -20,7 +21,7 @@ impl Desk {
         grant: &Impersonation,
         secret: &Secret,
         rotation: &Rotation,
-        value: &SecretString,
+        value: Option<&SecretString>,
     ) -> Step<String> {
         let now = self.now();
         let (Some(key), Some(address)) = (&org.pgp_key, &org.owner_address) else {
@@ -28,12 +29,17 @@ impl Desk {
         };
         let report =
             openpgp::inspect(key, now).map_err(|e| StepError::crypto("the Owner's key")(&e))?;
+        let first = value.map_or_else(
+            || "There is nothing to install: the gateway makes its own new key.".to_owned(),
+            |v| v.expose_secret().to_owned(),
+        );
+        let first = zeroize::Zeroizing::new(first);
         let note = SecretString::from(format!(
-            "{value}\n\n\
+            "{first}\n\n\
              This is version {version} of the {what} {id} ({label}) of {org}.\n\
              It was made at {at} for ticket {ticket}.\n\
              Impersonation: {impersonation}\n",
-            value = value.expose_secret(),
+            first = first.as_str(),
             version = rotation.to_version,
             what = secret.secret_type.label().to_lowercase(),
             id = secret.id,
@@ -63,6 +69,8 @@ impl Desk {
                 recipient: address.clone(),
                 recipient_key: report.fingerprint,
                 message,
+                kek_id: None,
+                sealed: None,
                 state: HandoffState::Sealed,
                 created_at: now,
                 sent_at: None,

@@ -3,6 +3,7 @@
 
 pub mod impersonation;
 pub mod org;
+pub mod outbox;
 pub mod secret;
 pub mod staff;
 pub mod ticket;
@@ -10,6 +11,7 @@ pub mod time;
 
 pub use impersonation::EndCause;
 pub use org::{Channel, HandoffState, MemberRole, Standing};
+pub use outbox::OutboxKind;
 pub use secret::{SecretType, VersionState};
 pub use staff::StaffRole;
 pub use ticket::TicketState;

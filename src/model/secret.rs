@@ -15,11 +15,15 @@ crate::model::words! {
 crate::model::words! {
     /// What one version of a secret is good for now.
     VersionState("version state") {
+        /// Made, and not in use yet: whoever is to use it has not fetched it.
+        Pending = "pending" => "waiting",
         /// In use.
         Live = "live" => "live",
         /// Replaced, and still accepted for the overlap.
         Retiring = "retiring" => "retiring",
         /// No longer accepted.
         Retired = "retired" => "retired",
+        /// Came to nothing: it never was in use.
+        Failed = "failed" => "failed",
     }
 }

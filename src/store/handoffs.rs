@@ -23,8 +23,12 @@ pub struct Handoff {
     pub recipient: String,
     /// The key it is encrypted to: a full fingerprint, or the vault's id.
     pub recipient_key: String,
-    /// The ciphertext.
+    /// The ciphertext, where the channel takes one; empty otherwise.
     pub message: String,
+    /// The key-encryption key that seals the value, for a channel that takes the value itself.
+    pub kek_id: Option<String>,
+    /// The value, sealed, until the channel has it.
+    pub sealed: Option<Vec<u8>>,
     /// How far it has come.
     #[sqlx(try_from = "String")]
     pub state: HandoffState,
@@ -39,7 +43,7 @@ pub struct Handoff {
 }
 
 const COLUMNS: &str = "SELECT id, rotation_id, impersonation_id, org_id, channel, recipient, recipient_key, message, \
-     state, created_at, sent_at, acknowledged_at, acknowledged_how FROM handoff";
+     kek_id, sealed, state, created_at, sent_at, acknowledged_at, acknowledged_how FROM handoff";
 
 fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(format!("{COLUMNS} {rest}"))
@@ -49,7 +53,7 @@ fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
 pub async fn insert(tx: &mut Tx, h: &Handoff) -> Result<()> {
     sqlx::query(
         "INSERT INTO handoff (id, rotation_id, impersonation_id, org_id, channel, recipient, recipient_key, message, \
-         state, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         state, created_at, kek_id, sealed) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(&h.id)
     .bind(&h.rotation_id)
@@ -61,6 +65,8 @@ pub async fn insert(tx: &mut Tx, h: &Handoff) -> Result<()> {
     .bind(&h.message)
     .bind(h.state.as_str())
     .bind(h.created_at)
+    .bind(h.kek_id.as_deref())
+    .bind(h.sealed.as_deref())
     .execute(tx.conn())
     .await?;
     Ok(())
@@ -98,6 +104,15 @@ pub async fn mark_sent(tx: &mut Tx, id: &str, ack_hash: &str, now: Micros) -> Re
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Erases the sealed value: another place keeps it from here on.
+pub async fn erase_sealed(tx: &mut Tx, id: &str) -> Result<()> {
+    sqlx::query("UPDATE handoff SET sealed = NULL, kek_id = NULL WHERE id = $1")
+        .bind(id)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }
 
 /// Marks a sent handoff as acknowledged; false where it is not sent, or already acknowledged.

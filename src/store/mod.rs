@@ -94,7 +94,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
     (
         1,
         "base",
@@ -106,6 +106,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 2] = [
         "append only",
         include_str!("../../migrations/0002_append_only.sqlite.sql"),
         include_str!("../../migrations/0002_append_only.postgres.sql"),
+    ),
+    (
+        3,
+        "outside",
+        include_str!("../../migrations/0003_outside.sql"),
+        include_str!("../../migrations/0003_outside.sql"),
     ),
 ];
 

@@ -4,15 +4,16 @@
 use sqlx::{AnyConnection, FromRow};
 
 use super::{Result, Tx};
-use crate::model::Micros;
+use crate::model::{Micros, OutboxKind};
 
 /// Something to be sent.
 #[derive(Clone, PartialEq, Eq, FromRow)]
 pub struct Item {
     /// Id.
     pub id: String,
-    /// What it is: `mail`.
-    pub kind: String,
+    /// What it is.
+    #[sqlx(try_from = "String")]
+    pub kind: OutboxKind,
     /// To whom.
     pub recipient: String,
     /// The id of what it is about.
@@ -43,7 +44,7 @@ pub async fn insert(tx: &mut Tx, item: &Item) -> Result<()> {
          VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $7)",
     )
     .bind(&item.id)
-    .bind(&item.kind)
+    .bind(item.kind.as_str())
     .bind(&item.recipient)
     .bind(&item.about)
     .bind(&item.kek_id)
@@ -54,12 +55,19 @@ pub async fn insert(tx: &mut Tx, item: &Item) -> Result<()> {
     Ok(())
 }
 
-/// Takes the items that are due, oldest first, for `lease`: until then no other instance takes
-/// them.
-pub async fn take_due(tx: &mut Tx, now: Micros, lease: Micros, limit: i64) -> Result<Vec<Item>> {
+/// Takes the items of a kind that are due, oldest first, for `lease`: until then no other
+/// instance takes them.
+pub async fn take_due(
+    tx: &mut Tx,
+    kind: OutboxKind,
+    now: Micros,
+    lease: Micros,
+    limit: i64,
+) -> Result<Vec<Item>> {
     let due: Vec<Item> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "{COLUMNS} WHERE done_at IS NULL AND next_at <= $1 ORDER BY next_at, id LIMIT $2"
+        "{COLUMNS} WHERE done_at IS NULL AND kind = $1 AND next_at <= $2 ORDER BY next_at, id LIMIT $3"
     )))
+    .bind(kind.as_str())
     .bind(now)
     .bind(limit)
     .fetch_all(tx.conn())
@@ -82,11 +90,11 @@ pub async fn take_due(tx: &mut Tx, now: Micros, lease: Micros, limit: i64) -> Re
 }
 
 /// Notes that an item was sent, and erases its content.
-pub async fn done(conn: &mut AnyConnection, id: &str, now: Micros) -> Result<()> {
+pub async fn done(tx: &mut Tx, id: &str, now: Micros) -> Result<()> {
     sqlx::query("UPDATE outbox SET done_at = $2, sealed = NULL, last_error = NULL WHERE id = $1")
         .bind(id)
         .bind(now)
-        .execute(conn)
+        .execute(tx.conn())
         .await?;
     Ok(())
 }
@@ -102,6 +110,18 @@ pub async fn failed(conn: &mut AnyConnection, id: &str, why: &str, next_at: Micr
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Makes an item due now: somebody asked for another attempt. False where it is done.
+pub async fn hasten(tx: &mut Tx, id: &str, now: Micros) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE outbox SET next_at = $2 WHERE id = $1 AND done_at IS NULL AND next_at > $2",
+    )
+    .bind(id)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// What was written about something, oldest first.

@@ -46,6 +46,8 @@ pub struct Version {
     pub kek_id: Option<String>,
     /// The sealed value.
     pub sealed: Option<Vec<u8>>,
+    /// Its name outside: a vault token's accessor, a certificate's serial.
+    pub reference: Option<String>,
 }
 
 // Ciphertext says nothing in a log, and is long.
@@ -66,7 +68,7 @@ impl Version {
         match self.state {
             VersionState::Live => true,
             VersionState::Retiring => self.retires_at.is_none_or(|at| at > now),
-            VersionState::Retired => false,
+            VersionState::Pending | VersionState::Retired | VersionState::Failed => false,
         }
     }
 }
@@ -121,7 +123,7 @@ pub async fn all_of_org(conn: &mut AnyConnection, org_id: &str) -> Result<Vec<Se
 /// Every version of a secret, newest first.
 pub async fn versions(conn: &mut AnyConnection, secret_id: &str) -> Result<Vec<Version>> {
     Ok(sqlx::query_as(
-        "SELECT secret_id, version, state, created_at, retires_at, kek_id, sealed FROM secret_version \
+        "SELECT secret_id, version, state, created_at, retires_at, kek_id, sealed, reference FROM secret_version \
          WHERE secret_id = $1 ORDER BY version DESC",
     )
     .bind(secret_id)
@@ -136,8 +138,8 @@ pub async fn insert_version(
     fingerprint: Option<&str>,
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO secret_version (secret_id, version, state, created_at, retires_at, kek_id, sealed, fingerprint) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO secret_version (secret_id, version, state, created_at, retires_at, kek_id, sealed, fingerprint, \
+         reference) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(&v.secret_id)
     .bind(v.version)
@@ -147,6 +149,7 @@ pub async fn insert_version(
     .bind(v.kek_id.as_deref())
     .bind(v.sealed.as_deref())
     .bind(fingerprint)
+    .bind(v.reference.as_deref())
     .execute(conn)
     .await?;
     Ok(())
@@ -163,7 +166,7 @@ pub async fn advance(tx: &mut Tx, secret_id: &str, before: i64, version: i64) ->
     Ok(done.rows_affected() == 1)
 }
 
-/// Puts a version into another state. A retired version's sealed value is erased.
+/// Puts a version into another state. A retired or failed version's sealed value is erased.
 pub async fn set_state(
     tx: &mut Tx,
     secret_id: &str,
@@ -171,7 +174,7 @@ pub async fn set_state(
     state: VersionState,
     retires_at: Option<Micros>,
 ) -> Result<()> {
-    let sql = if state == VersionState::Retired {
+    let sql = if matches!(state, VersionState::Retired | VersionState::Failed) {
         "UPDATE secret_version SET state = $3, retires_at = $4, sealed = NULL, kek_id = NULL \
          WHERE secret_id = $1 AND version = $2"
     } else {
@@ -270,6 +273,27 @@ pub async fn rotation_by_key(
     .bind(by)
     .bind(key)
     .fetch_optional(conn)
+    .await?)
+}
+
+/// The rotation with this id.
+pub async fn rotation_by_id(conn: &mut AnyConnection, id: &str) -> Result<Option<Rotation>> {
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!("{ROTATION} WHERE id = $1")))
+        .bind(id)
+        .fetch_optional(conn)
+        .await?)
+}
+
+/// The rotations of a secret, newest first.
+pub async fn rotations_of_secret(
+    conn: &mut AnyConnection,
+    secret_id: &str,
+) -> Result<Vec<Rotation>> {
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "{ROTATION} WHERE secret_id = $1 ORDER BY to_version DESC LIMIT 100"
+    )))
+    .bind(secret_id)
+    .fetch_all(conn)
     .await?)
 }
 

@@ -278,6 +278,7 @@ async fn write_secret(desk: &Desk, tx: &mut Tx, slug: &str, id: &str) {
         retires_at: None,
         kek_id,
         sealed,
+        reference: None,
     };
     secrets::insert_version(tx.conn(), &version, None).await.unwrap();
 }

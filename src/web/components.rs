@@ -133,9 +133,11 @@ pub fn standing(s: Standing) -> AnyView {
 /// What a version is good for.
 pub fn version_state(s: VersionState) -> AnyView {
     match s {
+        VersionState::Pending => state("", "clock", "Waiting"),
         VersionState::Live => state("state-ok", "check", "Live"),
         VersionState::Retiring => state("", "clock", "Overlap"),
         VersionState::Retired => state("", "cross", "Retired"),
+        VersionState::Failed => state("state-bad", "cross", "Failed"),
     }
 }
 

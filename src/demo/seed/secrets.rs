@@ -60,6 +60,7 @@ pub(super) async fn plant(
                 retires_at: (!live).then_some(created_at + distance),
                 kek_id: None,
                 sealed: None,
+                reference: None,
             };
             let fingerprint = if is_webhook {
                 Some(new_key(desk, &secret, &mut version, org, spec, story)?)

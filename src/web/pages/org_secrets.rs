@@ -30,6 +30,13 @@ fn of_type(held: &[Held], wanted: SecretType) -> Vec<&Held> {
 #[must_use]
 pub fn validity(v: &Version, now: Micros) -> (VersionState, String) {
     match (v.state, v.retires_at) {
+        (VersionState::Pending, _) => (
+            VersionState::Pending,
+            format!("made {}, not fetched yet", time::minutes(v.created_at)),
+        ),
+        (VersionState::Failed, _) => {
+            (VersionState::Failed, format!("made {}, never in use", time::minutes(v.created_at)))
+        }
         (VersionState::Live, _) => {
             (VersionState::Live, format!("since {}", time::minutes(v.created_at)))
         }
@@ -253,6 +260,7 @@ mod tests {
             retires_at,
             kek_id: None,
             sealed: None,
+            reference: None,
         }
     }
 

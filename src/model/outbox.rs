@@ -1,0 +1,10 @@
+//! What must reach an outside system.
+
+crate::model::words! {
+    /// The kinds of thing that are sent through the outbox. Each is worked by itself, so that one
+    /// outside system that is down holds up no other.
+    OutboxKind("kind of outbox item") {
+        /// A mail, over SMTP.
+        Mail = "mail" => "Mail",
+    }
+}
