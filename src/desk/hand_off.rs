@@ -1,7 +1,5 @@
 //! Step 5: hand the sealed value to the channel, and end the impersonation with the same button.
 
-use secrecy::ExposeSecret;
-
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::NewRow;
 use crate::audit::append::lock_both;
@@ -94,30 +92,7 @@ impl Desk {
             tell(actions::HANDOFF_SENT, &in_org),
         );
         self.log_both(tx, &grant.org_id, platform, org).await?;
-        let until = old_valid_until.map_or_else(
-            || "The old secret has stopped working.".to_owned(),
-            |t| format!("The old secret works until {}.", time::seconds(t)),
-        );
-        self.queue_mail(
-            tx,
-            &grant.org_id,
-            &handoff.id,
-            &handoff.recipient,
-            &format!("[{}] Your new secret, encrypted to your key", grant.ticket_id),
-            &format!(
-                "The message below is encrypted to your OpenPGP key\n{}\n\
-                 Decrypt it with: gpg --decrypt\n\n\
-                 {until}\n\n\
-                 When you have it, tell us with this link. It works once:\n\
-                 {}/acknowledge/{}\n\n\
-                 {}\n",
-                handoff.recipient_key,
-                self.settings.base_url,
-                ack.expose_secret(),
-                handoff.message,
-            ),
-        )
-        .await?;
+        self.mail_handoff(tx, &grant, &handoff, &ack, old_valid_until).await?;
         if grant.ended_at.is_none() {
             self.end(tx, &grant, EndCause::Handoff, &actor).await?;
         }

@@ -11,6 +11,7 @@ pub mod end;
 pub mod escalate;
 pub mod facts;
 pub mod hand_off;
+pub mod handoff_mail;
 pub mod impersonate;
 pub mod keys;
 pub mod outbox;

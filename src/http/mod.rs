@@ -51,6 +51,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/handoffs/{id}/message.asc", get(pages::ticket::ciphertext))
         .route("/impersonations", get(pages::impersonations::show))
         .route("/impersonations/{id}", get(pages::impersonation::show))
+        .route("/rotations/{id}", get(pages::rotation::show))
         .route("/audit", get(pages::audit::show))
         .route("/audit/rows/{id}", get(pages::audit::row))
         .route("/audit/live", get(live::events))

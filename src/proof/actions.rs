@@ -35,6 +35,8 @@ pub const PLATFORM_AUDIT_VIEWED: &str = "platform.audit_viewed";
 pub const PLATFORM_AUDIT_EXPORTED: &str = "platform.audit_exported";
 /// Platform log: a handoff was acknowledged.
 pub const PLATFORM_HANDOFF_ACKNOWLEDGED: &str = "platform.handoff_acknowledged";
+/// Platform log: a handoff that was not acknowledged was sent again.
+pub const PLATFORM_HANDOFF_SENT_AGAIN: &str = "platform.handoff_sent_again";
 /// Platform log: a test event was sent to a customer's endpoint.
 pub const PLATFORM_TEST_EVENT_SENT: &str = "platform.test_event_sent";
 /// Platform log: a reply was posted to a ticket.
@@ -52,6 +54,8 @@ pub const CONSENT_ENABLED: &str = "consent.enabled";
 pub const CONSENT_DISABLED: &str = "consent.disabled";
 /// Org log: a sealed secret was sent to the Owner of record.
 pub const HANDOFF_SENT: &str = "handoff.sent";
+/// Org log: a handoff that was not acknowledged was sent again.
+pub const HANDOFF_SENT_AGAIN: &str = "handoff.sent_again";
 /// Org log: the Owner acknowledged a handoff.
 pub const HANDOFF_ACKNOWLEDGED: &str = "handoff.acknowledged";
 /// Org log: a test event was sent to a webhook endpoint.
@@ -94,6 +98,7 @@ pub fn may_follow_end(action: &str) -> bool {
     matches!(
         action,
         PLATFORM_HANDOFF_ACKNOWLEDGED
+            | PLATFORM_HANDOFF_SENT_AGAIN
             | PLATFORM_TEST_EVENT_SENT
             | PLATFORM_REPLY_POSTED
             | PLATFORM_REPLY_REFUSED
@@ -101,6 +106,7 @@ pub fn may_follow_end(action: &str) -> bool {
             | PLATFORM_AUDIT_VIEWED
             | PLATFORM_AUDIT_EXPORTED
             | HANDOFF_SENT
+            | HANDOFF_SENT_AGAIN
             | HANDOFF_ACKNOWLEDGED
             | WEBHOOK_TEST_EVENT_SENT
             | WEBHOOK_OVERLAP_ENDED

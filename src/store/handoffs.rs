@@ -106,6 +106,17 @@ pub async fn mark_sent(tx: &mut Tx, id: &str, ack_hash: &str, now: Micros) -> Re
     Ok(done.rows_affected() == 1)
 }
 
+/// Gives a sent handoff another acknowledgement link: the old one is dead. False where it is
+/// acknowledged already.
+pub async fn renew_link(tx: &mut Tx, id: &str, ack_hash: &str) -> Result<bool> {
+    let done = sqlx::query("UPDATE handoff SET ack_hash = $2 WHERE id = $1 AND state = 'sent'")
+        .bind(id)
+        .bind(ack_hash)
+        .execute(tx.conn())
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Erases the sealed value: another place keeps it from here on.
 pub async fn erase_sealed(tx: &mut Tx, id: &str) -> Result<()> {
     sqlx::query("UPDATE handoff SET sealed = NULL, kek_id = NULL WHERE id = $1")

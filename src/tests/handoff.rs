@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::desk::handoff_mail::SentAgain;
 use crate::desk::{Step, StepError};
 use crate::model::{HandoffState, time};
 use crate::proof::row::ActorType;
@@ -25,6 +26,9 @@ both_engines!(
     nothing_is_acknowledged_before_it_was_sent,
     a_mail_waits_while_the_server_is_down_and_leaves_once,
     two_instances_send_a_mail_once,
+    sent_again_it_is_the_same_message_with_a_new_link,
+    what_waits_is_hastened_and_not_doubled,
+    only_what_was_sent_and_not_acknowledged_is_sent_again,
 );
 
 const NEW_SECRET: &str = "Your new secret";
@@ -217,4 +221,61 @@ async fn two_instances_send_a_mail_once(bench: Bench) {
     let (one, two) = tokio::join!(bench.desk.send_due(), other.desk.send_due());
     assert_eq!(one.unwrap() + two.unwrap(), 1);
     assert_eq!(bench.mailbox.all().len() + other.mailbox.all().len(), 1);
+}
+
+async fn again(bench: &Bench, staff: &str, id: &str) -> Step<SentAgain> {
+    let who = bench.at_work(staff).await;
+    let mut tx = bench.desk.begin().await?;
+    let step = bench.desk.send_again(&mut tx, &who, id).await;
+    bench.desk.settle(tx, step).await
+}
+
+async fn sent_again_it_is_the_same_message_with_a_new_link(bench: Bench) {
+    let (handoff, first) = sent(&bench).await;
+    assert_eq!(again(&bench, ADA, &handoff.id).await.unwrap(), SentAgain::Anew);
+    bench.desk.send_due().await.unwrap();
+    let mails: Vec<_> =
+        bench.mailbox.all().into_iter().filter(|m| m.subject.contains(NEW_SECRET)).collect();
+    assert_eq!(mails.len(), 2);
+    assert_eq!(mails[0].to, mails[1].to);
+    assert!(mails.iter().all(|m| m.body.expose_secret().contains(&handoff.message)));
+    let second = link_in(&mails[1], "/acknowledge/");
+    assert_ne!(first.expose_secret(), second.expose_secret());
+    assert!(matches!(by_link(&bench, &first).await, Err(StepError::NotFound)), "it is dead");
+    by_link(&bench, &second).await.unwrap();
+    assert_eq!(bench.rows_of("platform", "platform.handoff_sent_again").await.len(), 1);
+    assert_eq!(bench.rows_of("acme", "handoff.sent_again").await.len(), 1);
+    assert_eq!(bench.verdict(&handoff.impersonation_id).await.verdict, Verdict::Complete);
+}
+
+async fn what_waits_is_hastened_and_not_doubled(bench: Bench) {
+    bench.mailbox.set_down(true);
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
+    bench.rotate(&grant).await.unwrap();
+    let handoff = bench.hand_off(&ada, &grant.id).await.unwrap();
+    for _ in 0..5 {
+        bench.desk.send_due().await.unwrap();
+        bench.clock.advance(time::MINUTE);
+    }
+    bench.desk.send_due().await.unwrap();
+    bench.mailbox.set_down(false);
+    assert_eq!(bench.desk.send_due().await.unwrap(), 0, "it would wait for a while");
+    assert_eq!(again(&bench, ADA, &handoff.id).await.unwrap(), SentAgain::Hastened);
+    assert_eq!(bench.desk.send_due().await.unwrap(), 1);
+    bench.mailbox.about(NEW_SECRET);
+}
+
+async fn only_what_was_sent_and_not_acknowledged_is_sent_again(bench: Bench) {
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
+    let id = bench.rotate(&grant).await.unwrap().handoff_id.unwrap();
+    assert!(matches!(again(&bench, ADA, &id).await, Err(StepError::Conflict(_))), "not sent yet");
+    bench.hand_off(&ada, &grant.id).await.unwrap();
+    bench.desk.send_due().await.unwrap();
+    assert!(matches!(again(&bench, CLEO, &id).await, Err(StepError::Forbidden(_))), "an auditor");
+    assert!(matches!(again(&bench, ADA, "none").await, Err(StepError::NotFound)));
+    by_link(&bench, &link_in(&bench.mailbox.about(NEW_SECRET), "/acknowledge/")).await.unwrap();
+    assert!(matches!(again(&bench, ADA, &id).await, Err(StepError::Conflict(_))), "acknowledged");
+    assert!(bench.rows_of("platform", "platform.handoff_sent_again").await.is_empty());
 }

@@ -16,7 +16,7 @@ use crate::model::{Micros, time};
 use crate::proof::verdict::{Rule, RuleResult, RuleState, TrailVerdict, Verdict};
 use crate::store::impersonations::{self, Impersonation};
 use crate::store::orgs::{self, Member, Org};
-use crate::store::secrets::{self, Secret};
+use crate::store::secrets::{self, Rotation, Secret};
 use crate::store::staff;
 use crate::web::components::{at, copy, icon, id, secret_type, short};
 use crate::web::door::Door;
@@ -34,6 +34,7 @@ struct Loaded {
     items: Vec<Item>,
     book: Book,
     delivery: Option<Delivery>,
+    rotation: Option<Rotation>,
 }
 
 /// `GET /impersonations/{id}`.
@@ -77,6 +78,7 @@ async fn load(door: &mut Door, id: &str) -> Step<Loaded> {
         owner: members.into_iter().find(|m| m.id == grant.owner_id),
         secret: secrets::of_org(conn, &grant.org_id, &grant.secret_id).await?,
         delivery: Delivery::of(conn, &grant.id).await?,
+        rotation: secrets::rotation_of(conn, &grant.id).await?,
         org,
         grant,
         verdict,
@@ -285,6 +287,12 @@ fn facts(l: &Loaded, now: Micros) -> AnyView {
                         <small><span class="mono">{g.secret_id.clone()}</span>{l.secret.as_ref().map(|s| format!(", {}", s.label))}</small>
                     </dd>
                 </div>
+                {l.rotation.as_ref().map(|r| view! {
+                    <div>
+                        <dt>"Rotation"</dt>
+                        <dd><a href=format!("/rotations/{}", r.id)>{format!("version {} to {}", r.from_version, r.to_version)}</a></dd>
+                    </div>
+                })}
                 <div><dt>"Started"</dt><dd>{at(g.started_at)}</dd></div>
                 <div><dt>"Ended"</dt><dd>{ended}</dd></div>
                 {l.ended_by.clone().map(|by| view! { <div><dt>"Ended by"</dt><dd>{by}</dd></div> })}

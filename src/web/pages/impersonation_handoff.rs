@@ -92,6 +92,7 @@ pub fn panel(
                     </div>
                 })}
             </dl>
+            {(acts && h.state == HandoffState::Sent).then(|| send_again(d, back))}
             {(acts && h.state == HandoffState::Sent).then(|| acknowledge(h, back))}
         </section>
     }
@@ -150,6 +151,27 @@ fn mail(d: &Delivery) -> AnyView {
         .into_any(),
         (None, None) => state("", "clock", "Waiting to be sent"),
     }
+}
+
+fn send_again(d: &Delivery, back: &str) -> AnyView {
+    let waits = d.mails.iter().any(|m| m.done_at.is_none());
+    let (word, hint) = if waits {
+        ("Try again now", "It has not left yet. Keyturn tries again by itself; this tries at once.")
+    } else {
+        (
+            "Send again",
+            "The same message, to the same address and key, with a new link. The old link stops working.",
+        )
+    };
+    view! {
+        <form class="panel-body panel-form stack" method="post" action="/do/send_again">
+            <input type="hidden" name="handoff" value=d.handoff.id.clone() />
+            <input type="hidden" name="back" value=back.to_owned() />
+            <p class="field-hint">{hint}</p>
+            <div class="form-actions"><button class="btn">{icon("send")}{word}</button></div>
+        </form>
+    }
+    .into_any()
 }
 
 fn acknowledge(h: &Handoff, back: &str) -> AnyView {

@@ -13,6 +13,7 @@ pub mod org_secrets;
 pub mod orgs;
 pub mod owner;
 pub mod places;
+pub mod rotation;
 pub mod rows;
 pub mod sign_in;
 pub mod ticket;

@@ -53,7 +53,8 @@ async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
     let mut held = Vec::new();
     for secret in secrets::all_of_org(conn, &org.id).await? {
         let versions = secrets::versions(conn, &secret.id).await?;
-        held.push(Held { secret, versions });
+        let rotations = secrets::rotations_of_secret(conn, &secret.id).await?;
+        held.push(Held { secret, versions, rotations });
     }
     let filter = Filter { org_id: Some(org.id.clone()), ..Filter::default() };
     Ok(Loaded {

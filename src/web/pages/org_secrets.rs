@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::orgs::days_until;
 use crate::model::{Micros, SecretType, VersionState, time};
 use crate::store::orgs::{Member, Org};
-use crate::store::secrets::{Secret, Version};
+use crate::store::secrets::{Rotation, Secret, Version};
 use crate::store::tickets::Ticket;
 use crate::web::components::{at, empty, icon, id, secret_type, state, version_state};
 
@@ -19,6 +19,8 @@ pub struct Held {
     pub secret: Secret,
     /// Its versions.
     pub versions: Vec<Version>,
+    /// The rotations that made them, newest first.
+    pub rotations: Vec<Rotation>,
 }
 
 fn of_type(held: &[Held], wanted: SecretType) -> Vec<&Held> {
@@ -114,7 +116,12 @@ fn secret_rows(h: &Held, now: Micros) -> AnyView {
                     {head.take()}
                     <td data-label="Version"><span class="version">{format!("v{}", v.version)}</span></td>
                     <td data-label="State">{version_state(word)}</td>
-                    <td data-label="When">{when}</td>
+                    <td data-label="When">
+                        {when}
+                        {h.rotations.iter().find(|r| r.to_version == v.version).map(|r| view! {
+                            " "<a href=format!("/rotations/{}", r.id)>"by this rotation"</a>
+                        })}
+                    </td>
                 </tr>
             }
         })

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use crate::desk::StepError;
+use crate::desk::handoff_mail::SentAgain;
 use crate::desk::rotate::{Ask, Caller};
 use crate::model::time;
 use crate::store::{impersonations, tickets};
@@ -130,6 +131,30 @@ pub async fn end(impersonation: String, back: String) -> Result<(), Fault> {
     };
     hand.answer(step.await, local(&back), |_| {
         Flash::done("Impersonation ended", "Its token is refused from now on. Both logs say so.")
+    })
+    .await
+}
+
+/// Sends a handoff again that the Owner has not acknowledged.
+#[server(prefix = "/do", endpoint = "send_again")]
+pub async fn send_again(handoff: String, back: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let who = hand.who().await?;
+    let desk = hand.app.desk.clone();
+    let step = async {
+        let mut tx = desk.begin().await?;
+        let step = desk.send_again(&mut tx, &who, &handoff).await;
+        desk.settle(tx, step).await
+    };
+    hand.answer(step.await, local(&back), |how| match how {
+        SentAgain::Hastened => Flash::done(
+            "Trying again now",
+            "It had not left yet. It is tried now instead of later.",
+        ),
+        SentAgain::Anew => Flash::done(
+            "Sent again",
+            "The same message goes once more, with a new link. The old link no longer works.",
+        ),
     })
     .await
 }

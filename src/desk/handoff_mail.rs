@@ -1,0 +1,131 @@
+//! The mail that carries a handoff to the Owner, and sending it again.
+
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{AtWork, Desk, Step, StepError};
+use crate::audit::NewRow;
+use crate::audit::append::lock_both;
+use crate::auth::credential;
+use crate::clock::new_token;
+use crate::model::{HandoffState, Micros, time};
+use crate::proof::actions;
+use crate::store::handoffs::{self, Handoff};
+use crate::store::impersonations::{self, Impersonation};
+use crate::store::{Tx, orgs, outbox, secrets};
+
+/// What became of the wish to send a handoff again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentAgain {
+    /// It had not left yet: it is tried now instead of later.
+    Hastened,
+    /// It goes once more, with a new link; the old link is dead.
+    Anew,
+}
+
+impl Desk {
+    /// Queues the mail that carries a handoff, with the link by which the Owner acknowledges it.
+    pub(super) async fn mail_handoff(
+        &self,
+        tx: &mut Tx,
+        grant: &Impersonation,
+        handoff: &Handoff,
+        ack: &SecretString,
+        old_valid_until: Option<Micros>,
+    ) -> Step<()> {
+        let until = old_valid_until.map_or_else(
+            || "The old secret has stopped working.".to_owned(),
+            |t| format!("The old secret works until {}.", time::seconds(t)),
+        );
+        self.queue_mail(
+            tx,
+            &grant.org_id,
+            &handoff.id,
+            &handoff.recipient,
+            &format!("[{}] Your new secret, encrypted to your key", grant.ticket_id),
+            &format!(
+                "The message below is encrypted to your OpenPGP key\n{}\n\
+                 Decrypt it with: gpg --decrypt\n\n\
+                 {until}\n\n\
+                 When you have it, tell us with this link. It works once:\n\
+                 {}/acknowledge/{}\n\n\
+                 {}\n",
+                handoff.recipient_key,
+                self.settings.base_url,
+                ack.expose_secret(),
+                handoff.message,
+            ),
+        )
+        .await
+    }
+
+    /// Sends a handoff again that the Owner has not acknowledged. What still waits is tried now;
+    /// what has left goes once more, to the address that it was made for, encrypted to the key
+    /// that it was made for, with a new acknowledgement link that replaces the old one.
+    ///
+    /// # Errors
+    /// [`StepError::Conflict`] for a handoff that was not sent yet, or is acknowledged.
+    pub async fn send_again(&self, tx: &mut Tx, who: &AtWork, handoff_id: &str) -> Step<SentAgain> {
+        self.authorize(tx, who).await?;
+        let handoff = handoffs::by_id(tx.conn(), handoff_id).await?.ok_or(StepError::NotFound)?;
+        lock_both(tx, &handoff.org_id).await?;
+        orgs::lock(tx, &handoff.org_id).await?;
+        let handoff = handoffs::by_id(tx.conn(), handoff_id).await?.ok_or(StepError::NotFound)?;
+        match handoff.state {
+            HandoffState::Sent => {}
+            HandoffState::Sealed => {
+                return Err(StepError::Conflict(
+                    "This handoff was not sent yet: hand it off on the ticket's page.",
+                ));
+            }
+            HandoffState::Acknowledged => {
+                return Err(StepError::Conflict("The Owner has acknowledged this handoff."));
+            }
+        }
+        let grant = impersonations::by_id(tx.conn(), &handoff.impersonation_id)
+            .await?
+            .ok_or(StepError::NotFound)?;
+        let now = self.now();
+        let mut waiting = false;
+        for item in outbox::about(tx.conn(), &handoff.id).await? {
+            if item.done_at.is_none() {
+                waiting = true;
+                outbox::hasten(tx, &item.id, now).await?;
+            }
+        }
+        if !waiting {
+            let ack = new_token(self.rng.as_ref());
+            if !handoffs::renew_link(tx, &handoff.id, &credential::hash(&ack)).await? {
+                return Err(StepError::Conflict("The Owner has acknowledged this handoff."));
+            }
+            let until = self.old_version_until(tx, &handoff).await?;
+            self.mail_handoff(tx, &grant, &handoff, &ack, until).await?;
+        }
+        let how = if waiting { SentAgain::Hastened } else { SentAgain::Anew };
+        let actor = who.actor();
+        let row = |action| {
+            NewRow::new(action, &actor)
+                .under(&grant)
+                .with("handoff_id", handoff.id.clone())
+                .with("recipient_key", handoff.recipient_key.clone())
+                .with("how", if waiting { "it still waited" } else { "once more" })
+        };
+        let (platform, org) =
+            (row(actions::PLATFORM_HANDOFF_SENT_AGAIN), row(actions::HANDOFF_SENT_AGAIN));
+        self.log_both(tx, &handoff.org_id, platform, org).await?;
+        Ok(how)
+    }
+
+    /// Until when the version that a handoff's rotation replaced is still accepted.
+    async fn old_version_until(&self, tx: &mut Tx, handoff: &Handoff) -> Step<Option<Micros>> {
+        let Some(rotation) = secrets::rotation_by_id(tx.conn(), &handoff.rotation_id).await? else {
+            return Ok(None);
+        };
+        let now = self.now();
+        Ok(secrets::versions(tx.conn(), &rotation.secret_id)
+            .await?
+            .into_iter()
+            .find(|v| v.version == rotation.from_version)
+            .filter(|v| v.accepted(now))
+            .and_then(|v| v.retires_at))
+    }
+}
