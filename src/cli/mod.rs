@@ -1,6 +1,7 @@
 //! What can be asked of `keyturn`.
 
 mod demo;
+mod evidence;
 mod serve;
 mod staff;
 mod start;
@@ -43,8 +44,11 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Verify both audit logs, whole.
+    /// Verify the evidence of an impersonation, or both audit logs, whole.
     Verify {
+        /// A file with the evidence of an impersonation. It is checked without the database.
+        #[arg(conflicts_with_all = ["data", "database_url", "log"])]
+        file: Option<PathBuf>,
         /// The data folder of a SQLite deployment (a demo's too).
         #[arg(long, conflicts_with = "database_url")]
         data: Option<PathBuf>,
@@ -118,7 +122,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve { config, listen, check } => {
             serve::run(config.as_deref(), listen, check).await
         }
-        Command::Verify { data, database_url, log, key } => {
+        Command::Verify { file: Some(file), key, .. } => {
+            return evidence::run(&file, key.as_deref());
+        }
+        Command::Verify { file: None, data, database_url, log, key } => {
             return verify::run(data, database_url, log, key).await;
         }
         Command::Keys { command: KeysCommand::New { file, user_id } } => {

@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::AnyConnection;
 
 use super::{AtWork, Desk, Step, StepError, rotation_built};
-use crate::audit::append::lock_both;
+use crate::audit::append::{keep, lock_both};
 use crate::audit::{LogId, NewRow};
 use crate::auth::token::{self, Claims, TokenError, whole_second};
 use crate::model::ticket::ticket_like;
@@ -130,13 +130,17 @@ impl Desk {
                 .with("kid", self.keys.token.kid())
         };
         let actor = who.actor();
-        self.log_both(
-            tx,
-            &org.id,
-            opening(actions::PLATFORM_IMPERSONATION_STARTED, &actor).with("eligibility", saw),
-            opening(actions::IMPERSONATION_STARTED, &actor.impersonating()),
-        )
-        .await?;
+        let (platform, in_org) = self
+            .log_pair(
+                tx,
+                &org.id,
+                opening(actions::PLATFORM_IMPERSONATION_STARTED, &actor).with("eligibility", saw),
+                opening(actions::IMPERSONATION_STARTED, &actor.impersonating()),
+            )
+            .await?;
+        // Kept, so that the evidence can show that nothing was rewritten between start and end.
+        keep(tx, &LogId::Platform, &platform).await?;
+        keep(tx, &LogId::Org(org.id.clone()), &in_org).await?;
         if case.ticket.as_ref().is_some_and(|t| t.state == TicketState::Open) {
             tickets::set_state(tx, ticket_id, TicketState::Pending).await?;
         }

@@ -31,7 +31,7 @@ mod escalate_tests;
 
 use std::sync::Arc;
 
-use crate::audit::{Actor, AuditError, LogId, NewRow, append};
+use crate::audit::{Actor, Appended, AuditError, LogId, NewRow, append};
 use crate::clock::{Clock, Rng};
 use crate::model::{Micros, SecretType, StaffRole};
 use crate::policy::access::{self, Act};
@@ -231,7 +231,7 @@ impl Desk {
     ///
     /// # Errors
     /// Where it cannot be written; the step must then fail.
-    pub async fn log(&self, tx: &mut Tx, log: &LogId, row: NewRow) -> Step<crate::audit::Appended> {
+    pub async fn log(&self, tx: &mut Tx, log: &LogId, row: NewRow) -> Step<Appended> {
         Ok(append(tx, &self.keys.log, self.rng.as_ref(), log, row, self.now()).await?)
     }
 
@@ -261,10 +261,24 @@ impl Desk {
         platform: NewRow,
         org: NewRow,
     ) -> Step<()> {
-        let appended = self.log(tx, &LogId::Platform, platform).await?;
-        let org = org.with("platform_checkpoint", appended.checkpoint);
-        self.log(tx, &LogId::Org(org_id.to_owned()), org).await?;
-        Ok(())
+        self.log_pair(tx, org_id, platform, org).await.map(|_| ())
+    }
+
+    /// As [`Desk::log_both`], with what was appended.
+    ///
+    /// # Errors
+    /// As [`Desk::log_both`].
+    pub(crate) async fn log_pair(
+        &self,
+        tx: &mut Tx,
+        org_id: &str,
+        platform: NewRow,
+        org: NewRow,
+    ) -> Step<(Appended, Appended)> {
+        let platform = self.log(tx, &LogId::Platform, platform).await?;
+        let org = org.with("platform_checkpoint", platform.checkpoint.clone());
+        let org = self.log(tx, &LogId::Org(org_id.to_owned()), org).await?;
+        Ok((platform, org))
     }
 
     /// A fresh id.

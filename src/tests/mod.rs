@@ -5,6 +5,7 @@ mod append_only;
 mod consent;
 mod crash;
 mod eligibility;
+mod evidence;
 mod handoff;
 mod layers;
 mod planner;
