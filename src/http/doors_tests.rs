@@ -58,6 +58,8 @@ const DOORS: &[Door] = &[
     ("GET", "/handoffs/{id}/message.asc", "/handoffs/none/message.asc", "", For::Staff),
     ("GET", "/impersonations", "/impersonations", "", For::Staff),
     ("GET", "/impersonations/{id}", "/impersonations/none", "", For::Staff),
+    ("GET", "/impersonations/{id}/evidence.json", "/impersonations/none/evidence.json", "", For::Staff),
+    ("GET", "/verify", "/verify", "", For::Staff),
     ("GET", "/rotations/{id}", "/rotations/none", "", For::Staff),
     ("GET", "/audit", "/audit", "", For::Staff),
     ("GET", "/audit/rows/{id}", "/audit/rows/none", "", For::Staff),

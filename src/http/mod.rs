@@ -51,6 +51,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/handoffs/{id}/message.asc", get(pages::ticket::ciphertext))
         .route("/impersonations", get(pages::impersonations::show))
         .route("/impersonations/{id}", get(pages::impersonation::show))
+        .route("/impersonations/{id}/evidence.json", get(pages::evidence::file))
+        .route("/verify", get(pages::evidence::verify_page))
         .route("/rotations/{id}", get(pages::rotation::show))
         .route("/audit", get(pages::audit::show))
         .route("/audit/rows/{id}", get(pages::audit::row))

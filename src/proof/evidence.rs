@@ -160,7 +160,7 @@ impl Evidence {
 pub fn verify(text: &str, pinned: &[NoteVerifier], now: i64) -> Result<Report, EvidenceError> {
     let evidence = Evidence::parse(text)?;
     let mut lines = vec![line(
-        "the file is exactly as it was made",
+        "The file is exactly as it was made",
         // One trailing newline is what editors and shells add.
         match evidence.to_text() {
             Ok(made) if made == text || text.strip_suffix('\n') == Some(&made) => {
@@ -170,18 +170,18 @@ pub fn verify(text: &str, pinned: &[NoteVerifier], now: i64) -> Result<Report, E
         },
     )];
     let keys = keys(&evidence, pinned);
-    lines.push(line("the keys are the ones that are trusted", said(&keys)));
+    lines.push(line("The keys are the ones that are trusted", said(&keys)));
     let verifiers = keys.map(|(verifiers, _)| verifiers).unwrap_or_default();
     let (mut platform, mut org) = (Vec::new(), Vec::new());
     let platform_proof = side(&evidence.platform, &verifiers, &mut lines, &mut platform);
     let org_proof = side(&evidence.org, &verifiers, &mut lines, &mut org);
-    lines.push(line("each side is of its own log", sides(&evidence)));
+    lines.push(line("Each side is of its own log", sides(&evidence)));
     let stranger = platform
         .iter()
         .chain(&org)
         .find(|row| row.impersonation_id.as_deref() != Some(&evidence.impersonation_id));
     lines.push(line(
-        "each row is of this impersonation",
+        "Each row is of this impersonation",
         match stranger {
             None => Ok(evidence.impersonation_id.clone()),
             Some(row) => Err(format!("row {} of {} is of another", row.seq, row.log)),
@@ -252,7 +252,7 @@ fn side(
     lines: &mut Vec<Line>,
     rows: &mut Vec<AuditRow>,
 ) -> ProofState {
-    let name = if log.log == PLATFORM_LOG { "platform log" } else { "org log" };
+    let name = if log.log == PLATFORM_LOG { "Platform log" } else { "Org log" };
     let checkpoints = checkpoints(log, verifiers);
     lines.push(line(&format!("{name}: the checkpoints are signed"), said(&checkpoints)));
     let stages = checkpoints.as_ref().map(|(stages, _)| stages.as_slice()).unwrap_or_default();

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod audit_filter;
 pub mod audit_row;
 pub mod error;
+pub mod evidence;
 pub mod impersonation;
 pub mod impersonation_handoff;
 pub mod impersonations;
