@@ -3,6 +3,7 @@
 pub mod append;
 pub mod evidence;
 pub mod nodes;
+pub mod tiles;
 pub mod timeline;
 pub mod trail;
 pub mod verify;

@@ -60,6 +60,22 @@ pub async fn whole_log(
     verifier: &NoteVerifier,
     origin: &str,
     head: &Head,
+    progress: impl FnMut(u64),
+) -> Result<Result<Report, Fault>, AuditError> {
+    whole_log_against(conn, verifier, origin, head, &[], progress).await
+}
+
+/// As [`whole_log`], and against checkpoints of it that somebody else kept: the log must have
+/// what it had when they were signed.
+///
+/// # Errors
+/// As for [`whole_log`].
+pub async fn whole_log_against(
+    conn: &mut AnyConnection,
+    verifier: &NoteVerifier,
+    origin: &str,
+    head: &Head,
+    elsewhere: &[Checkpoint],
     mut progress: impl FnMut(u64),
 ) -> Result<Result<Report, Fault>, AuditError> {
     let fault = |row: Option<u64>, what: String| Fault { log: head.id.clone(), row, what };
@@ -91,6 +107,18 @@ pub async fn whole_log(
         )));
     }
     let mut checker = LogChecker::new(&head.id);
+    for seen in elsewhere {
+        if seen.origin != name || seen.size > signed.size {
+            return Ok(Err(fault(
+                None,
+                format!(
+                    "somebody else has seen {} rows of it, and there are {}: it was cut back or replaced by an older copy",
+                    seen.size, signed.size
+                ),
+            )));
+        }
+        checker.expect_checkpoint(seen.size, seen.root);
+    }
     let kept = audit::checkpoints(conn, &head.id).await?;
     for (size, note) in kept.into_iter().filter(|(size, _)| *size <= head.size) {
         match Checkpoint::open(&note, &verifiers, &name) {

@@ -6,6 +6,7 @@ mod serve;
 mod staff;
 mod start;
 mod verify;
+mod verify_url;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -55,6 +56,19 @@ enum Command {
         /// The database of a deployment; also from `DATABASE_URL`.
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
         database_url: Option<String>,
+        /// An org's own log as its API serves it: `https://…/api/v1/org/log`.
+        #[arg(long, conflicts_with_all = ["data", "file", "log"], requires_all = ["credential_file", "key"])]
+        url: Option<String>,
+        /// A file with the org's credential, for `--url`.
+        #[arg(long)]
+        credential_file: Option<PathBuf>,
+        /// A checkpoint of the log that was kept from before: the log must still have what it had
+        /// then.
+        #[arg(long)]
+        since: Option<PathBuf>,
+        /// A folder in which a witness keeps checkpoints: the logs must have what it saw.
+        #[arg(long)]
+        witness: Option<PathBuf>,
         /// Only this log: `platform`, or `org/<org id>`.
         #[arg(long)]
         log: Option<String>,
@@ -125,8 +139,16 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Verify { file: Some(file), key, .. } => {
             return evidence::run(&file, key.as_deref());
         }
-        Command::Verify { file: None, data, database_url, log, key } => {
-            return verify::run(data, database_url, log, key).await;
+        Command::Verify {
+            url: Some(url),
+            credential_file: Some(credential),
+            key: Some(key),
+            since,
+            ..
+        } => return verify_url::run(&url, &credential, &key, since.as_deref()).await,
+        Command::Verify { data, database_url, log, key, since, witness, .. } => {
+            let against = verify::Against { key, since, witness };
+            return verify::run(data, database_url, log, against).await;
         }
         Command::Keys { command: KeysCommand::New { file, user_id } } => {
             staff::new_keys(&file, &user_id)

@@ -7,6 +7,7 @@ use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
 use keyturn::config::{Config, Raw};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::witness::{FolderWitness, HttpWitness};
 use keyturn::desk::keys::{Keys, Names};
 use keyturn::desk::{Desk, Settings};
 use keyturn::store::Store;
@@ -36,6 +37,13 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     telemetry::init(if config.json_logs { Format::Json } else { Format::Text });
     let desk = Arc::new(desk(&config).await?);
     prepare(&desk).await?;
+    if let Some(folder) = &config.witness_folder {
+        tokio::spawn(desk.clone().run_witness(Arc::new(FolderWitness::new(folder.clone()))));
+    }
+    if let Some(url) = &config.witness_url {
+        let witness = HttpWitness::new(url).map_err(text)?;
+        tokio::spawn(desk.clone().run_witness(Arc::new(witness)));
+    }
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
     tracing::info!(listen = %config.listen, base_url = %config.base_url, "serving");

@@ -25,6 +25,7 @@ pub mod staff;
 pub mod sweep;
 pub mod test_event;
 pub mod view;
+pub mod witness;
 
 #[cfg(test)]
 mod escalate_tests;

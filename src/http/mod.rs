@@ -4,6 +4,7 @@ pub mod actions;
 pub mod api;
 pub mod layers;
 pub mod live;
+pub mod logs;
 
 #[cfg(test)]
 mod doors_tests;
@@ -57,6 +58,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/audit", get(pages::audit::show))
         .route("/audit/rows/{id}", get(pages::audit::row))
         .route("/audit/live", get(live::events))
+        .route("/logs/platform/{*path}", get(logs::platform))
+        .route("/logs/org/{id}/{*path}", get(logs::org))
         .route("/orgs", get(pages::orgs::show))
         .route("/orgs/{slug}", get(pages::org::show))
         .route("/acknowledge/{link}", get(pages::owner::acknowledge_page))

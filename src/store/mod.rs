@@ -9,6 +9,7 @@ pub mod secrets;
 pub mod staff;
 pub mod tickets;
 pub mod web_sessions;
+pub mod witness;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -94,7 +95,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
     (
         1,
         "base",
@@ -112,6 +113,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
         "outside",
         include_str!("../../migrations/0003_outside.sql"),
         include_str!("../../migrations/0003_outside.sql"),
+    ),
+    (
+        8,
+        "witness",
+        include_str!("../../migrations/0008_witness.sql"),
+        include_str!("../../migrations/0008_witness.sql"),
     ),
 ];
 

@@ -15,3 +15,4 @@ mod secrecy;
 mod tamper;
 mod tamper_random;
 mod token;
+mod witness;
