@@ -24,6 +24,7 @@ mod seal;
 pub mod staff;
 pub mod sweep;
 pub mod test_event;
+pub mod verify;
 pub mod view;
 pub mod witness;
 

@@ -53,6 +53,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/impersonations", get(pages::impersonations::show))
         .route("/impersonations/{id}", get(pages::impersonation::show))
         .route("/impersonations/{id}/evidence.json", get(pages::evidence::file))
+        .route("/audit/integrity", get(pages::integrity::show))
+        .route("/audit/integrity/progress", get(pages::integrity::progress))
         .route("/verify", get(pages::evidence::verify_page))
         .route("/rotations/{id}", get(pages::rotation::show))
         .route("/audit", get(pages::audit::show))

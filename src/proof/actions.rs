@@ -33,6 +33,8 @@ pub const PLATFORM_STEPPED_UP: &str = "platform.stepped_up";
 pub const PLATFORM_AUDIT_VIEWED: &str = "platform.audit_viewed";
 /// Platform log: audit rows were exported.
 pub const PLATFORM_AUDIT_EXPORTED: &str = "platform.audit_exported";
+/// Platform log: all logs were verified, row by row.
+pub const PLATFORM_LOGS_VERIFIED: &str = "platform.logs_verified";
 /// Platform log: a handoff was acknowledged.
 pub const PLATFORM_HANDOFF_ACKNOWLEDGED: &str = "platform.handoff_acknowledged";
 /// Platform log: a handoff that was not acknowledged was sent again.

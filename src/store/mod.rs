@@ -8,6 +8,7 @@ pub mod outbox;
 pub mod secrets;
 pub mod staff;
 pub mod tickets;
+pub mod verification;
 pub mod web_sessions;
 pub mod witness;
 
@@ -95,7 +96,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
     (
         1,
         "base",
@@ -119,6 +120,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
         "witness",
         include_str!("../../migrations/0008_witness.sql"),
         include_str!("../../migrations/0008_witness.sql"),
+    ),
+    (
+        9,
+        "verification",
+        include_str!("../../migrations/0009_verification.sql"),
+        include_str!("../../migrations/0009_verification.sql"),
     ),
 ];
 

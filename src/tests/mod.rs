@@ -15,4 +15,5 @@ mod secrecy;
 mod tamper;
 mod tamper_random;
 mod token;
+mod verification;
 mod witness;

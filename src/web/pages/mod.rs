@@ -9,6 +9,7 @@ pub mod evidence;
 pub mod impersonation;
 pub mod impersonation_handoff;
 pub mod impersonations;
+pub mod integrity;
 pub mod org;
 pub mod org_secrets;
 pub mod orgs;
