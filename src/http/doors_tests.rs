@@ -70,6 +70,8 @@ const DOORS: &[Door] = &[
     ("GET", "/orgs/{slug}", "/orgs/acme", "", For::Staff),
     ("GET", "/acknowledge/{link}", "/acknowledge/none", "", LINK),
     ("GET", "/consent/{link}", "/consent/none", "", LINK),
+    ("GET", "/withdraw/{link}", "/withdraw/none", "", LINK),
+    ("GET", "/key-change/{link}", "/key-change/none", "", LINK),
     ("GET", "/style.css", "/style.css", "", ASSET),
     ("GET", "/icons.svg", "/icons.svg", "", ASSET),
     ("GET", "/favicon.svg", "/favicon.svg", "", ASSET),
@@ -79,7 +81,9 @@ const DOORS: &[Door] = &[
     ("POST", "/do/demo_sign_in", "/do/demo_sign_in", "email=nobody&next=", For::Anybody("the demo's own door; there is none outside of it")),
     ("POST", "/do/theme", "/do/theme", "theme=dark&back=%2F", For::Anybody("a colour is nobody's secret")),
     ("POST", "/do/acknowledge", "/do/acknowledge", "link=none", LINK),
-    ("POST", "/do/consent", "/do/consent", "link=none", LINK),
+    ("POST", "/do/consent", "/do/consent", "link=none&scope=ticket", LINK),
+    ("POST", "/do/withdraw_consent", "/do/withdraw_consent", "link=none", LINK),
+    ("POST", "/do/object_to_key", "/do/object_to_key", "link=none", LINK),
     ("POST", "/do/sign_out", "/do/sign_out", "", For::Staff),
     ("POST", "/do/step_up", "/do/step_up", "password=x&next=", For::Staff),
     ("POST", "/do/demo_step_up", "/do/demo_step_up", "next=", For::Staff),
@@ -95,12 +99,14 @@ const DOORS: &[Door] = &[
     ("POST", "/do/mark_unreachable", "/do/mark_unreachable", "ticket=NOV-4801&attempts=called+three+times", For::Admin),
     ("POST", "/do/reply", "/do/reply", "ticket=NOV-4801&text=hello", For::Admin),
     ("POST", "/do/escalate", "/do/escalate", "ticket=NOV-4809", For::Admin),
+    ("POST", "/do/change_owner_key", "/do/change_owner_key", "org=org-acme&key=none&back=%2F", For::Admin),
+    ("POST", "/do/cancel_owner_key", "/do/cancel_owner_key", "change=none&back=%2F", For::Admin),
     ("POST", "/api/v1/webhooks/{id}/rotate-secret", "/api/v1/webhooks/whk_acme/rotate-secret", "", For::Rotator),
     ("POST", "/api/v1/webhooks/{id}/end-overlap", "/api/v1/webhooks/whk_acme/end-overlap", "", For::Org { keepers: true }),
     ("POST", "/api/v1/org/secrets/{id}/rotate", "/api/v1/org/secrets/none/rotate", "", For::Rotator),
     ("POST", "/api/v1/gateways/{id}/rotate-cert", "/api/v1/gateways/none/rotate-cert", "", For::Rotator),
     ("GET", "/api/v1/org/consent", "/api/v1/org/consent", "", For::Org { keepers: false }),
-    ("PUT", "/api/v1/org/consent", "/api/v1/org/consent", "{\"allow_platform_impersonation\":true}", For::Org { keepers: true }),
+    ("PUT", "/api/v1/org/consent", "/api/v1/org/consent", "{\"allow_platform_impersonation\":true,\"until_withdrawn\":true}", For::Org { keepers: true }),
     ("GET", "/api/v1/org/audit-log", "/api/v1/org/audit-log", "", For::Org { keepers: true }),
     ("GET", "/api/v1/org/log/{*path}", "/api/v1/org/log/checkpoint", "", For::Org { keepers: true }),
     ("POST", "/api/v1/introspect", "/api/v1/introspect", "token=x", For::Service),
@@ -113,7 +119,7 @@ const DOORS: &[Door] = &[
 ];
 
 /// How many doors are open to anybody. A new one has to be argued for.
-const OPEN_DOORS: usize = 20;
+const OPEN_DOORS: usize = 24;
 
 struct Site {
     bench: Bench,

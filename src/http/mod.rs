@@ -63,7 +63,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/orgs", get(pages::orgs::show))
         .route("/orgs/{slug}", get(pages::org::show))
         .route("/acknowledge/{link}", get(pages::owner::acknowledge_page))
-        .route("/consent/{link}", get(pages::owner::consent_page))
+        .route("/consent/{link}", get(pages::owner_consent::consent_page))
+        .route("/withdraw/{link}", get(pages::owner_consent::withdraw_page))
+        .route("/key-change/{link}", get(pages::owner_key::object_page))
         .route("/do/{name}", post(actions::act))
         .fallback(pages::error::not_found)
         .layer(sessions);

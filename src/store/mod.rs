@@ -3,12 +3,14 @@
 pub mod audit;
 pub mod handoffs;
 pub mod impersonations;
+pub mod key_changes;
 pub mod orgs;
 pub mod outbox;
 pub mod secrets;
 pub mod staff;
 pub mod tickets;
 pub mod web_sessions;
+pub mod withdraw_links;
 pub mod witness;
 
 use std::borrow::Cow;
@@ -95,7 +97,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
     (
         1,
         "base",
@@ -113,6 +115,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
         "outside",
         include_str!("../../migrations/0003_outside.sql"),
         include_str!("../../migrations/0003_outside.sql"),
+    ),
+    (
+        7,
+        "consent and keys",
+        include_str!("../../migrations/0007_consent_and_keys.sql"),
+        include_str!("../../migrations/0007_consent_and_keys.sql"),
     ),
     (
         8,
