@@ -19,11 +19,11 @@ use crate::testing::Bench;
 use crate::testing::story::{ADA, CLEO, STUCK, credential_of, member_id};
 use crate::web::app::{App, DemoDoors, DemoPerson};
 
-const SERVICE: &str = "a-service-token-of-some-length-for-tests";
+pub(super) const SERVICE: &str = "a-service-token-of-some-length-for-tests";
 
 /// Who may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum For {
+pub(super) enum For {
     /// Anybody, for this reason. This list may only shrink.
     Anybody(&'static str),
     /// Any signed-in member of staff, to read.
@@ -39,7 +39,7 @@ enum For {
 }
 
 /// A door: the method, the route as it stands in the router, a request for it, and who may.
-type Door = (&'static str, &'static str, &'static str, &'static str, For);
+pub(super) type Door = (&'static str, &'static str, &'static str, &'static str, For);
 
 const PUBLIC_KEY: For = For::Anybody("public keys are public");
 const ASSET: For = For::Anybody("style, icons and fonts say nothing of anybody");
@@ -48,7 +48,7 @@ const LINK: For =
 const SIGN_IN: For = For::Anybody("one has to be able to sign in");
 
 #[rustfmt::skip]
-const DOORS: &[Door] = &[
+pub(super) const DOORS: &[Door] = &[
     ("GET", "/", "/", "", For::Anybody("leads to a page that wants a sign-in")),
     ("GET", "/sign-in", "/sign-in", "", SIGN_IN),
     ("GET", "/step-up", "/step-up", "", For::Staff),
@@ -121,13 +121,13 @@ const DOORS: &[Door] = &[
 /// How many doors are open to anybody. A new one has to be argued for.
 const OPEN_DOORS: usize = 24;
 
-struct Site {
-    bench: Bench,
-    router: Router,
+pub(super) struct Site {
+    pub(super) bench: Bench,
+    pub(super) router: Router,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let bench = Bench::new(Engine::Sqlite).await;
         let people = {
             let mut conn = bench.desk.store.read().await.unwrap();
@@ -147,12 +147,12 @@ impl Site {
         Self { router: super::router(Arc::new(app)), bench }
     }
 
-    async fn send(&self, request: Request<Body>) -> Response<Body> {
+    pub(super) async fn send(&self, request: Request<Body>) -> Response<Body> {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// Signs somebody in at the demo's door; the cookie.
-    async fn cookie(&self, staff_id: &str) -> String {
+    pub(super) async fn cookie(&self, staff_id: &str) -> String {
         let email = {
             let mut conn = self.bench.desk.store.read().await.unwrap();
             crate::store::staff::by_id(&mut conn, staff_id).await.unwrap().unwrap().email
@@ -174,7 +174,7 @@ impl Site {
     }
 }
 
-fn form(path: &str, _body: &str) -> http::request::Builder {
+pub(super) fn form(path: &str, _body: &str) -> http::request::Builder {
     Request::builder()
         .method(Method::POST)
         .uri(path)

@@ -8,6 +8,10 @@ pub mod logs;
 
 #[cfg(test)]
 mod doors_tests;
+#[cfg(test)]
+mod no_bypass_tests;
+#[cfg(test)]
+mod owner_tests;
 
 use std::sync::Arc;
 

@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_reads_in_fours_and_anything_else_stays() {
-        assert_eq!(in_fours(&"AB12".repeat(10)), vec!["AB12"; 10].join(" "));
+        assert_eq!(in_fours(&"AB12".repeat(10)), ["AB12"; 10].join(" "));
         for other in ["", "AB12", "vault abcdefghijklmnopqrstuvwxyz", &"xyz!".repeat(10)] {
             assert_eq!(in_fours(other), other);
         }

@@ -26,10 +26,6 @@ both_engines!(
     consent_for_another_ticket_ends_what_runs,
     consent_until_withdrawn_stays_when_an_impersonation_ends,
     consent_for_a_ticket_wants_an_open_one_of_the_org,
-    each_mail_says_who_why_which_ticket_and_how_to_withdraw,
-    the_withdraw_link_ends_what_runs_at_once,
-    the_withdraw_link_works_once_for_a_week_and_for_the_present_owner,
-    of_a_withdraw_link_only_the_hash_is_kept,
     a_test_event_goes_as_far_as_consent_does,
 );
 
@@ -40,7 +36,7 @@ async fn request(bench: &Bench, staff: &str, ticket: &str) -> Step<()> {
     bench.desk.settle(tx, step).await
 }
 
-async fn use_link(bench: &Bench, link: &secrecy::SecretString) -> Step<orgs::Org> {
+pub(super) async fn use_link(bench: &Bench, link: &secrecy::SecretString) -> Step<orgs::Org> {
     use_link_for(bench, link, false).await
 }
 
@@ -65,31 +61,17 @@ fn only(ticket: &str) -> Consent {
     Consent::ForTicket(ticket.to_owned())
 }
 
-async fn consent_of(bench: &Bench, slug: &str) -> Consent {
+pub(super) async fn consent_of(bench: &Bench, slug: &str) -> Consent {
     let mut conn = bench.desk.store.read().await.unwrap();
     orgs::by_slug(&mut conn, slug).await.unwrap().unwrap().consent()
 }
 
-async fn withdraw(bench: &Bench, link: &secrecy::SecretString) -> Step<()> {
-    let mut tx = bench.desk.begin().await?;
-    let step = bench.desk.withdraw_by_link(&mut tx, link, None).await;
-    bench.desk.settle(tx, step).await
-}
-
-/// The link to withdraw in the newest mail to an address about a start.
-async fn withdraw_link(bench: &Bench, address: &str) -> secrecy::SecretString {
-    bench.desk.send_due().await.unwrap();
-    let mut mails = bench.mailbox.to(address);
-    mails.retain(|mail| mail.subject.contains("is acting for"));
-    link_in(mails.last().unwrap(), "/withdraw/")
-}
-
-async fn consents(bench: &Bench, slug: &str) -> bool {
+pub(super) async fn consents(bench: &Bench, slug: &str) -> bool {
     consent_of(bench, slug).await.on()
 }
 
 /// Asks for Elm's consent; the link as the Owner receives it.
-async fn asked(bench: &Bench) -> secrecy::SecretString {
+pub(super) async fn asked(bench: &Bench) -> secrecy::SecretString {
     request(bench, ADA, "NOV-4806").await.unwrap();
     bench.desk.send_due().await.unwrap();
     let mut mails = bench.mailbox.all();
@@ -365,129 +347,6 @@ async fn consent_for_a_ticket_wants_an_open_one_of_the_org(bench: Bench) {
     tx.commit().await.unwrap();
     assert!(matches!(use_link(&bench, &link).await, Err(StepError::Conflict(_))));
     assert!(!consents(&bench, "elm").await);
-}
-
-/// The Owner's three mails: plain and short.
-async fn each_mail_says_who_why_which_ticket_and_how_to_withdraw(bench: Bench) {
-    let ada = bench.at_work(ADA).await;
-    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
-    bench.rotate(&grant).await.unwrap();
-    bench.hand_off(&ada, &grant.id).await.unwrap();
-    bench.desk.send_due().await.unwrap();
-    let mails = bench.mailbox.to("owner@acme.example");
-    assert_eq!(mails.len(), 3, "start, handoff and end");
-    let mut links = std::collections::HashSet::new();
-    for mail in &mails {
-        let body = mail.body.expose_secret();
-        let plain = body.split("-----BEGIN PGP MESSAGE").next().unwrap();
-        for needed in [
-            "Ada Admin",
-            "rotate stuck webhook_signing_key per ticket NOV-4801",
-            "PUT https://keyturn.example/api/v1/org/consent",
-        ] {
-            assert!(plain.contains(needed), "{}: {needed}\n{plain}", mail.subject);
-        }
-        assert!(mail.subject.contains(STUCK), "{}", mail.subject);
-        assert!(plain.lines().count() <= 30 && plain.is_ascii(), "{plain}");
-        assert!(plain.lines().all(|line| line.len() <= 110), "{plain}");
-        assert!(links.insert(link_in(mail, "/withdraw/").expose_secret().to_owned()));
-    }
-
-    // With consent for the one ticket there is nothing left to withdraw at the end.
-    let link = asked(&bench).await;
-    use_link(&bench, &link).await.unwrap();
-    let grant = bench.impersonate(&ada, "NOV-4806").await.unwrap();
-    bench.rotate(&grant).await.unwrap();
-    bench.hand_off(&ada, &grant.id).await.unwrap();
-    bench.desk.send_due().await.unwrap();
-    let mails = bench.mailbox.to("owner@elm.example");
-    let about = |subject: &str| mails.iter().find(|m| m.subject.contains(subject)).unwrap();
-    let start = about("is acting for");
-    let (handoff, end) = (about("Your new secret"), about("no longer acts"));
-    assert!(start.body.expose_secret().contains("for this ticket only, and goes off by itself"));
-    assert!(start.body.expose_secret().contains("/withdraw/"));
-    for mail in [handoff, end] {
-        let body = mail.body.expose_secret();
-        assert!(body.contains("for this ticket only. It is off now."), "{body}");
-        assert!(!body.contains("/withdraw/"), "{body}");
-    }
-}
-
-async fn the_withdraw_link_ends_what_runs_at_once(bench: Bench) {
-    let ada = bench.at_work(ADA).await;
-    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
-    let token = bench.token(&grant);
-    let link = withdraw_link(&bench, "owner@acme.example").await;
-    {
-        let mut conn = bench.desk.store.read().await.unwrap();
-        let seen = bench.desk.withdrawal_of_link(&mut conn, &link).await.unwrap().unwrap();
-        assert_eq!(seen.grant.id, grant.id);
-        assert!(
-            bench.desk.check_token(&mut conn, &token).await.unwrap().is_ok(),
-            "looking is free"
-        );
-    }
-    withdraw(&bench, &link).await.unwrap();
-    assert_eq!(consent_of(&bench, "acme").await, Consent::Off);
-    let ended = bench.grant(&grant.id).await;
-    assert_eq!(ended.end_cause(), Some(EndCause::ConsentWithdrawn));
-    let mut conn = bench.desk.store.read().await.unwrap();
-    assert!(bench.desk.check_token(&mut conn, &token).await.unwrap().is_err());
-    drop(conn);
-    for log in ["platform", "acme"] {
-        let row = bench.rows_of(log, "consent.disabled").await.pop().unwrap();
-        assert_eq!(row.actor_id, "acme-owner", "{log}");
-        assert_eq!(row.ticket_ref.as_deref(), Some(STUCK));
-        assert_eq!(row.detail_str("cause"), Some("the link in the mail about it"));
-    }
-    let verdict = bench.verdict(&grant.id).await;
-    assert_ne!(verdict.verdict, crate::proof::verdict::Verdict::Mismatch, "{verdict:#?}");
-    bench.verify_all().await.unwrap();
-}
-
-async fn the_withdraw_link_works_once_for_a_week_and_for_the_present_owner(bench: Bench) {
-    let ada = bench.at_work(ADA).await;
-    bench.impersonate(&ada, STUCK).await.unwrap();
-    let link = withdraw_link(&bench, "owner@acme.example").await;
-    withdraw(&bench, &link).await.unwrap();
-    withdraw(&bench, &link).await.unwrap();
-    assert_eq!(bench.rows_of("acme", "consent.disabled").await.len(), 1, "pressed twice");
-    // Given again later, the used link does not take it away.
-    bench.set_consent("acme-owner", true).await.unwrap();
-    assert!(matches!(withdraw(&bench, &link).await, Err(StepError::NotFound)));
-    assert!(consents(&bench, "acme").await);
-    assert!(matches!(withdraw(&bench, &"none".into()).await, Err(StepError::NotFound)));
-
-    bench.impersonate(&ada, STUCK).await.unwrap();
-    let late = withdraw_link(&bench, "owner@acme.example").await;
-    bench.clock.advance(7 * time::DAY);
-    assert!(matches!(withdraw(&bench, &late).await, Err(StepError::NotFound)));
-    bench.desk.sweep().await.unwrap();
-
-    let ada = bench.at_work(ADA).await;
-    bench.impersonate(&ada, STUCK).await.unwrap();
-    let link = withdraw_link(&bench, "owner@acme.example").await;
-    {
-        let mut conn = bench.desk.store.read().await.unwrap();
-        orgs::set_owner(&mut conn, "org-acme", "acme-admin", bench.now()).await.unwrap();
-    }
-    assert!(matches!(withdraw(&bench, &link).await, Err(StepError::NotFound)));
-    assert!(consents(&bench, "acme").await);
-}
-
-async fn of_a_withdraw_link_only_the_hash_is_kept(bench: Bench) {
-    let ada = bench.at_work(ADA).await;
-    bench.impersonate(&ada, STUCK).await.unwrap();
-    let link = withdraw_link(&bench, "owner@acme.example").await;
-    let link = link.expose_secret();
-    assert_eq!(link.len(), 43, "32 bytes in base64url");
-    let rows = format!("SELECT COUNT(*) FROM audit_entry WHERE body LIKE '%{link}%'");
-    assert_eq!(bench.number(&rows).await, 0);
-    let kept = format!("SELECT COUNT(*) FROM withdraw_link WHERE hash = '{link}'");
-    assert_eq!(bench.number(&kept).await, 0);
-    let hash = crate::auth::credential::hash(&link.into());
-    let kept = format!("SELECT COUNT(*) FROM withdraw_link WHERE hash = '{hash}'");
-    assert_eq!(bench.number(&kept).await, 1);
 }
 
 async fn a_test_event_goes_as_far_as_consent_does(bench: Bench) {
