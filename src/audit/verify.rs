@@ -19,7 +19,7 @@ const BATCH: i64 = 1000;
 
 /// The actions whose rows record where another log stands, under which name, and whether they
 /// must.
-const RECORDING: [(&str, &str, bool); 8] = [
+const RECORDING: [(&str, &str, bool); 12] = [
     (actions::PLATFORM_IMPERSONATION_ENDED, "org_checkpoint", true),
     (actions::IMPERSONATION_ENDED, "platform_checkpoint", true),
     (actions::IMPERSONATION_STARTED, "platform_checkpoint", false),
@@ -28,6 +28,10 @@ const RECORDING: [(&str, &str, bool); 8] = [
     (actions::CONSENT_ENABLED, "platform_checkpoint", false),
     (actions::CONSENT_DISABLED, "platform_checkpoint", false),
     (actions::WEBHOOK_TEST_EVENT_SENT, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGE_ASKED, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGE_CANCELLED, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGE_OBJECTED, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGED, "platform_checkpoint", false),
 ];
 
 /// What is wrong with a log.

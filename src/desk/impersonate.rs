@@ -144,6 +144,7 @@ impl Desk {
         if case.ticket.as_ref().is_some_and(|t| t.state == TicketState::Open) {
             tickets::set_state(tx, ticket_id, TicketState::Pending).await?;
         }
+        let withdraw = self.about_consent(tx, &grant, false).await?;
         self.mail_owner(
             tx,
             &org.id,
@@ -153,8 +154,7 @@ impl Desk {
                 "{} of the platform started to act for {} at {}.\n\n\
                  Reason: {}\nTicket: {ticket_id}\nIt ends by itself at {} at the latest.\n\n\
                  The one thing they can do is to rotate {} {} ({}).\n\n\
-                 If you did not ask for this, withdraw consent at once: set allow_platform_impersonation\n\
-                 to false with your own credential (PUT {}/api/v1/org/consent). That ends it immediately.\n",
+                 {withdraw}",
                 who.staff.name,
                 org.name,
                 time::seconds(grant.started_at),
@@ -163,7 +163,6 @@ impl Desk {
                 secret.secret_type.label().to_lowercase(),
                 secret.id,
                 secret.label,
-                self.settings.base_url,
             ),
         )
         .await?;
@@ -217,7 +216,9 @@ impl Desk {
         let grant = impersonations::by_id(conn, &claims.jti).await?;
         let (mut consent, mut may_act) = (false, false);
         if let Some(grant) = &grant {
-            consent = orgs::by_id(conn, &grant.org_id).await?.is_some_and(|o| o.consents());
+            consent = orgs::by_id(conn, &grant.org_id)
+                .await?
+                .is_some_and(|o| o.consent().covers(&grant.ticket_id));
             may_act = staff::by_id(conn, &grant.admin_id)
                 .await?
                 .is_some_and(|s| s.disabled_at.is_none() && s.role == StaffRole::PlatformAdmin);

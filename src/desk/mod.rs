@@ -16,6 +16,7 @@ pub mod impersonate;
 pub mod keys;
 pub mod outbox;
 pub mod overlap;
+pub mod owner_key;
 mod record;
 pub mod reply;
 pub mod rotate;
@@ -26,6 +27,7 @@ pub mod sweep;
 pub mod test_event;
 pub mod verify;
 pub mod view;
+pub mod withdraw;
 pub mod witness;
 
 #[cfg(test)]
@@ -148,6 +150,9 @@ pub enum StepError {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
+    /// A key for the Owner that cannot be encrypted to.
+    #[error("this key is not taken: {0}")]
+    BadKey(#[from] crate::delivery::openpgp::KeyProblem),
     /// The rotation of this type, or this channel, is not there yet.
     #[error("{0}")]
     NotBuilt(&'static str),

@@ -19,11 +19,11 @@ use crate::testing::Bench;
 use crate::testing::story::{ADA, CLEO, STUCK, credential_of, member_id};
 use crate::web::app::{App, DemoDoors, DemoPerson};
 
-const SERVICE: &str = "a-service-token-of-some-length-for-tests";
+pub(super) const SERVICE: &str = "a-service-token-of-some-length-for-tests";
 
 /// Who may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum For {
+pub(super) enum For {
     /// Anybody, for this reason. This list may only shrink.
     Anybody(&'static str),
     /// Any signed-in member of staff, to read.
@@ -39,7 +39,7 @@ enum For {
 }
 
 /// A door: the method, the route as it stands in the router, a request for it, and who may.
-type Door = (&'static str, &'static str, &'static str, &'static str, For);
+pub(super) type Door = (&'static str, &'static str, &'static str, &'static str, For);
 
 const PUBLIC_KEY: For = For::Anybody("public keys are public");
 const ASSET: For = For::Anybody("style, icons and fonts say nothing of anybody");
@@ -48,7 +48,7 @@ const LINK: For =
 const SIGN_IN: For = For::Anybody("one has to be able to sign in");
 
 #[rustfmt::skip]
-const DOORS: &[Door] = &[
+pub(super) const DOORS: &[Door] = &[
     ("GET", "/", "/", "", For::Anybody("leads to a page that wants a sign-in")),
     ("GET", "/sign-in", "/sign-in", "", SIGN_IN),
     ("GET", "/step-up", "/step-up", "", For::Staff),
@@ -72,6 +72,8 @@ const DOORS: &[Door] = &[
     ("GET", "/orgs/{slug}", "/orgs/acme", "", For::Staff),
     ("GET", "/acknowledge/{link}", "/acknowledge/none", "", LINK),
     ("GET", "/consent/{link}", "/consent/none", "", LINK),
+    ("GET", "/withdraw/{link}", "/withdraw/none", "", LINK),
+    ("GET", "/key-change/{link}", "/key-change/none", "", LINK),
     ("GET", "/style.css", "/style.css", "", ASSET),
     ("GET", "/icons.svg", "/icons.svg", "", ASSET),
     ("GET", "/favicon.svg", "/favicon.svg", "", ASSET),
@@ -81,7 +83,9 @@ const DOORS: &[Door] = &[
     ("POST", "/do/demo_sign_in", "/do/demo_sign_in", "email=nobody&next=", For::Anybody("the demo's own door; there is none outside of it")),
     ("POST", "/do/theme", "/do/theme", "theme=dark&back=%2F", For::Anybody("a colour is nobody's secret")),
     ("POST", "/do/acknowledge", "/do/acknowledge", "link=none", LINK),
-    ("POST", "/do/consent", "/do/consent", "link=none", LINK),
+    ("POST", "/do/consent", "/do/consent", "link=none&scope=ticket", LINK),
+    ("POST", "/do/withdraw_consent", "/do/withdraw_consent", "link=none", LINK),
+    ("POST", "/do/object_to_key", "/do/object_to_key", "link=none", LINK),
     ("POST", "/do/sign_out", "/do/sign_out", "", For::Staff),
     ("POST", "/do/step_up", "/do/step_up", "password=x&next=", For::Staff),
     ("POST", "/do/demo_step_up", "/do/demo_step_up", "next=", For::Staff),
@@ -98,12 +102,14 @@ const DOORS: &[Door] = &[
     ("POST", "/do/mark_unreachable", "/do/mark_unreachable", "ticket=NOV-4801&attempts=called+three+times", For::Admin),
     ("POST", "/do/reply", "/do/reply", "ticket=NOV-4801&text=hello", For::Admin),
     ("POST", "/do/escalate", "/do/escalate", "ticket=NOV-4809", For::Admin),
+    ("POST", "/do/change_owner_key", "/do/change_owner_key", "org=org-acme&key=none&back=%2F", For::Admin),
+    ("POST", "/do/cancel_owner_key", "/do/cancel_owner_key", "change=none&back=%2F", For::Admin),
     ("POST", "/api/v1/webhooks/{id}/rotate-secret", "/api/v1/webhooks/whk_acme/rotate-secret", "", For::Rotator),
     ("POST", "/api/v1/webhooks/{id}/end-overlap", "/api/v1/webhooks/whk_acme/end-overlap", "", For::Org { keepers: true }),
     ("POST", "/api/v1/org/secrets/{id}/rotate", "/api/v1/org/secrets/none/rotate", "", For::Rotator),
     ("POST", "/api/v1/gateways/{id}/rotate-cert", "/api/v1/gateways/none/rotate-cert", "", For::Rotator),
     ("GET", "/api/v1/org/consent", "/api/v1/org/consent", "", For::Org { keepers: false }),
-    ("PUT", "/api/v1/org/consent", "/api/v1/org/consent", "{\"allow_platform_impersonation\":true}", For::Org { keepers: true }),
+    ("PUT", "/api/v1/org/consent", "/api/v1/org/consent", "{\"allow_platform_impersonation\":true,\"until_withdrawn\":true}", For::Org { keepers: true }),
     ("GET", "/api/v1/org/audit-log", "/api/v1/org/audit-log", "", For::Org { keepers: true }),
     ("GET", "/api/v1/org/log/{*path}", "/api/v1/org/log/checkpoint", "", For::Org { keepers: true }),
     ("POST", "/api/v1/introspect", "/api/v1/introspect", "token=x", For::Service),
@@ -116,15 +122,15 @@ const DOORS: &[Door] = &[
 ];
 
 /// How many doors are open to anybody. A new one has to be argued for.
-const OPEN_DOORS: usize = 20;
+const OPEN_DOORS: usize = 24;
 
-struct Site {
-    bench: Bench,
-    router: Router,
+pub(super) struct Site {
+    pub(super) bench: Bench,
+    pub(super) router: Router,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let bench = Bench::new(Engine::Sqlite).await;
         let people = {
             let mut conn = bench.desk.store.read().await.unwrap();
@@ -144,12 +150,12 @@ impl Site {
         Self { router: super::router(Arc::new(app)), bench }
     }
 
-    async fn send(&self, request: Request<Body>) -> Response<Body> {
+    pub(super) async fn send(&self, request: Request<Body>) -> Response<Body> {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// Signs somebody in at the demo's door; the cookie.
-    async fn cookie(&self, staff_id: &str) -> String {
+    pub(super) async fn cookie(&self, staff_id: &str) -> String {
         let email = {
             let mut conn = self.bench.desk.store.read().await.unwrap();
             crate::store::staff::by_id(&mut conn, staff_id).await.unwrap().unwrap().email
@@ -171,7 +177,7 @@ impl Site {
     }
 }
 
-fn form(path: &str, _body: &str) -> http::request::Builder {
+pub(super) fn form(path: &str, _body: &str) -> http::request::Builder {
     Request::builder()
         .method(Method::POST)
         .uri(path)

@@ -8,6 +8,10 @@ pub mod logs;
 
 #[cfg(test)]
 mod doors_tests;
+#[cfg(test)]
+mod no_bypass_tests;
+#[cfg(test)]
+mod owner_tests;
 
 use std::sync::Arc;
 
@@ -65,7 +69,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/orgs", get(pages::orgs::show))
         .route("/orgs/{slug}", get(pages::org::show))
         .route("/acknowledge/{link}", get(pages::owner::acknowledge_page))
-        .route("/consent/{link}", get(pages::owner::consent_page))
+        .route("/consent/{link}", get(pages::owner_consent::consent_page))
+        .route("/withdraw/{link}", get(pages::owner_consent::withdraw_page))
+        .route("/key-change/{link}", get(pages::owner_key::object_page))
         .route("/do/{name}", post(actions::act))
         .fallback(pages::error::not_found)
         .layer(sessions);

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod handoffs;
 pub mod impersonations;
+pub mod key_changes;
 pub mod orgs;
 pub mod outbox;
 pub mod secrets;
@@ -10,6 +11,7 @@ pub mod staff;
 pub mod tickets;
 pub mod verification;
 pub mod web_sessions;
+pub mod withdraw_links;
 pub mod witness;
 
 use std::borrow::Cow;
@@ -96,7 +98,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     (
         1,
         "base",
@@ -114,6 +116,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
         "outside",
         include_str!("../../migrations/0003_outside.sql"),
         include_str!("../../migrations/0003_outside.sql"),
+    ),
+    (
+        7,
+        "consent and keys",
+        include_str!("../../migrations/0007_consent_and_keys.sql"),
+        include_str!("../../migrations/0007_consent_and_keys.sql"),
     ),
     (
         8,

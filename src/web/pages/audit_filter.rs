@@ -262,6 +262,14 @@ fn known_actions() -> Vec<String> {
         actions::HANDOFF_ACKNOWLEDGED,
         actions::WEBHOOK_TEST_EVENT_SENT,
         actions::WEBHOOK_OVERLAP_ENDED,
+        actions::PLATFORM_OWNER_KEY_CHANGE_ASKED,
+        actions::PLATFORM_OWNER_KEY_CHANGE_CANCELLED,
+        actions::PLATFORM_OWNER_KEY_CHANGE_OBJECTED,
+        actions::PLATFORM_OWNER_KEY_CHANGED,
+        actions::OWNER_KEY_CHANGE_ASKED,
+        actions::OWNER_KEY_CHANGE_CANCELLED,
+        actions::OWNER_KEY_CHANGE_OBJECTED,
+        actions::OWNER_KEY_CHANGED,
     ]
     .map(str::to_owned)
     .to_vec();

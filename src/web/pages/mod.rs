@@ -14,6 +14,8 @@ pub mod org;
 pub mod org_secrets;
 pub mod orgs;
 pub mod owner;
+pub mod owner_consent;
+pub mod owner_key;
 pub mod places;
 pub mod rotation;
 pub mod rows;
