@@ -13,6 +13,7 @@ pub mod facts;
 pub mod hand_off;
 pub mod handoff_mail;
 pub mod impersonate;
+pub mod intake;
 pub mod keys;
 pub mod outbox;
 pub mod overlap;
@@ -24,6 +25,8 @@ mod seal;
 pub mod staff;
 pub mod sweep;
 pub mod test_event;
+mod ticket_comment;
+pub mod ticket_copy;
 pub mod view;
 pub mod witness;
 
@@ -69,6 +72,8 @@ pub struct Desk {
     pub settings: Settings,
     /// The way mail leaves.
     pub mailer: Arc<dyn crate::delivery::mail::Mailer>,
+    /// Where tickets live.
+    pub tickets: Arc<dyn crate::delivery::tickets::Tickets>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -147,6 +152,12 @@ pub enum StepError {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
+    /// What was asked for cannot be taken as it is. That it was sent may be in the platform log.
+    #[error("{0}")]
+    Unprocessable(&'static str),
+    /// A system outside is needed for this, and does not answer.
+    #[error("{0}")]
+    NoAnswer(&'static str),
     /// The rotation of this type, or this channel, is not there yet.
     #[error("{0}")]
     NotBuilt(&'static str),
@@ -183,7 +194,13 @@ impl StepError {
     /// Whether rows were written that must stay although the step was not taken.
     #[must_use]
     pub fn leaves_rows(&self) -> bool {
-        matches!(self, StepError::Refused(_) | StepError::Denied(_) | StepError::WrongPassword)
+        matches!(
+            self,
+            StepError::Refused(_)
+                | StepError::Denied(_)
+                | StepError::Unprocessable(_)
+                | StepError::WrongPassword
+        )
     }
 }
 

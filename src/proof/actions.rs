@@ -41,6 +41,14 @@ pub const PLATFORM_HANDOFF_SENT_AGAIN: &str = "platform.handoff_sent_again";
 pub const PLATFORM_TEST_EVENT_SENT: &str = "platform.test_event_sent";
 /// Platform log: a reply was posted to a ticket.
 pub const PLATFORM_REPLY_POSTED: &str = "platform.reply_posted";
+/// Platform log: a program filed a ticket.
+pub const PLATFORM_TICKET_FILED: &str = "platform.ticket_filed";
+/// Platform log: a program added a message to a ticket.
+pub const PLATFORM_TICKET_MESSAGE_RECEIVED: &str = "platform.ticket_message_received";
+/// Platform log: what a program sent for a ticket was refused, as it looked like a secret.
+pub const PLATFORM_TICKET_MESSAGE_REFUSED: &str = "platform.ticket_message_refused";
+/// Platform log: the ticket system outside told something new of a ticket.
+pub const PLATFORM_TICKET_FETCHED: &str = "platform.ticket_fetched";
 /// Platform log: a reply to a ticket was refused, as it looked like a secret.
 pub const PLATFORM_REPLY_REFUSED: &str = "platform.reply_refused";
 

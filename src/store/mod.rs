@@ -95,7 +95,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
     (
         1,
         "base",
@@ -113,6 +113,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
         "outside",
         include_str!("../../migrations/0003_outside.sql"),
         include_str!("../../migrations/0003_outside.sql"),
+    ),
+    (
+        6,
+        "tickets",
+        include_str!("../../migrations/0006_tickets.sql"),
+        include_str!("../../migrations/0006_tickets.sql"),
     ),
     (
         8,

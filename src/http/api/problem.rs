@@ -49,6 +49,10 @@ impl From<&Finding> for FailedCheck {
 pub enum ApiError {
     /// No credential, or none that we know.
     Unauthenticated,
+    /// The body is not of a kind that is read here.
+    Unsupported(&'static str),
+    /// The body does not read as what it must be, and what is wrong.
+    Malformed(String),
     /// A step was not taken.
     Step(StepError),
 }
@@ -69,6 +73,16 @@ impl IntoResponse for ApiError {
                 Vec::new(),
                 None,
             ),
+            ApiError::Unsupported(why) => (
+                "unsupported",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                (*why).to_owned(),
+                Vec::new(),
+                None,
+            ),
+            ApiError::Malformed(why) => {
+                ("invalid", StatusCode::BAD_REQUEST, why.clone(), Vec::new(), None)
+            }
             ApiError::Step(e) => {
                 let fault = Fault::from(e);
                 if fault == Fault::Unavailable {
@@ -86,7 +100,7 @@ impl IntoResponse for ApiError {
                     Fault::Unavailable => "unavailable",
                 };
                 // RFC draft on Idempotency-Key: the same key for another request is 422.
-                let status = if matches!(e, StepError::KeyReused) {
+                let status = if matches!(e, StepError::KeyReused | StepError::Unprocessable(_)) {
                     StatusCode::UNPROCESSABLE_ENTITY
                 } else {
                     fault.status()
