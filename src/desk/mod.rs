@@ -13,6 +13,7 @@ pub mod facts;
 pub mod hand_off;
 pub mod handoff_mail;
 pub mod impersonate;
+pub mod import;
 pub mod intake;
 pub mod keys;
 pub mod outbox;

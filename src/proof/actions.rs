@@ -52,6 +52,15 @@ pub const PLATFORM_TICKET_FETCHED: &str = "platform.ticket_fetched";
 /// Platform log: a reply to a ticket was refused, as it looked like a secret.
 pub const PLATFORM_REPLY_REFUSED: &str = "platform.reply_refused";
 
+/// Platform log: something of an org was brought in, from the command line.
+pub const PLATFORM_ORG_IMPORTED: &str = "platform.org_imported";
+/// Platform log: a member of an org got a credential, from the command line.
+pub const PLATFORM_ORG_CREDENTIAL_ISSUED: &str = "platform.org_credential_issued";
+
+/// Org log: something of this org was brought in by the platform.
+pub const ORG_IMPORTED: &str = "org.imported";
+/// Org log: a member of this org got a credential from the platform.
+pub const ORG_CREDENTIAL_ISSUED: &str = "org.credential_issued";
 /// Org log: an impersonation in this org began.
 pub const IMPERSONATION_STARTED: &str = "impersonation.started";
 /// Org log: an impersonation in this org ended.

@@ -7,6 +7,7 @@ mod crash;
 mod eligibility;
 mod evidence;
 mod handoff;
+mod import;
 mod intake;
 mod layers;
 mod outside_tickets;
