@@ -363,7 +363,8 @@ fn zendesk(
         }
         return None;
     };
-    if !url.starts_with("https://") && !(url.starts_with("http://") && loopback(&url)) {
+    let here = url.starts_with("http://") && loopback(&url);
+    if !url.starts_with("https://") && !here {
         wrong.push("tickets_zendesk_url begins with https://".to_owned());
     } else if url::Url::parse(&url).is_ok_and(|u| u.path() != "/" || u.query().is_some()) {
         wrong.push("tickets_zendesk_url has nothing behind the host".to_owned());

@@ -341,7 +341,8 @@ impl Tickets for Zendesk {
             }
             None => None,
         };
-        let said = fields::read(&self.names, &*self.fields().await?, &ticket.custom_fields);
+        let fields = self.fields().await?;
+        let said = fields::read(&self.names, &fields, &ticket.custom_fields);
         // An address that nobody has proven to be theirs is not the requester's.
         let proven = user.as_ref().is_some_and(|u| u.verified && !u.suspended);
         let name = user.as_ref().map(|u| u.name.trim()).filter(|n| !n.is_empty());
