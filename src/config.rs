@@ -34,6 +34,12 @@ pub struct Config {
     pub overlap_seconds: i64,
     /// The token with which services may introspect.
     pub introspection_token: Option<SecretString>,
+    /// The token with which a program may file tickets; without it there is no intake.
+    pub intake_token: Option<SecretString>,
+    /// What the numbers of tickets begin with.
+    pub tickets_prefix: String,
+    /// The Zendesk that keeps the tickets; without it they are kept here.
+    pub zendesk: Option<Zendesk>,
     /// The header in which a trusted proxy names the client.
     pub client_ip_header: Option<String>,
     /// The folder in which a witness keeps the logs' checkpoints.
@@ -48,13 +54,35 @@ pub struct Config {
     pub json_logs: bool,
 }
 
+/// A Zendesk, and what its custom ticket fields are called (their titles, or their ids in
+/// digits).
+#[derive(Debug)]
+pub struct Zendesk {
+    /// Its address, without a slash at the end.
+    pub url: String,
+    /// The address of the agent whose API token it is.
+    pub email: String,
+    /// The API token.
+    pub token: SecretString,
+    /// The field with how support authenticated the requester.
+    pub field_how: Option<String>,
+    /// The field with when it did.
+    pub field_when: Option<String>,
+    /// The field with the secret's id.
+    pub field_secret_id: Option<String>,
+    /// The field with the secret's type.
+    pub field_secret_type: Option<String>,
+    /// The field that says that a leak is suspected.
+    pub field_leak: Option<String>,
+}
+
 /// One setting: its name, whether it is secret, and what it is.
 struct Setting {
     name: &'static str,
     secret: bool,
 }
 
-const SETTINGS: [Setting; 17] = [
+const SETTINGS: [Setting; 27] = [
     Setting { name: "listen", secret: false },
     Setting { name: "base_url", secret: false },
     Setting { name: "data", secret: false },
@@ -69,6 +97,16 @@ const SETTINGS: [Setting; 17] = [
     Setting { name: "client_ip_header", secret: false },
     Setting { name: "witness_folder", secret: false },
     Setting { name: "witness_url", secret: false },
+    Setting { name: "intake_token", secret: true },
+    Setting { name: "tickets_prefix", secret: false },
+    Setting { name: "tickets_zendesk_url", secret: false },
+    Setting { name: "tickets_email", secret: false },
+    Setting { name: "tickets_token", secret: true },
+    Setting { name: "tickets_field_how", secret: false },
+    Setting { name: "tickets_field_when", secret: false },
+    Setting { name: "tickets_field_secret_id", secret: false },
+    Setting { name: "tickets_field_secret_type", secret: false },
+    Setting { name: "tickets_field_leak", secret: false },
     Setting { name: "pkg", secret: false },
     Setting { name: "connections", secret: false },
     Setting { name: "json_logs", secret: false },
@@ -137,8 +175,18 @@ impl Raw {
             Ok(table) => table,
             Err(e) => return self.problems.push(format!("{}: {}", file.display(), e.message())),
         };
+        self.read_table("", table);
+    }
+
+    /// `[tickets] email` is `tickets_email`.
+    fn read_table(&mut self, group: &str, table: toml::Table) {
         for (name, value) in table {
+            let name = format!("{group}{name}");
             let text = match value {
+                toml::Value::Table(table) if group.is_empty() => {
+                    self.read_table(&format!("{name}_"), table);
+                    continue;
+                }
                 toml::Value::String(s) => s,
                 toml::Value::Integer(n) => n.to_string(),
                 toml::Value::Boolean(b) => b.to_string(),
@@ -257,6 +305,15 @@ impl Raw {
         if text("introspection_token").is_some_and(|t| t.len() < 32) {
             wrong.push("introspection_token has at least 32 characters".to_owned());
         }
+        if text("intake_token").is_some_and(|t| t.len() < 32) {
+            wrong.push("intake_token has at least 32 characters".to_owned());
+        }
+        let tickets_prefix = text("tickets_prefix").unwrap_or_else(|| "NOV-".to_owned());
+        if !crate::model::ticket::ticket_like(&format!("{tickets_prefix}1")) {
+            wrong
+                .push("tickets_prefix is 1 to 10 capital letters and a dash, e.g. NOV-".to_owned());
+        }
+        let zendesk = zendesk(&text, &loopback, &mut wrong);
         let json_logs = match text("json_logs").as_deref() {
             None | Some("false") => false,
             Some("true") => true,
@@ -277,6 +334,9 @@ impl Raw {
             impersonation_life: minutes * time::MINUTE,
             overlap_seconds,
             introspection_token: text("introspection_token").map(SecretString::from),
+            intake_token: text("intake_token").map(SecretString::from),
+            tickets_prefix,
+            zendesk,
             client_ip_header: text("client_ip_header"),
             witness_folder: text("witness_folder").map(PathBuf::from),
             witness_url: text("witness_url"),
@@ -286,6 +346,51 @@ impl Raw {
         };
         if wrong.is_empty() { Ok(config) } else { Err(wrong) }
     }
+}
+
+/// The Zendesk of the settings, if they name one.
+fn zendesk(
+    text: &dyn Fn(&str) -> Option<String>,
+    loopback: &dyn Fn(&str) -> bool,
+    wrong: &mut Vec<String>,
+) -> Option<Zendesk> {
+    let Some(url) = text("tickets_zendesk_url") else {
+        if text("tickets_email").is_some() || text("tickets_token").is_some() {
+            wrong.push(
+                "tickets_zendesk_url is missing: the address of the Zendesk, e.g. https://example.zendesk.com"
+                    .to_owned(),
+            );
+        }
+        return None;
+    };
+    let here = url.starts_with("http://") && loopback(&url);
+    if !url.starts_with("https://") && !here {
+        wrong.push("tickets_zendesk_url begins with https://".to_owned());
+    } else if url::Url::parse(&url).is_ok_and(|u| u.path() != "/" || u.query().is_some()) {
+        wrong.push("tickets_zendesk_url has nothing behind the host".to_owned());
+    }
+    if text("intake_token").is_some() {
+        wrong.push(
+            "intake_token is for tickets that are kept here: leave it out where there is a tickets_zendesk_url"
+                .to_owned(),
+        );
+    }
+    let mut need = |name: &str, what: &str| {
+        text(name).unwrap_or_else(|| {
+            wrong.push(format!("{name} is missing: {what}"));
+            String::new()
+        })
+    };
+    Some(Zendesk {
+        url: url.trim_end_matches('/').to_owned(),
+        email: need("tickets_email", "the address of the agent whose API token it is"),
+        token: need("tickets_token", "the API token of Zendesk").into(),
+        field_how: text("tickets_field_how"),
+        field_when: text("tickets_field_when"),
+        field_secret_id: text("tickets_field_secret_id"),
+        field_secret_type: text("tickets_field_secret_type"),
+        field_leak: text("tickets_field_leak"),
+    })
 }
 
 #[cfg(test)]
@@ -368,5 +473,46 @@ mod tests {
         .validate()
         .unwrap();
         assert_eq!(config.smtp_url.expose_secret(), "smtps://elsewhere");
+    }
+
+    #[test]
+    fn zendesk_is_set_up_as_a_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keyturn.toml");
+        let with = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Raw::read(Some(&file), good)
+        };
+        let none = with("").validate().unwrap();
+        assert!(none.zendesk.is_none() && none.intake_token.is_none());
+        assert_eq!(none.tickets_prefix, "NOV-");
+        let whole = "[tickets]\nzendesk_url = \"https://example.zendesk.com/\"\nemail = \"a@b.example\"\n\
+                     token = \"hunter2\"\nprefix = \"SUP-\"\nfield_how = \"901\"\n";
+        assert!(!with(whole).describe().contains("hunter2"));
+        let config = with(whole).validate().unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let zendesk = config.zendesk.unwrap();
+        assert_eq!(zendesk.url, "https://example.zendesk.com");
+        assert_eq!(zendesk.field_how.as_deref(), Some("901"));
+        assert_eq!(config.tickets_prefix, "SUP-");
+        for (text, problem) in [
+            (
+                "[tickets]\nzendesk_url = \"https://example.zendesk.com\"\n",
+                "tickets_email is missing",
+            ),
+            ("[tickets]\nemail = \"a@b.example\"\n", "tickets_zendesk_url is missing"),
+            ("[tickets]\nzendesk_url = \"http://example.zendesk.com\"\n", "begins with https://"),
+            ("[tickets]\nzendesk_url = \"https://example.zendesk.com/api\"\n", "nothing behind"),
+            ("[tickets]\nprefix = \"nov\"\n", "tickets_prefix is"),
+            ("[intake]\ntoken = \"short\"\n", "at least 32"),
+            (
+                "[intake]\ntoken = \"0123456789012345678901234567890123\"\n[tickets]\nzendesk_url = \"https://e.zendesk.com\"\n",
+                "leave it out",
+            ),
+            ("[tickets]\nno_such = 1\n", "no setting tickets_no_such"),
+        ] {
+            let wrong = with(text).validate().unwrap_err();
+            assert!(wrong.iter().any(|w| w.contains(problem)), "{text}: {wrong:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng, new_token};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::tickets::embedded::EmbeddedDesk;
 use keyturn::delivery::witness::FolderWitness;
 use keyturn::demo::smtp_catcher::SmtpCatcher;
 use keyturn::demo::{Addresses, Demo};
@@ -43,8 +44,10 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     let ticks = clock.clone();
     let (smtp, catcher) =
         SmtpCatcher::bind_anywhere(data.join("mail"), move || ticks.now()).await.map_err(text)?;
+    let store = connect(&Store::sqlite_in(data), 8).await?;
     let desk = Arc::new(Desk {
-        store: connect(&Store::sqlite_in(data), 8).await?,
+        tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
+        store,
         clock,
         rng: rng.clone(),
         keys: Keys::load(&keys_file, &names, now).map_err(text)?,
@@ -82,6 +85,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         demo: Some(DemoDoors { people, customer_side: customer_address.clone() }),
         pkg: pkg(Path::new("target/site/pkg")),
         introspection_hash: Some(credential::hash(&introspection)),
+        intake_hash: None,
         client_ip_header: None,
     };
     println!(

@@ -7,6 +7,10 @@ use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
 use keyturn::config::{Config, Raw};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::tickets::Tickets;
+use keyturn::delivery::tickets::embedded::EmbeddedDesk;
+use keyturn::delivery::tickets::fields::FieldNames;
+use keyturn::delivery::tickets::zendesk::{self, Zendesk};
 use keyturn::delivery::witness::{FolderWitness, HttpWitness};
 use keyturn::desk::keys::{Keys, Names};
 use keyturn::desk::{Desk, Settings};
@@ -52,6 +56,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
         demo: None,
         pkg: pkg(&config.pkg),
         introspection_hash: config.introspection_token.as_ref().map(credential::hash),
+        intake_hash: config.intake_token.as_ref().map(credential::hash),
         client_ip_header: config.client_ip_header,
     };
     serve(app, listener).await
@@ -74,9 +79,11 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
     };
     let api = format!("{}/api", config.base_url);
     let names = Names { issuer: &config.base_url, audience: &api, log_origin: &config.log_origin };
+    let store = connect(&url, config.connections).await?;
     Ok(Desk {
         keys: Keys::load(&config.keys_file, &names, clock.now()).map_err(text)?,
-        store: connect(&url, config.connections).await?,
+        tickets: tickets(config, &store)?,
+        store,
         clock,
         rng: Arc::new(SystemRng),
         settings: Settings {
@@ -88,4 +95,26 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
         },
         mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
     })
+}
+
+/// Where the deployment's tickets live.
+fn tickets(config: &Config, store: &Store) -> Result<Arc<dyn Tickets>, String> {
+    let Some(zendesk) = &config.zendesk else {
+        return Ok(Arc::new(EmbeddedDesk::new(store.clone(), &config.tickets_prefix)));
+    };
+    let usual = FieldNames::default();
+    let settings = zendesk::Settings {
+        url: zendesk.url.clone(),
+        email: zendesk.email.clone(),
+        token: zendesk.token.clone(),
+        prefix: config.tickets_prefix.clone(),
+        fields: FieldNames {
+            how: zendesk.field_how.clone().unwrap_or(usual.how),
+            when: zendesk.field_when.clone().unwrap_or(usual.when),
+            secret_id: zendesk.field_secret_id.clone().unwrap_or(usual.secret_id),
+            secret_type: zendesk.field_secret_type.clone().unwrap_or(usual.secret_type),
+            leak: zendesk.field_leak.clone().unwrap_or(usual.leak),
+        },
+    };
+    Ok(Arc::new(Zendesk::new(settings).map_err(text)?))
 }

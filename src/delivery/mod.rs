@@ -3,4 +3,5 @@
 pub mod guard;
 pub mod mail;
 pub mod openpgp;
+pub mod tickets;
 pub mod witness;

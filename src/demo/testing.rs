@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use crate::clock::{Clock, SystemRng};
 use crate::delivery::mail::SmtpMailer;
+use crate::delivery::tickets::embedded::EmbeddedDesk;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::{Desk, Settings};
 use crate::model::time;
@@ -24,8 +25,10 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str) -> De
         audience: "http://127.0.0.1:3000/api",
         log_origin: "keyturn.example",
     };
+    let store = Store::connect(&Store::sqlite_in(folder), 3).await.unwrap();
     Desk {
-        store: Store::connect(&Store::sqlite_in(folder), 3).await.unwrap(),
+        tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
+        store,
         keys: Keys::load(&file, &names, now).unwrap(),
         clock,
         rng: Arc::new(SystemRng),

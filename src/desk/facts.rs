@@ -6,7 +6,7 @@ use super::{Desk, Step};
 use crate::delivery::openpgp;
 use crate::model::{Channel, Micros, SecretType};
 use crate::policy::eligibility::{
-    self, Facts, HandoffFacts, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
+    self, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
     TicketFacts, Verdict,
 };
 use crate::store::impersonations;
@@ -53,11 +53,50 @@ impl Desk {
         admin_id: &str,
         using: Option<&str>,
     ) -> Step<Case> {
+        self.gather_case(conn, ticket_id, admin_id, using, false).await
+    }
+
+    /// The same for a list, where the copy of a ticket counts whatever its age: nothing is begun
+    /// from a list.
+    ///
+    /// # Errors
+    /// As [`Desk::case`].
+    pub async fn case_at_a_glance(
+        &self,
+        conn: &mut AnyConnection,
+        ticket_id: &str,
+        admin_id: &str,
+    ) -> Step<Case> {
+        self.gather_case(conn, ticket_id, admin_id, None, true).await
+    }
+
+    /// Who keeps a ticket. Where a system outside is set up, it keeps all of them.
+    fn kept(&self, ticket: &Ticket, glance: bool) -> Kept {
+        match self.tickets.outside() {
+            None => Kept::Here,
+            Some(system) => Kept::Outside {
+                system: system.to_owned(),
+                told_at: ticket
+                    .fetched_at
+                    .filter(|_| ticket.source.as_deref() == Some(system))
+                    .map(|at| if glance { self.now() } else { at }),
+            },
+        }
+    }
+
+    async fn gather_case(
+        &self,
+        conn: &mut AnyConnection,
+        ticket_id: &str,
+        admin_id: &str,
+        using: Option<&str>,
+        glance: bool,
+    ) -> Step<Case> {
         let now = self.now();
         let ticket = tickets::by_id(conn, ticket_id).await?;
         let org = match &ticket {
-            Some(t) => orgs::by_id(conn, &t.org_id).await?,
-            None => None,
+            Some(t) if !t.org_unknown() => orgs::by_id(conn, &t.org_id).await?,
+            _ => None,
         };
         let members = match &org {
             Some(o) => orgs::members(conn, &o.id).await?,
@@ -88,6 +127,7 @@ impl Desk {
                 filed_at: t.filed_at,
                 requester_name: t.requester_name.clone(),
                 authenticated: t.authenticated_how.clone().zip(t.authenticated_at),
+                kept: self.kept(t, glance),
             }),
             org: org.as_ref().map(|o| OrgFacts {
                 id: o.id.clone(),

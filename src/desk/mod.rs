@@ -13,6 +13,8 @@ pub mod facts;
 pub mod hand_off;
 pub mod handoff_mail;
 pub mod impersonate;
+pub mod import;
+pub mod intake;
 pub mod keys;
 pub mod outbox;
 pub mod overlap;
@@ -25,6 +27,8 @@ mod seal;
 pub mod staff;
 pub mod sweep;
 pub mod test_event;
+mod ticket_comment;
+pub mod ticket_copy;
 pub mod verify;
 pub mod view;
 pub mod withdraw;
@@ -72,6 +76,8 @@ pub struct Desk {
     pub settings: Settings,
     /// The way mail leaves.
     pub mailer: Arc<dyn crate::delivery::mail::Mailer>,
+    /// Where tickets live.
+    pub tickets: Arc<dyn crate::delivery::tickets::Tickets>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -153,6 +159,12 @@ pub enum StepError {
     /// A key for the Owner that cannot be encrypted to.
     #[error("this key is not taken: {0}")]
     BadKey(#[from] crate::delivery::openpgp::KeyProblem),
+    /// What was asked for cannot be taken as it is. That it was sent may be in the platform log.
+    #[error("{0}")]
+    Unprocessable(&'static str),
+    /// A system outside is needed for this, and does not answer.
+    #[error("{0}")]
+    NoAnswer(&'static str),
     /// The rotation of this type, or this channel, is not there yet.
     #[error("{0}")]
     NotBuilt(&'static str),
@@ -189,7 +201,13 @@ impl StepError {
     /// Whether rows were written that must stay although the step was not taken.
     #[must_use]
     pub fn leaves_rows(&self) -> bool {
-        matches!(self, StepError::Refused(_) | StepError::Denied(_) | StepError::WrongPassword)
+        matches!(
+            self,
+            StepError::Refused(_)
+                | StepError::Denied(_)
+                | StepError::Unprocessable(_)
+                | StepError::WrongPassword
+        )
     }
 }
 

@@ -33,6 +33,8 @@ struct Letter {
 pub(super) enum Delivered {
     /// Nothing to record beyond that it is done.
     Plainly,
+    /// A comment stands in the ticket outside, under this id.
+    Comment(String),
 }
 
 fn binding(item_id: &str) -> Binding<'_> {
@@ -174,6 +176,7 @@ impl Desk {
     async fn hand_out(&self, item: &Item) -> Step<Delivered> {
         match item.kind {
             OutboxKind::Mail => self.deliver_mail(item).await,
+            OutboxKind::TicketComment => self.deliver_comment(item).await,
         }
     }
 
@@ -182,6 +185,7 @@ impl Desk {
         let mut tx = self.begin().await?;
         let step = match delivered {
             Delivered::Plainly => Ok(()),
+            Delivered::Comment(id) => self.note_comment(&mut tx, item, &id).await,
         };
         let step = match step {
             Ok(()) => outbox::done(&mut tx, &item.id, self.now()).await.map_err(StepError::from),

@@ -106,6 +106,9 @@ impl Desk {
         caller: &Caller,
         ask: &Ask,
     ) -> Step<Rotated> {
+        if let Caller::Token(token) = caller {
+            self.refresh_for(token).await?;
+        }
         let mut tx = self.begin().await?;
         let step = self.rotate_in(&mut tx, secret_type, secret_id, caller, ask).await;
         let step = self.settle(tx, step).await;

@@ -277,6 +277,7 @@ async fn no_switch_of_the_server_lets_a_failed_check_through() {
                 demo: None,
                 pkg: None,
                 introspection_hash,
+                intake_hash: None,
                 client_ip_header: client_ip_header.clone(),
             };
             let router = super::router(Arc::new(app));

@@ -6,5 +6,7 @@ crate::model::words! {
     OutboxKind("kind of outbox item") {
         /// A mail, over SMTP.
         Mail = "mail" => "Mail",
+        /// A comment in a ticket, to the support desk outside.
+        TicketComment = "ticket_comment" => "Ticket comment",
     }
 }

@@ -118,6 +118,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0003_outside.sql"),
     ),
     (
+        6,
+        "tickets",
+        include_str!("../../migrations/0006_tickets.sql"),
+        include_str!("../../migrations/0006_tickets.sql"),
+    ),
+    (
         7,
         "consent and keys",
         include_str!("../../migrations/0007_consent_and_keys.sql"),

@@ -15,6 +15,8 @@ use crate::audit::trail::{Depth, judge};
 use crate::audit::verify::{Fault, cross_recorded, whole_log};
 use crate::auth::credential;
 use crate::clock::{ManualClock, SeededRng};
+use crate::delivery::tickets::Tickets;
+use crate::delivery::tickets::embedded::EmbeddedDesk;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::rotate::{Ask, Caller, Rotated};
 use crate::desk::{AtWork, Desk, Settings, Step};
@@ -73,8 +75,10 @@ impl Bench {
             audience: "https://keyturn.example/api",
             log_origin: "keyturn.example",
         };
+        let store = Store::connect(url, 8).await.unwrap();
         let desk = Desk {
-            store: Store::connect(url, 8).await.unwrap(),
+            tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
+            store,
             clock: clock.clone(),
             rng: Arc::new(SeededRng::new(seed)),
             keys: Keys::load(&folder.join("keys.json"), &names, now).unwrap(),
@@ -95,6 +99,12 @@ impl Bench {
             folder: folder.to_owned(),
             _removed: None,
         }
+    }
+
+    /// The same desk, with tickets that are kept elsewhere. To be called while nobody else has the
+    /// desk in hand.
+    pub(crate) fn keep_tickets_in(&mut self, tickets: Arc<dyn Tickets>) {
+        Arc::get_mut(&mut self.desk).expect("nobody else has the desk").tickets = tickets;
     }
 
     /// The folder of the keys, and of SQLite's files.

@@ -8,6 +8,7 @@ pub(crate) mod owners;
 pub(crate) mod postgres;
 pub(crate) mod receiver;
 pub(crate) mod story;
+pub(crate) mod zendesk_server;
 
 pub(crate) use bench::Bench;
 

@@ -76,14 +76,16 @@ impl From<&StepError> for Fault {
             StepError::Forbidden(_) | StepError::Denied(_) => Fault::Forbidden,
             StepError::StepUp => Fault::StepUp,
             StepError::Conflict(_) | StepError::KeyReused => Fault::Conflict,
-            StepError::Invalid(_) | StepError::BadKey(_) | StepError::WrongPassword => {
-                Fault::Invalid
-            }
+            StepError::Invalid(_)
+            | StepError::Unprocessable(_)
+            | StepError::BadKey(_)
+            | StepError::WrongPassword => Fault::Invalid,
             StepError::NotBuilt(_) => Fault::NotBuilt,
             StepError::Throttled(_) => Fault::Throttled,
             StepError::Store(_)
             | StepError::Audit(_)
             | StepError::Crypto { .. }
+            | StepError::NoAnswer(_)
             | StepError::Outside(_) => Fault::Unavailable,
         }
     }

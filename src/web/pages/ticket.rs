@@ -1,5 +1,7 @@
 //! The ticket: the procedure as steps, with the one next action.
 
+use std::collections::BTreeMap;
+
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
@@ -7,10 +9,11 @@ use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use super::owner_key::{self, Changes};
-use super::ticket_parts::{eligibility, facts, rows_written, thread};
+use super::ticket_parts::{copy_note, eligibility, facts, rows_written, thread};
 use super::ticket_steps::{next_action, steps, unreachable};
 use crate::audit::trail::{Depth, Judged, ReadRow, judge};
 use crate::desk::facts::Case;
+use crate::desk::ticket_copy::Refreshed;
 use crate::desk::{Step, StepError, rotation_built};
 use crate::model::{Channel, Micros, SecretType, VersionState};
 use crate::policy::eligibility::{Check, HandoffFacts};
@@ -35,6 +38,10 @@ pub struct View {
     pub rows: Vec<ReadRow>,
     /// Its messages.
     pub messages: Vec<Message>,
+    /// Why each message that waits for the desk outside is not there yet, by its id.
+    pub owed: BTreeMap<String, String>,
+    /// What to say of the copy that the page shows, where it is one that is not of this moment.
+    pub copy: Option<CopyNote>,
     /// The versions of its secret, newest first.
     pub versions: Vec<Version>,
     /// Where the procedure stands.
@@ -51,6 +58,16 @@ pub struct View {
     pub key_changes: Option<Changes>,
     /// How long the old key stays valid after the handoff, in seconds.
     pub overlap_seconds: i64,
+}
+
+/// A copy of a ticket that could not be brought up to date.
+pub struct CopyNote {
+    /// The system that keeps the ticket.
+    pub system: &'static str,
+    /// When it last told.
+    pub told_at: Option<Micros>,
+    /// Why it is not up to date.
+    pub why: String,
 }
 
 /// A grant with what came of it.
@@ -126,9 +143,29 @@ pub async fn show(mut door: Door, Path(id): Path<String>) -> Response {
 async fn load(door: &mut Door, id: &str) -> Step<View> {
     let desk = door.app.desk.clone();
     let acts = acts(door);
-    let now = desk.now();
     let conn = &mut *door.conn;
-    let ticket = tickets::by_id(conn, id).await?.ok_or(StepError::NotFound)?;
+    let refreshed = desk.refresh_for_page(conn, id).await?;
+    let now = desk.now();
+    let Some(ticket) = tickets::by_id(conn, id).await? else {
+        return Err(match refreshed {
+            Refreshed::NotTold(_) => StepError::NoAnswer(
+                "The ticket system did not answer, and there is no copy of this ticket here yet.",
+            ),
+            Refreshed::NoOrg => StepError::Conflict(
+                "The ticket system has this ticket, but its organization is none that Keyturn knows. Put the org’s id or short name into the organization’s external id there.",
+            ),
+            _ => StepError::NotFound,
+        });
+    };
+    let copy = desk.tickets.outside().and_then(|system| {
+        let why = match refreshed {
+            Refreshed::Here | Refreshed::Told => return None,
+            Refreshed::NotTold(e) => e.to_string(),
+            Refreshed::Unknown => "it knows no ticket of this number".to_owned(),
+            Refreshed::NoOrg => "it names an organization that Keyturn does not know".to_owned(),
+        };
+        Some(CopyNote { system, told_at: ticket.fetched_at, why })
+    });
     let grant = match grant_in_hand(conn, id, now).await? {
         None => None,
         Some(grant) => {
@@ -167,9 +204,18 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         _ => None,
     };
     let stage = stage(&case, grant.as_ref(), now);
+    let messages = tickets::messages(conn, id).await?;
+    let mut owed = BTreeMap::new();
+    for message in messages.iter().filter(|m| m.waits == 1) {
+        let item =
+            outbox::about(conn, &message.id).await?.into_iter().find(|i| i.done_at.is_none());
+        owed.insert(message.id.clone(), item.and_then(|i| i.last_error).unwrap_or_default());
+    }
     Ok(View {
         key_changes,
-        messages: tickets::messages(conn, id).await?,
+        messages,
+        owed,
+        copy,
         ticket,
         case,
         grant,
@@ -255,6 +301,7 @@ fn draw(v: &View) -> AnyView {
                 <a class="btn" href=format!("/audit?ticket={}", v.ticket.id)>{icon("timeline")}"Its audit rows"</a>
             </div>
         </div>
+        {copy_note(v)}
         <div class="ticket">
             {steps(v)}
             <div class="ticket-work">{v.key_changes.as_ref().map(owner_key::notices)}{first}{thread(v)}{unreachable(v)}</div>

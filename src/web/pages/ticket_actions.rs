@@ -20,12 +20,7 @@ pub async fn impersonate(ticket: String) -> Result<(), Fault> {
     let hand = Hand::here()?;
     let who = hand.who().await?;
     let desk = hand.app.desk.clone();
-    let step = async {
-        let mut tx = desk.begin().await?;
-        let step = desk.impersonate(&mut tx, &who, &ticket).await;
-        desk.settle(tx, step).await
-    };
-    hand.answer(step.await, &ticket_page(&ticket), |grant| {
+    hand.answer(desk.start_impersonation(&who, &ticket).await, &ticket_page(&ticket), |grant| {
         Flash::done(
             "Impersonation started",
             format!(
