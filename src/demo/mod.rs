@@ -1,6 +1,7 @@
 //! The seeded story of `keyturn demo`: cases for every branch of the procedure, a mail catcher,
 //! and the customer's own side.
 
+pub mod connect_server;
 pub mod customer_side;
 mod owner_keys;
 pub mod seed;
