@@ -19,11 +19,12 @@ const BATCH: i64 = 1000;
 
 /// The actions whose rows record where another log stands, under which name, and whether they
 /// must.
-const RECORDING: [(&str, &str, bool); 8] = [
+const RECORDING: [(&str, &str, bool); 9] = [
     (actions::PLATFORM_IMPERSONATION_ENDED, "org_checkpoint", true),
     (actions::IMPERSONATION_ENDED, "platform_checkpoint", true),
     (actions::IMPERSONATION_STARTED, "platform_checkpoint", false),
     (actions::HANDOFF_SENT, "platform_checkpoint", false),
+    (actions::HANDOFF_DELIVERED, "platform_checkpoint", false),
     (actions::HANDOFF_ACKNOWLEDGED, "platform_checkpoint", false),
     (actions::CONSENT_ENABLED, "platform_checkpoint", false),
     (actions::CONSENT_DISABLED, "platform_checkpoint", false),

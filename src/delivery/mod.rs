@@ -5,5 +5,5 @@ pub mod guard;
 pub mod mail;
 pub mod one_password;
 pub mod openpgp;
-pub mod witness;
 pub mod shared_vault;
+pub mod witness;

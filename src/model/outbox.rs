@@ -6,5 +6,7 @@ crate::model::words! {
     OutboxKind("kind of outbox item") {
         /// A mail, over SMTP.
         Mail = "mail" => "Mail",
+        /// An item for a shared vault, through 1Password Connect.
+        OnePassword = "one_password" => "1Password",
     }
 }

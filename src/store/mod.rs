@@ -96,7 +96,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 6] = [
     (
         1,
         "base",
@@ -126,6 +126,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
         "verification",
         include_str!("../../migrations/0009_verification.sql"),
         include_str!("../../migrations/0009_verification.sql"),
+    ),
+    (
+        10,
+        "shared vault",
+        include_str!("../../migrations/0010_shared_vault.sql"),
+        include_str!("../../migrations/0010_shared_vault.sql"),
     ),
 ];
 

@@ -82,6 +82,7 @@ impl From<&StepError> for Fault {
             StepError::Store(_)
             | StepError::Audit(_)
             | StepError::Crypto { .. }
+            | StepError::SharedVault(_)
             | StepError::Outside(_) => Fault::Unavailable,
         }
     }
@@ -103,6 +104,7 @@ pub fn sentence(e: &StepError) -> String {
         StepError::Store(_)
         | StepError::Audit(_)
         | StepError::Crypto { .. }
+        | StepError::SharedVault(_)
         | StepError::Outside(_) => {
             "The cause is in the server's log. Try again; if it stays, tell whoever runs Keyturn."
                 .to_owned()

@@ -6,16 +6,17 @@ use std::collections::HashSet;
 use crate::audit::trail::{Judged, ReadRow};
 use crate::model::{Micros, time};
 use crate::proof::actions::{
-    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_SENT, IMPERSONATION_ENDED,
-    IMPERSONATION_STARTED, PLATFORM_HANDOFF_ACKNOWLEDGED, PLATFORM_IMPERSONATION_ENDED,
-    PLATFORM_IMPERSONATION_STARTED, PLATFORM_SECRET_HANDED_OFF, PLATFORM_TEST_EVENT_SENT,
-    WEBHOOK_TEST_EVENT_SENT, may_follow_end, rotated, rotated_type,
+    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_DELIVERED, HANDOFF_SENT,
+    IMPERSONATION_ENDED, IMPERSONATION_STARTED, PLATFORM_HANDOFF_ACKNOWLEDGED,
+    PLATFORM_IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_STARTED, PLATFORM_SECRET_DELIVERED,
+    PLATFORM_SECRET_HANDED_OFF, PLATFORM_TEST_EVENT_SENT, WEBHOOK_TEST_EVENT_SENT, may_follow_end,
+    rotated, rotated_type,
 };
 use crate::proof::trail::Rule;
 use crate::proof::verdict::{RuleState, TrailVerdict};
 
 /// What one step writes into both logs: the platform's action, and the org's.
-const TWINS: [(&str, &str); 7] = [
+const TWINS: [(&str, &str); 8] = [
     (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED),
     (PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT),
     (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED),
@@ -23,10 +24,11 @@ const TWINS: [(&str, &str); 7] = [
     (PLATFORM_TEST_EVENT_SENT, WEBHOOK_TEST_EVENT_SENT),
     (CONSENT_ENABLED, CONSENT_ENABLED),
     (CONSENT_DISABLED, CONSENT_DISABLED),
+    (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
 ];
 
 /// Details that both rows of a pair must give alike, where they give them.
-const COMMON_DETAILS: [&str; 11] = [
+const COMMON_DETAILS: [&str; 12] = [
     "expires_at",
     "cause",
     "ended_at",
@@ -35,6 +37,7 @@ const COMMON_DETAILS: [&str; 11] = [
     "platform_last_seq",
     "org_last_seq",
     "handoff_id",
+    "item_id",
     "how",
     "message_id",
     "allow_platform_impersonation",
@@ -144,7 +147,8 @@ pub fn action(row: &ReadRow) -> &str {
 pub fn lines<'a>(judged: &'a Judged, secret_type: Option<&str>) -> Vec<Line<'a>> {
     let mut all = paired(&judged.platform, &judged.org);
     let gaps = Gaps { judged, verdict: &judged.verdict };
-    let (start, end) = (TWINS[0], TWINS[2]);
+    let start = (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED);
+    let end = (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED);
     gaps.close(&mut all, start, (Rule::PlatformStarted, Rule::OrgStarted), |_| 0);
     gaps.close(&mut all, end, (Rule::PlatformEnded, Rule::OrgEnded), end_of);
     if gaps.fails(Rule::Rotated) && !judged.org.iter().any(|r| rotated_type(action(r)).is_some()) {
