@@ -52,6 +52,18 @@ pub struct Config {
     pub connections: u32,
     /// Whether log lines are JSON.
     pub json_logs: bool,
+    /// The 1Password Connect server, and its access token; without it no handoff goes into a
+    /// shared vault.
+    pub one_password: Option<OnePassword>,
+}
+
+/// Where the 1Password Connect server is.
+#[derive(Debug)]
+pub struct OnePassword {
+    /// Its address, without `/v1`.
+    pub url: String,
+    /// The access token.
+    pub token: SecretString,
 }
 
 /// A Zendesk, and what its custom ticket fields are called (their titles, or their ids in
@@ -82,7 +94,7 @@ struct Setting {
     secret: bool,
 }
 
-const SETTINGS: [Setting; 27] = [
+const SETTINGS: &[Setting] = &[
     Setting { name: "listen", secret: false },
     Setting { name: "base_url", secret: false },
     Setting { name: "data", secret: false },
@@ -110,6 +122,8 @@ const SETTINGS: [Setting; 27] = [
     Setting { name: "pkg", secret: false },
     Setting { name: "connections", secret: false },
     Setting { name: "json_logs", secret: false },
+    Setting { name: "one_password_url", secret: false },
+    Setting { name: "one_password_token", secret: true },
 ];
 
 /// Settings by name, before they are looked at.
@@ -134,7 +148,7 @@ impl Raw {
         if let Some(file) = file {
             raw.read_file(file);
         }
-        for setting in &SETTINGS {
+        for setting in SETTINGS {
             let name = format!("KEYTURN_{}", setting.name.to_uppercase());
             if let Some(value) = environment(&name) {
                 raw.values.insert(setting.name, value.into());
@@ -322,6 +336,35 @@ impl Raw {
                 false
             }
         };
+        let one_password = match (text("one_password_url"), text("one_password_token")) {
+            (None, None) => None,
+            (Some(url), Some(token)) => {
+                // New values are sent there.
+                let safe =
+                    url.starts_with("https://") || (url.starts_with("http://") && loopback(&url));
+                if !safe {
+                    wrong.push(
+                        "one_password_url begins with https:// (http:// only for 127.0.0.1 and localhost)"
+                            .to_owned(),
+                    );
+                }
+                if url.trim_end_matches('/').ends_with("/v1") {
+                    wrong.push("one_password_url is without /v1 at its end".to_owned());
+                }
+                if token.contains(char::is_whitespace) {
+                    wrong.push("one_password_token has no white space".to_owned());
+                }
+                Some(OnePassword { url, token: token.into() })
+            }
+            (Some(_), None) => {
+                wrong.push("one_password_token is missing: the access token of the 1Password Connect server at one_password_url".to_owned());
+                None
+            }
+            (None, Some(_)) => {
+                wrong.push("one_password_url is missing: where the 1Password Connect server is, e.g. https://connect.platform.example".to_owned());
+                None
+            }
+        };
         let config = Config {
             listen,
             base_url,
@@ -343,6 +386,7 @@ impl Raw {
             pkg: text("pkg").unwrap_or_else(|| "target/site/pkg".to_owned()).into(),
             connections: u32::try_from(connections).unwrap_or(10),
             json_logs,
+            one_password,
         };
         if wrong.is_empty() { Ok(config) } else { Err(wrong) }
     }
@@ -456,6 +500,39 @@ mod tests {
         assert!(!raw.describe().contains("hunter2"));
         assert!(!format!("{raw:?}").contains("hunter2"));
         assert!(!format!("{:?}", raw.validate().unwrap()).contains("hunter2"));
+    }
+
+    /// Protects a deployment from half a configuration: handoffs would wait for ever.
+    #[test]
+    fn the_connect_server_is_configured_wholly_and_safely_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, token) = (folder.path().join("keyturn.toml"), folder.path().join("token"));
+        std::fs::write(&token, "eyJ.hunter2\n").unwrap();
+        let read = |table: &str| {
+            std::fs::write(&file, format!("[one_password]\n{table}\n")).unwrap();
+            Raw::read(Some(&file), good)
+        };
+        let url = "url = \"https://connect.platform.example\"";
+        let from = format!("token_file = \"{}\"", token.display());
+        let raw = read(&format!("{url}\n{from}"));
+        let said = raw.describe();
+        assert!(said.contains("one_password_url = https://connect.platform.example"));
+        assert!(said.contains("one_password_token = (set, not shown)"));
+        let config = raw.validate().unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert_eq!(config.one_password.unwrap().token.expose_secret(), "eyJ.hunter2");
+        assert!(Raw::read(None, good).validate().unwrap().one_password.is_none());
+        for (table, says) in [
+            (url.to_owned(), "one_password_token is missing"),
+            (from.clone(), "one_password_url is missing"),
+            (format!("{from}\nurl = \"http://connect.platform.example\""), "begins with https://"),
+            (format!("{url}\ntoken = \"a b\""), "no white space"),
+            (format!("{from}\nurl = \"https://c.example/v1/\""), "without /v1"),
+            ("uri = \"x\"".to_owned(), "there is no setting one_password_uri"),
+        ] {
+            let wrong = read(&table).validate().unwrap_err();
+            assert!(wrong.len() == 1 && wrong[0].contains(says), "{table}: {wrong:?}");
+        }
     }
 
     #[test]

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng, new_token};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::one_password::Connect;
 use keyturn::delivery::tickets::embedded::EmbeddedDesk;
 use keyturn::delivery::witness::FolderWitness;
 use keyturn::demo::smtp_catcher::SmtpCatcher;
-use keyturn::demo::{Addresses, Demo};
+use keyturn::demo::{Addresses, Demo, connect_token};
 use keyturn::desk::keys::{Keys, Names, create};
 use keyturn::desk::{Desk, Settings};
 use keyturn::model::time;
@@ -60,6 +61,10 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
         },
         mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),
+        shared_vault: Some(Arc::new(
+            Connect::new(&customer_address, &connect_token(data, &SystemRng).map_err(text)?)
+                .map_err(text)?,
+        )),
     });
     let introspection = new_token(rng.as_ref());
     let addresses = Addresses { console: address.clone(), customer_side: customer_address.clone() };

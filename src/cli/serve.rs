@@ -7,6 +7,7 @@ use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
 use keyturn::config::{Config, Raw};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::one_password::Connect;
 use keyturn::delivery::tickets::Tickets;
 use keyturn::delivery::tickets::embedded::EmbeddedDesk;
 use keyturn::delivery::tickets::fields::FieldNames;
@@ -34,9 +35,14 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     let config = raw.validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
     if check {
         let desk = desk(&config).await?;
-        desk.store.close().await;
         println!("The settings, the keys and the database are good.");
-        return Ok(());
+        let vaults = desk.check_shared_vaults().await.map_err(text)?;
+        desk.store.close().await;
+        let wrong: Vec<String> = vaults
+            .into_iter()
+            .filter_map(|(org, seen)| seen.err().map(|why| format!("{org}: {why}")))
+            .collect();
+        return if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\nkeyturn: ")) };
     }
     telemetry::init(if config.json_logs { Format::Json } else { Format::Text });
     let desk = Arc::new(desk(&config).await?);
@@ -94,6 +100,10 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
             mail_from: config.mail_from.clone(),
         },
         mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
+        shared_vault: match &config.one_password {
+            Some(at) => Some(Arc::new(Connect::new(&at.url, &at.token).map_err(text)?)),
+            None => None,
+        },
     })
 }
 

@@ -1,6 +1,7 @@
 //! The customer's own world, on a port of its own: the Owners' mail, the private keys that open
-//! it, and the receiver of the webhooks. It is what the platform never sees, so it reads nothing
-//! of the platform's: only mail that arrived, and messages that were posted to it.
+//! it, the shared vaults, and the receiver of the webhooks. It is what the platform never sees, so
+//! it reads nothing of the platform's: only mail that arrived, items that were put into a vault,
+//! and messages that were posted to it.
 
 mod hooks;
 mod html;
@@ -9,6 +10,7 @@ mod letter;
 mod opened;
 mod receiver;
 mod same_origin;
+mod vault;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,14 +21,16 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 
 use self::opened::Keychain;
 use self::receiver::Receiver;
+use super::connect_server::{Access, ConnectServer, Vault};
 use super::smtp_catcher::SmtpCatcher;
-use super::story::OrgAccess;
+use super::story::{OrgAccess, SharedVault};
 use super::{DemoError, Story};
-use crate::clock::Clock;
+use crate::clock::{Clock, Rng};
 
 /// More than any message of a webhook, or form of this site.
 const LONGEST_BODY: usize = 64 * 1024;
@@ -43,6 +47,9 @@ struct Inner {
     mails: Arc<SmtpCatcher>,
     keychain: Keychain,
     receiver: Receiver,
+    vaults: ConnectServer,
+    /// Whose vault is which.
+    vault_orgs: Vec<SharedVault>,
     clock: Arc<dyn Clock>,
 }
 
@@ -62,8 +69,21 @@ impl CustomerSide {
         story: &Story,
         mails: Arc<SmtpCatcher>,
         clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
         folder: &Path,
     ) -> Result<Self, DemoError> {
+        let vaults = story.shared_vaults.vaults.iter().map(|vault| Vault {
+            id: vault.id.clone(),
+            name: name_of(&story.orgs, &vault.org),
+            access: Access::Write,
+        });
+        let vaults = ConnectServer::open(
+            &folder.join("shared_vaults.json"),
+            &SecretString::from(story.shared_vaults.token.as_str()),
+            vaults.collect(),
+            Arc::clone(&clock),
+            rng,
+        )?;
         let receiver = Receiver::open(folder, &story.webhooks, clock.now())?;
         Ok(Self(Arc::new(Inner {
             console: story.address.clone(),
@@ -71,9 +91,17 @@ impl CustomerSide {
             mails,
             keychain: Keychain::new(&story.owner_pgp, &story.platform_pgp.public_key)?,
             receiver,
+            vaults,
+            vault_orgs: story.shared_vaults.vaults.clone(),
             clock,
         })))
     }
+}
+
+/// What people call the vault of an org.
+fn name_of(orgs: &[OrgAccess], slug: &str) -> String {
+    let org = orgs.iter().find(|org| org.slug == slug);
+    format!("Shared by {}", org.map_or(slug, |org| &org.name))
 }
 
 /// Serves the customer's side until the task is dropped.
@@ -92,6 +120,8 @@ fn router(state: Arc<Inner>) -> Router {
         .route("/mail/{id}/install", post(letter::install))
         .route("/hooks", get(hooks::show))
         .route("/hooks/{webhook}/keys/{number}/remove", post(hooks::remove))
+        .route("/vault", get(vault::show))
+        .route("/vault/items/{item}/install", post(vault::install))
         .route("/style.css", get(style))
         .route("/favicon.svg", get(favicon))
         .fallback(nowhere)
@@ -99,6 +129,8 @@ fn router(state: Arc<Inner>) -> Router {
     // The platform posts here from elsewhere; a signature is what it is let in by.
     Router::new()
         .route("/hooks/{webhook}", post(hooks::receive))
+        // And here with the access token of the Connect server.
+        .merge(state.vaults.router())
         .merge(for_browsers)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(map_response(harden))

@@ -31,10 +31,10 @@ async fn play() -> Playing {
 async fn start(folder: &Path) -> (Arc<Desk>, Demo, String) {
     let (smtp, mails) =
         SmtpCatcher::bind_anywhere(folder.join("mail"), || SystemClock.now()).await.unwrap();
-    let desk = testing::desk(folder, Arc::new(SystemClock), &format!("smtp://{smtp}")).await;
-    let desk = Arc::new(desk);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let side = format!("http://{}", listener.local_addr().unwrap());
+    let smtp = format!("smtp://{smtp}");
+    let desk = Arc::new(testing::desk(folder, Arc::new(SystemClock), &smtp, &side).await);
     let addresses =
         Addresses { console: desk.settings.base_url.clone(), customer_side: side.clone() };
     let token = SecretString::from("kti_token");
@@ -181,6 +181,50 @@ async fn after_a_leak_only_the_new_key_is_accepted() {
     click(&playing.side, &format!("{mail}/install")).await;
     let (status, text) = test_event(&playing.desk, &who, &org, &secret).await;
     assert_eq!((status, text.as_str()), (Some(200), "new key: accepted, old key: refused"));
+}
+
+/// Protects the case of the shared vault: the item is in it, with a key that the receiver takes,
+/// and stays there when the demo is started again.
+#[tokio::test]
+async fn a_new_key_comes_into_the_shared_vault() {
+    let mut playing = play().await;
+    let side = playing.side.clone();
+    let page = format!("{side}/vault");
+    assert!(get(&page).await.contains("Nothing yet."));
+    let who = signed_in(&playing.desk, &playing.demo.people()[0]).await;
+    let (org, secret) = carry_out(&playing.desk, &who, "NOV-4814").await;
+
+    let shown = get(&page).await;
+    assert!(shown.contains(&format!("Webhook signing key {secret}, version")));
+    let (open, concealed) = shown.split_once("<details>").unwrap();
+    assert!(!open.contains("whsec_"), "it is behind a click");
+    assert_eq!(concealed.matches("whsec_").count(), 1);
+    playing.desk.send_due().await.unwrap();
+    let inbox = get(&side).await;
+    assert!(inbox.contains("Your new secret is in the shared vault"), "and the Owner is told");
+
+    let form = shown.split("action=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let installed = click(&side, &form).await;
+    assert_eq!(installed.headers()["location"], format!("/hooks#{secret}"));
+    let both = (Some(200), "new key: accepted, old key: accepted".to_owned());
+    assert_eq!(test_event(&playing.desk, &who, &org, &secret).await, both);
+    assert_eq!(click(&side, "/vault/items/x/install").await.status(), StatusCode::NOT_FOUND);
+    let elsewhere = browser().post(format!("{side}{form}")).header("origin", "http://evil.example");
+    assert_eq!(elsewhere.send().await.unwrap().status(), StatusCode::FORBIDDEN);
+
+    drop(playing.demo);
+    playing.desk.store.close().await;
+    (playing.desk, playing.demo, playing.side) = start(playing.folder.path()).await;
+    assert_eq!(get(&format!("{}/vault", playing.side)).await, shown);
+
+    // A script finds its way in by what demo.json says, and nobody does without.
+    let story = Story::load(playing.folder.path()).unwrap().unwrap();
+    let at = format!("{}/v1/vaults/{}", playing.side, story.shared_vaults.vaults[0].id);
+    let ask = |token: &str| browser().get(&at).header("authorization", format!("Bearer {token}"));
+    let good = ask(&story.shared_vaults.token).send().await.unwrap();
+    assert_eq!(good.status(), StatusCode::OK);
+    assert_eq!(ask("x").send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&at).await, r#"{"message":"Invalid token signature","status":401}"#);
 }
 
 /// Protects the case of the missing consent: the Owner's link is in the inbox, and after it the

@@ -4,6 +4,7 @@ use sqlx::AnyConnection;
 
 use super::{Desk, Step};
 use crate::delivery::openpgp;
+use crate::delivery::shared_vault::{SharedVaultError, is_id};
 use crate::model::{Channel, Micros, SecretType};
 use crate::policy::eligibility::{
     self, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
@@ -143,7 +144,7 @@ impl Desk {
                 .map(member_facts),
             members: org.is_some().then(|| members.iter().map(member_facts).collect()),
             secret: secret_facts,
-            handoff: org.as_ref().map_or(HandoffFacts::NoChannel, |o| handoff_facts(o, now)),
+            handoff: org.as_ref().map_or(HandoffFacts::NoChannel, |o| self.handoff_facts(o, now)),
             live,
         };
         let verdict = eligibility::decide(&facts, now);
@@ -188,9 +189,16 @@ async fn secret_of(
     Ok((Some(secret), facts))
 }
 
-/// Whether the channel of an org's runbook entry works.
-#[must_use]
-pub fn handoff_facts(org: &Org, now: Micros) -> HandoffFacts {
+impl Desk {
+    /// Whether the channel of an org's runbook entry works. Nobody outside is asked: this stands
+    /// inside transactions.
+    #[must_use]
+    pub fn handoff_facts(&self, org: &Org, now: Micros) -> HandoffFacts {
+        handoff_facts(org, now, self.shared_vault.is_some())
+    }
+}
+
+fn handoff_facts(org: &Org, now: Micros, vaults: bool) -> HandoffFacts {
     match org.channel.as_deref().map(str::parse::<Channel>) {
         None => HandoffFacts::NoChannel,
         Some(Err(e)) => HandoffFacts::Broken { channel: Channel::Pgp, problem: e.to_string() },
@@ -218,18 +226,22 @@ pub fn handoff_facts(org: &Org, now: Micros) -> HandoffFacts {
         }
         Some(Ok(Channel::OnePassword)) => {
             let channel = Channel::OnePassword;
-            // 1Password Connect: ids are 26 lower-case letters and digits.
             match org.shared_vault_id.as_deref() {
-                Some(id)
-                    if id.len() == 26
-                        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) =>
-                {
-                    HandoffFacts::Works { channel, to: format!("vault {id}"), expires_at: None }
-                }
-                _ => HandoffFacts::Broken {
+                None | Some("") => HandoffFacts::Broken {
                     channel,
                     problem: "the runbook entry names no vault".to_owned(),
                 },
+                Some(id) if !is_id(id) => HandoffFacts::Broken {
+                    channel,
+                    problem: SharedVaultError::VaultId(id.to_owned()).to_string(),
+                },
+                Some(_) if !vaults => HandoffFacts::Broken {
+                    channel,
+                    problem: SharedVaultError::NotConfigured.to_string(),
+                },
+                Some(id) => {
+                    HandoffFacts::Works { channel, to: format!("vault {id}"), expires_at: None }
+                }
             }
         }
     }

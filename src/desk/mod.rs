@@ -24,6 +24,7 @@ pub mod reply;
 pub mod rotate;
 mod rotate_webhook;
 mod seal;
+mod shared_vault;
 pub mod staff;
 pub mod sweep;
 pub mod test_event;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 
 use crate::audit::{Actor, Appended, AuditError, LogId, NewRow, append};
 use crate::clock::{Clock, Rng};
+use crate::delivery::shared_vault::{SharedVault, SharedVaultError};
 use crate::model::{Micros, SecretType, StaffRole};
 use crate::policy::access::{self, Act};
 use crate::policy::eligibility::Verdict;
@@ -78,6 +80,8 @@ pub struct Desk {
     pub mailer: Arc<dyn crate::delivery::mail::Mailer>,
     /// Where tickets live.
     pub tickets: Arc<dyn crate::delivery::tickets::Tickets>,
+    /// The way into the vaults that customers share with us, where one is configured.
+    pub shared_vault: Option<Arc<dyn SharedVault>>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -188,6 +192,9 @@ pub enum StepError {
         /// Why it failed.
         why: String,
     },
+    /// A shared vault.
+    #[error(transparent)]
+    SharedVault(#[from] SharedVaultError),
     /// Something outside did not answer as it should.
     #[error("{0}")]
     Outside(String),

@@ -8,5 +8,7 @@ crate::model::words! {
         Mail = "mail" => "Mail",
         /// A comment in a ticket, to the support desk outside.
         TicketComment = "ticket_comment" => "Ticket comment",
+        /// An item for a shared vault, through 1Password Connect.
+        OnePassword = "one_password" => "1Password",
     }
 }

@@ -11,6 +11,8 @@ pub const PLATFORM_IMPERSONATION_STARTED: &str = "platform.impersonation_started
 pub const PLATFORM_IMPERSONATION_ENDED: &str = "platform.impersonation_ended";
 /// Platform log: a new secret was handed off to the Owner of record.
 pub const PLATFORM_SECRET_HANDED_OFF: &str = "platform.secret_handed_off";
+/// Platform log: a new secret is in the vault that is shared with the customer.
+pub const PLATFORM_SECRET_DELIVERED: &str = "platform.secret_delivered";
 /// Platform log: an impersonation was asked for and refused.
 pub const PLATFORM_IMPERSONATION_REFUSED: &str = "platform.impersonation_refused";
 /// Platform log: a rotation was asked for and refused.
@@ -84,6 +86,8 @@ pub const CONSENT_DISABLED: &str = "consent.disabled";
 pub const HANDOFF_SENT: &str = "handoff.sent";
 /// Org log: a handoff that was not acknowledged was sent again.
 pub const HANDOFF_SENT_AGAIN: &str = "handoff.sent_again";
+/// Org log: a new secret is in the shared vault.
+pub const HANDOFF_DELIVERED: &str = "handoff.delivered";
 /// Org log: the Owner acknowledged a handoff.
 pub const HANDOFF_ACKNOWLEDGED: &str = "handoff.acknowledged";
 /// Org log: a test event was sent to a webhook endpoint.

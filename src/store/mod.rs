@@ -141,6 +141,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0009_verification.sql"),
         include_str!("../../migrations/0009_verification.sql"),
     ),
+    (
+        10,
+        "shared vault",
+        include_str!("../../migrations/0010_shared_vault.sql"),
+        include_str!("../../migrations/0010_shared_vault.sql"),
+    ),
 ];
 
 impl Store {

@@ -90,6 +90,7 @@ impl Bench {
                 mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
             },
             mailer: mailbox.clone(),
+            shared_vault: None,
         };
         Self {
             desk: Arc::new(desk),

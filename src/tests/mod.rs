@@ -16,6 +16,7 @@ mod planner;
 mod procedure;
 mod rotation;
 mod secrecy;
+mod shared_vault;
 mod tamper;
 mod tamper_random;
 mod token;

@@ -86,6 +86,7 @@ impl From<&StepError> for Fault {
             | StepError::Audit(_)
             | StepError::Crypto { .. }
             | StepError::NoAnswer(_)
+            | StepError::SharedVault(_)
             | StepError::Outside(_) => Fault::Unavailable,
         }
     }
@@ -107,6 +108,7 @@ pub fn sentence(e: &StepError) -> String {
         StepError::Store(_)
         | StepError::Audit(_)
         | StepError::Crypto { .. }
+        | StepError::SharedVault(_)
         | StepError::Outside(_) => {
             "The cause is in the server's log. Try again; if it stays, tell whoever runs Keyturn."
                 .to_owned()

@@ -15,8 +15,8 @@ use crate::audit::trail::{Depth, Judged, ReadRow, judge};
 use crate::desk::facts::Case;
 use crate::desk::ticket_copy::Refreshed;
 use crate::desk::{Step, StepError, rotation_built};
-use crate::model::{Channel, Micros, SecretType, VersionState};
-use crate::policy::eligibility::{Check, HandoffFacts};
+use crate::model::{Channel, Micros, OutboxKind, SecretType, VersionState};
+use crate::policy::eligibility::Check;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
 use crate::store::secrets::{self, Rotation, Version};
@@ -80,7 +80,7 @@ pub struct Grant {
     pub rotation: Option<Rotation>,
     /// Its handoff.
     pub handoff: Option<Handoff>,
-    /// The handoff's mail, if it waits: why.
+    /// What of the handoff still waits, and why.
     pub waiting: Option<String>,
     /// Its trail and verdict.
     pub judged: Judged,
@@ -177,7 +177,13 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
                     .into_iter()
                     .find(|item| item.done_at.is_none())
                     .map(|item| {
-                        item.last_error.unwrap_or_else(|| "it is about to be sent".to_owned())
+                        let why =
+                            item.last_error.unwrap_or_else(|| "it is about to be sent".to_owned());
+                        let what = match item.kind {
+                            OutboxKind::OnePassword => "the item for the shared vault",
+                            _ => "the mail",
+                        };
+                        format!("{what} waits: {why}")
                     }),
                 None => None,
             };
@@ -265,13 +271,7 @@ fn stage(case: &Case, grant: Option<&Grant>, now: Micros) -> Stage {
     if let Err(why) = rotation_built(kind) {
         return Stage::NotBuilt { step: 3, why };
     }
-    match case.facts.handoff {
-        HandoffFacts::Works { channel: Channel::OnePassword, .. } => Stage::NotBuilt {
-            step: 4,
-            why: "The handoff through 1Password is not built yet. Nothing can be started for this ticket.",
-        },
-        _ => Stage::Start,
-    }
+    Stage::Start
 }
 
 fn draw(v: &View) -> AnyView {
@@ -314,7 +314,7 @@ fn draw(v: &View) -> AnyView {
 /// `GET /handoffs/{id}/message.asc`: the ciphertext. Nobody at the platform can read it.
 pub async fn ciphertext(mut door: Door, Path(id): Path<String>) -> Response {
     match handoffs::by_id(&mut door.conn, &id).await {
-        Ok(Some(handoff)) => (
+        Ok(Some(handoff)) if handoff.channel == Channel::Pgp => (
             [
                 (header::CONTENT_TYPE, "application/pgp-encrypted".to_owned()),
                 (
@@ -325,7 +325,7 @@ pub async fn ciphertext(mut door: Door, Path(id): Path<String>) -> Response {
             handoff.message,
         )
             .into_response(),
-        Ok(None) => super::error::of(door, StepError::NotFound).await,
+        Ok(_) => super::error::of(door, StepError::NotFound).await,
         Err(e) => super::error::of(door, e.into()).await,
     }
 }
