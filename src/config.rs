@@ -46,6 +46,12 @@ pub struct Config {
     pub connections: u32,
     /// Whether log lines are JSON.
     pub json_logs: bool,
+    /// Where gateways are listened to; nowhere where absent.
+    pub gateway_listen: Option<SocketAddr>,
+    /// The names under which gateways reach that: hosts, or addresses.
+    pub gateway_names: Vec<String>,
+    /// How often gateways beat.
+    pub gateway_interval: Micros,
 }
 
 /// One setting: its name, whether it is secret, and what it is.
@@ -54,7 +60,7 @@ struct Setting {
     secret: bool,
 }
 
-const SETTINGS: [Setting; 17] = [
+const SETTINGS: [Setting; 20] = [
     Setting { name: "listen", secret: false },
     Setting { name: "base_url", secret: false },
     Setting { name: "data", secret: false },
@@ -72,6 +78,9 @@ const SETTINGS: [Setting; 17] = [
     Setting { name: "pkg", secret: false },
     Setting { name: "connections", secret: false },
     Setting { name: "json_logs", secret: false },
+    Setting { name: "gateway_listen", secret: false },
+    Setting { name: "gateway_names", secret: false },
+    Setting { name: "gateway_heartbeat_seconds", secret: false },
 ];
 
 /// Settings by name, before they are looked at.
@@ -137,7 +146,14 @@ impl Raw {
             Ok(table) => table,
             Err(e) => return self.problems.push(format!("{}: {}", file.display(), e.message())),
         };
-        for (name, value) in table {
+        // `[gateway] listen` is the same as `gateway_listen`.
+        let flat = table.into_iter().flat_map(|(name, value)| match value {
+            toml::Value::Table(inner) => {
+                inner.into_iter().map(|(key, value)| (format!("{name}_{key}"), value)).collect()
+            }
+            value => vec![(name, value)],
+        });
+        for (name, value) in flat.collect::<Vec<_>>() {
             let text = match value {
                 toml::Value::String(s) => s,
                 toml::Value::Integer(n) => n.to_string(),
@@ -211,6 +227,7 @@ impl Raw {
         let minutes = number("impersonation_minutes", 15, 1, 30);
         let overlap_seconds = number("overlap_seconds", 86_400, 0, 604_800);
         let connections = number("connections", 10, 2, 100);
+        let heartbeat = number("gateway_heartbeat_seconds", 30, 1, 3600);
         let listen = text("listen").unwrap_or_else(|| "127.0.0.1:3000".to_owned());
         let listen = listen.parse().unwrap_or_else(|_| {
             wrong.push("listen is an address with a port, e.g. 127.0.0.1:3000".to_owned());
@@ -257,6 +274,38 @@ impl Raw {
         if text("introspection_token").is_some_and(|t| t.len() < 32) {
             wrong.push("introspection_token has at least 32 characters".to_owned());
         }
+        let gateway_listen = text("gateway_listen").and_then(|t| match t.parse::<SocketAddr>() {
+            Ok(address) => Some(address),
+            Err(_) => {
+                wrong
+                    .push("gateway_listen is an address with a port, e.g. 0.0.0.0:3002".to_owned());
+                None
+            }
+        });
+        let gateway_names: Vec<String> = text("gateway_names")
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let host_name = |name: &String| {
+            name.parse::<std::net::IpAddr>().is_ok()
+                || (name.len() <= 253
+                    && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c)))
+        };
+        if gateway_names.iter().any(|name| !host_name(name)) {
+            wrong.push(
+                "gateway_names is a list of host names and addresses, with commas between"
+                    .to_owned(),
+            );
+        }
+        if gateway_listen.is_some() && gateway_names.is_empty() {
+            wrong.push(
+                "gateway_names is missing: the names under which gateways reach gateway_listen"
+                    .to_owned(),
+            );
+        }
         let json_logs = match text("json_logs").as_deref() {
             None | Some("false") => false,
             Some("true") => true,
@@ -283,6 +332,9 @@ impl Raw {
             pkg: text("pkg").unwrap_or_else(|| "target/site/pkg".to_owned()).into(),
             connections: u32::try_from(connections).unwrap_or(10),
             json_logs,
+            gateway_listen,
+            gateway_names,
+            gateway_interval: heartbeat * time::SECOND,
         };
         if wrong.is_empty() { Ok(config) } else { Err(wrong) }
     }
@@ -343,6 +395,26 @@ mod tests {
         std::fs::write(&file, "lisen = \"127.0.0.1:1\"\n").unwrap();
         let wrong = Raw::read(Some(&file), good).validate().unwrap_err();
         assert_eq!(wrong, ["there is no setting lisen"]);
+    }
+
+    #[test]
+    fn a_gateways_listener_needs_the_names_it_is_reached_under() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keyturn.toml");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Raw::read(Some(&file), good).validate()
+        };
+        let config =
+            read("[gateway]\nlisten = \"0.0.0.0:3002\"\nnames = \"gw.example, 192.0.2.7\"\n");
+        let config = config.unwrap();
+        assert_eq!(config.gateway_names, ["gw.example", "192.0.2.7"]);
+        assert_eq!(config.gateway_interval, 30 * time::SECOND);
+        let wrong = read("[gateway]\nlisten = \"0.0.0.0:3002\"\n").unwrap_err();
+        assert!(wrong[0].starts_with("gateway_names is missing"), "{wrong:?}");
+        let wrong =
+            read("[gateway]\nnames = \"a b\"\nheartbeat_seconds = 0\nport = 1\n").unwrap_err();
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
     }
 
     #[test]

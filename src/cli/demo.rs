@@ -10,6 +10,7 @@ use keyturn::delivery::mail::SmtpMailer;
 use keyturn::delivery::witness::FolderWitness;
 use keyturn::demo::smtp_catcher::SmtpCatcher;
 use keyturn::demo::{Addresses, Demo};
+use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names, create};
 use keyturn::desk::{Desk, Settings};
 use keyturn::model::time;
@@ -55,8 +56,10 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
             // The demo's own receiver is on this machine.
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+            gateways: GatewaySettings::default(),
         },
         mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),
+        lists_changed: tokio::sync::Notify::new(),
     });
     let introspection = new_token(rng.as_ref());
     let addresses = Addresses { console: address.clone(), customer_side: customer_address.clone() };

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 
 use crate::clock::{Clock, SystemRng};
 use crate::delivery::mail::SmtpMailer;
+use crate::desk::gateways::GatewaySettings;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::{Desk, Settings};
 use crate::model::time;
@@ -35,7 +36,9 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str) -> De
             overlap_seconds: 86_400,
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+            gateways: GatewaySettings::default(),
         },
         mailer: Arc::new(SmtpMailer::new(&SecretString::from(smtp)).unwrap()),
+        lists_changed: tokio::sync::Notify::new(),
     }
 }

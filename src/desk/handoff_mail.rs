@@ -22,6 +22,13 @@ pub enum SentAgain {
     Anew,
 }
 
+const BUNDLE: &str = "It holds the gateway's new key and certificate. Install them and start the gateway again:\n\
+     keyturn gateway install --dir DIR --bundle FILE\n\
+     The old certificate is revoked as soon as the gateway is seen with the new one.";
+
+const REENROL: &str = "The gateway is told at its next heartbeat and makes its own new key: there is nothing to install.\n\
+     The old certificate is revoked as soon as the gateway is seen with the new one.";
+
 impl Desk {
     /// Queues the mail that carries a handoff, with the link by which the Owner acknowledges it.
     pub(super) async fn mail_handoff(
@@ -32,16 +39,25 @@ impl Desk {
         ack: &SecretString,
         old_valid_until: Option<Micros>,
     ) -> Step<()> {
-        let until = old_valid_until.map_or_else(
-            || "The old secret has stopped working.".to_owned(),
-            |t| format!("The old secret works until {}.", time::seconds(t)),
-        );
+        let (subject, until) = match grant.secret_type {
+            SecretType::MtlsCertificate => match self.bundled(tx, handoff).await? {
+                true => ("Your gateway's new certificate, encrypted to your key", BUNDLE.to_owned()),
+                false => ("Your gateway re-enrols by itself", REENROL.to_owned()),
+            },
+            _ => {
+                let until = old_valid_until.map_or_else(
+                    || "The old secret has stopped working.".to_owned(),
+                    |t| format!("The old secret works until {}.", time::seconds(t)),
+                );
+                ("Your new secret, encrypted to your key", until)
+            }
+        };
         self.queue_mail(
             tx,
             &grant.org_id,
             &handoff.id,
             &handoff.recipient,
-            &format!("[{}] Your new secret, encrypted to your key", grant.ticket_id),
+            &format!("[{}] {subject}", grant.ticket_id),
             &format!(
                 "The message below is encrypted to your OpenPGP key\n{}\n\
                  Decrypt it with: gpg --decrypt\n\n\
@@ -56,6 +72,14 @@ impl Desk {
             ),
         )
         .await
+    }
+
+    /// Whether a gateway's handoff carries key and certificate, and not the notice alone.
+    async fn bundled(&self, tx: &mut Tx, handoff: &Handoff) -> Step<bool> {
+        let rotation = secrets::rotation_by_id(tx.conn(), &handoff.rotation_id)
+            .await?
+            .ok_or(StepError::NotFound)?;
+        Ok(gateways::is_bundled(tx.conn(), &rotation.secret_id, rotation.to_version).await?)
     }
 
     /// Sends a handoff again that the Owner has not acknowledged. What still waits is tried now;

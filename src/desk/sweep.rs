@@ -50,6 +50,7 @@ impl Desk {
                 }
             }
         }
+        self.give_up_overdue().await?;
         let mut tx = self.begin().await?;
         secrets::retire_due(&mut tx, now).await?;
         web_sessions::sweep(tx.conn(), now).await?;

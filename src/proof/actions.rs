@@ -65,6 +65,17 @@ pub const WEBHOOK_TEST_EVENT_SENT: &str = "webhook.test_event_sent";
 /// Org log: an old webhook key stopped being valid.
 pub const WEBHOOK_OVERLAP_ENDED: &str = "webhook.overlap_ended";
 
+/// Platform log: the deployment's certificate authority was made.
+pub const PLATFORM_CERTIFICATE_AUTHORITY_MADE: &str = "platform.certificate_authority_made";
+/// Platform log: the operator's own certificate authority was put in.
+pub const PLATFORM_CERTIFICATE_AUTHORITY_IMPORTED: &str = "platform.certificate_authority_imported";
+/// Org log: a gateway that was told to has re-enrolled; its old certificate was revoked.
+pub const MTLS_CERTIFICATE_REENROLLED: &str = "mtls_certificate.reenrolled";
+/// Org log: a gateway came back with the certificate of a handoff; its old one was revoked.
+pub const MTLS_CERTIFICATE_CONNECTED: &str = "mtls_certificate.connected";
+/// Org log: a gateway's request for a certificate was refused.
+pub const MTLS_CERTIFICATE_REQUEST_REFUSED: &str = "mtls_certificate.request_refused";
+
 /// The secret type of a key that signs webhook messages.
 pub const WEBHOOK_SIGNING_KEY: &str = "webhook_signing_key";
 /// The secret type of a token of the vault.

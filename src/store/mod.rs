@@ -1,6 +1,7 @@
 //! Connections, transactions, and the SQL: a file for each noun. One text serves both engines.
 
 pub mod audit;
+pub mod gateways;
 pub mod handoffs;
 pub mod impersonations;
 pub mod orgs;
@@ -96,7 +97,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 6] = [
     (
         1,
         "base",
@@ -114,6 +115,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 5] = [
         "outside",
         include_str!("../../migrations/0003_outside.sql"),
         include_str!("../../migrations/0003_outside.sql"),
+    ),
+    (
+        5,
+        "gateways",
+        include_str!("../../migrations/0005_gateways.sql"),
+        include_str!("../../migrations/0005_gateways.sql"),
     ),
     (
         8,

@@ -15,6 +15,7 @@ use crate::audit::trail::{Depth, judge};
 use crate::audit::verify::{Fault, cross_recorded, whole_log};
 use crate::auth::credential;
 use crate::clock::{ManualClock, SeededRng};
+use crate::desk::gateways::GatewaySettings;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::rotate::{Ask, Caller, Rotated};
 use crate::desk::{AtWork, Desk, Settings, Step};
@@ -84,8 +85,13 @@ impl Bench {
                 overlap_seconds: 86_400,
                 private_targets: false,
                 mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+                gateways: GatewaySettings {
+                    names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+                    ..GatewaySettings::default()
+                },
             },
             mailer: mailbox.clone(),
+            lists_changed: tokio::sync::Notify::new(),
         };
         Self {
             desk: Arc::new(desk),
