@@ -7,19 +7,20 @@ use secrecy::SecretString;
 
 use super::AuthorityCommand;
 use super::serve::{desk, read};
-use super::start::text;
+use super::start::{prepare, text};
 
 /// Shows or replaces the authority of a deployment.
 pub async fn run(file: Option<&Path>, command: AuthorityCommand) -> Result<(), String> {
     let config = read(file).validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
     let desk = desk(&config).await?;
+    prepare(&desk).await?;
     let done = match command {
         AuthorityCommand::Show => {
             let mut conn = desk.store.read().await.map_err(text)?;
             let chain = keyturn::store::gateways::active_authority(&mut conn)
                 .await
                 .map_err(text)?
-                .ok_or("there is no certificate authority yet: start `keyturn serve` once")?
+                .ok_or("there is no certificate authority")?
                 .chain;
             print!("{chain}");
             Ok(())

@@ -2,6 +2,7 @@
 //! it, and the receiver of the webhooks. It is what the platform never sees, so it reads nothing
 //! of the platform's: only mail that arrived, and messages that were posted to it.
 
+mod gateways;
 mod hooks;
 mod html;
 mod inbox;
@@ -23,6 +24,7 @@ use tokio::net::TcpListener;
 
 use self::opened::Keychain;
 use self::receiver::Receiver;
+use super::agents::Agents;
 use super::smtp_catcher::SmtpCatcher;
 use super::story::OrgAccess;
 use super::{DemoError, Story};
@@ -43,6 +45,7 @@ struct Inner {
     mails: Arc<SmtpCatcher>,
     keychain: Keychain,
     receiver: Receiver,
+    agents: Agents,
     clock: Arc<dyn Clock>,
 }
 
@@ -58,10 +61,11 @@ impl CustomerSide {
     ///
     /// # Errors
     /// Where what an earlier run kept cannot be read, or a key of the story cannot.
-    pub fn new(
+    pub(super) fn new(
         story: &Story,
         mails: Arc<SmtpCatcher>,
         clock: Arc<dyn Clock>,
+        agents: Agents,
         folder: &Path,
     ) -> Result<Self, DemoError> {
         let receiver = Receiver::open(folder, &story.webhooks, clock.now())?;
@@ -71,6 +75,7 @@ impl CustomerSide {
             mails,
             keychain: Keychain::new(&story.owner_pgp, &story.platform_pgp.public_key)?,
             receiver,
+            agents,
             clock,
         })))
     }
@@ -90,6 +95,7 @@ fn router(state: Arc<Inner>) -> Router {
         .route("/mail/{id}", get(letter::show))
         .route("/mail/{id}/decrypt", post(letter::decrypt))
         .route("/mail/{id}/install", post(letter::install))
+        .route("/gateways", get(gateways::show))
         .route("/hooks", get(hooks::show))
         .route("/hooks/{webhook}/keys/{number}/remove", post(hooks::remove))
         .route("/style.css", get(style))

@@ -1,6 +1,7 @@
 //! The story that a new demo begins with: staff, customers, and sixteen tickets, one for each way
 //! that the procedure can go.
 
+mod gateways;
 mod history;
 mod orgs;
 mod people;
@@ -24,7 +25,7 @@ use crate::store::{Tx, staff};
 pub async fn seed(desk: &Desk, folder: &Path, customer_side: &str) -> Result<Story, DemoError> {
     let mut tx = desk.begin().await?;
     let story = if staff::all(tx.conn()).await?.is_empty() {
-        let story = tell(desk, &mut tx, customer_side).await?;
+        let story = tell(desk, &mut tx, folder, customer_side).await?;
         // Before the commit: without this file nobody could sign in to what is committed.
         story.save(folder)?;
         story
@@ -37,7 +38,12 @@ pub async fn seed(desk: &Desk, folder: &Path, customer_side: &str) -> Result<Sto
     Ok(story)
 }
 
-async fn tell(desk: &Desk, tx: &mut Tx, customer_side: &str) -> Result<Story, DemoError> {
+async fn tell(
+    desk: &Desk,
+    tx: &mut Tx,
+    folder: &Path,
+    customer_side: &str,
+) -> Result<Story, DemoError> {
     let now = desk.now();
     let mut story = Story { customer_side: customer_side.to_owned(), ..Story::default() };
     let (sign_ins, accounts) = people::plant(desk, tx).await?;
@@ -53,6 +59,7 @@ async fn tell(desk: &Desk, tx: &mut Tx, customer_side: &str) -> Result<Story, De
     for account in &accounts {
         desk.note_account(tx, account, &by).await?;
     }
+    gateways::plant(desk, tx, &customers, folder, &mut story, now).await?;
     tickets::plant(desk, tx.conn(), &customers, now).await?;
     Ok(story)
 }

@@ -7,11 +7,11 @@ use crate::audit::NewRow;
 use crate::audit::append::lock_both;
 use crate::auth::credential;
 use crate::clock::new_token;
-use crate::model::{HandoffState, Micros, time};
+use crate::model::{HandoffState, Micros, SecretType, time};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::{Tx, orgs, outbox, secrets};
+use crate::store::{Tx, gateways, orgs, outbox, secrets};
 
 /// What became of the wish to send a handoff again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

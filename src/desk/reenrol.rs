@@ -167,15 +167,21 @@ impl Desk {
             let mut conn = self.store.read().await?;
             gateways::overdue(&mut conn, self.now()).await?
         };
-        let mut done = 0;
+        let (mut done, mut failed) = (0, None);
         for late in overdue {
             let mut tx = self.begin().await?;
             let step = self.give_up_late(&mut tx, &late.secret_id).await;
-            self.settle(tx, step).await?;
+            match self.settle(tx, step).await {
+                Ok(()) => done += 1,
+                // One that cannot be closed must not keep the others open.
+                Err(e) => {
+                    tracing::error!(error = %e, gateway = %late.secret_id, "giving a re-enrolment up");
+                    failed.get_or_insert(e);
+                }
+            }
             self.lists_changed.notify_one();
-            done += 1;
         }
-        Ok(done)
+        failed.map_or(Ok(done), Err)
     }
 
     async fn give_up_late(&self, tx: &mut Tx, secret_id: &str) -> Step<()> {

@@ -50,7 +50,9 @@ impl Desk {
                 }
             }
         }
-        self.give_up_overdue().await?;
+        if let Err(e) = self.give_up_overdue().await {
+            failed.get_or_insert(e);
+        }
         let mut tx = self.begin().await?;
         secrets::retire_due(&mut tx, now).await?;
         web_sessions::sweep(tx.conn(), now).await?;

@@ -47,7 +47,8 @@ async fn side(folder: &Path) -> CustomerSide {
         }],
         ..Story::default()
     };
-    CustomerSide::new(&story, Arc::new(mails), Arc::new(SystemClock), folder).unwrap()
+    let agents = Agents::start(Vec::new(), folder, "https://127.0.0.1:1", Arc::new(SystemClock));
+    CustomerSide::new(&story, Arc::new(mails), Arc::new(SystemClock), agents, folder).unwrap()
 }
 
 async fn ask(side: &CustomerSide, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
