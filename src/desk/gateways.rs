@@ -119,7 +119,7 @@ impl Desk {
     ///
     /// # Errors
     /// [`StepError::Forbidden`] where the certificate does not count any more.
-    pub async fn beat(&self, serial: &str, agent: &str) -> Step<Beaten> {
+    pub async fn heartbeat(&self, serial: &str, agent: &str) -> Step<Beaten> {
         let agent: String = agent.chars().filter(|c| !c.is_control()).take(80).collect();
         let first = {
             let mut conn = self.store.read().await?;

@@ -41,7 +41,9 @@ impl Desk {
     ) -> Step<()> {
         let (subject, until) = match grant.secret_type {
             SecretType::MtlsCertificate => match self.bundled(tx, handoff).await? {
-                true => ("Your gateway's new certificate, encrypted to your key", BUNDLE.to_owned()),
+                true => {
+                    ("Your gateway's new certificate, encrypted to your key", BUNDLE.to_owned())
+                }
                 false => ("Your gateway re-enrols by itself", REENROL.to_owned()),
             },
             _ => {

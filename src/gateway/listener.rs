@@ -221,7 +221,7 @@ async fn beat(
 ) -> Result<Json<BeatAnswer>, Refused> {
     let beat: Beat = serde_json::from_slice(&body)
         .map_err(|_| StepError::Invalid("A beat is JSON: {\"agent\": \"name/version\"}."))?;
-    let beaten = inner.desk.beat(&serial, &beat.agent).await?;
+    let beaten = inner.desk.heartbeat(&serial, &beat.agent).await?;
     let interval = inner.desk.settings.gateways.interval / time::SECOND;
     Ok(Json(BeatAnswer {
         gateway_id: beaten.certificate.secret_id,

@@ -69,7 +69,7 @@ fn plain_request() -> Vec<u8> {
 }
 
 async fn nonce(bench: &Bench, serial: &str) -> SecretString {
-    bench.desk.beat(serial, "test").await.unwrap().order.expect("an order").0
+    bench.desk.heartbeat(serial, "test").await.unwrap().order.expect("an order").0
 }
 
 /// What `openssl s_client` hears with the identity of a folder, or of a bundle in it.
@@ -149,16 +149,16 @@ async fn a_gateway_that_is_online_changes_its_serial_within_one_beat(bench: Benc
 async fn the_old_certificate_works_until_the_new_one_is_seen(bench: Bench) {
     plant(&bench, -DAY, 3 * DAY).await;
     let old = bench.certificates().await[0].serial.clone();
-    bench.desk.beat(&old, "test").await.unwrap();
+    bench.desk.heartbeat(&old, "test").await.unwrap();
     bench.rotate_gateway().await;
     let nonce = nonce(&bench, &old).await;
     let issued = bench.desk.reenrol(&old, Some(&nonce), &plain_request()).await.unwrap();
-    bench.desk.beat(&old, "test").await.unwrap();
+    bench.desk.heartbeat(&old, "test").await.unwrap();
     assert_eq!(bench.versions(DUNE).await[0].state, VersionState::Pending);
-    assert!(bench.desk.beat(&issued.serial, "test").await.unwrap().order.is_none());
-    let refused = bench.desk.beat(&old, "test").await;
+    assert!(bench.desk.heartbeat(&issued.serial, "test").await.unwrap().order.is_none());
+    let refused = bench.desk.heartbeat(&old, "test").await;
     assert!(matches!(refused, Err(StepError::Forbidden(why)) if why.contains("revoked")));
-    bench.desk.beat(&issued.serial, "test").await.unwrap();
+    bench.desk.heartbeat(&issued.serial, "test").await.unwrap();
     assert_eq!(bench.rows_of("dune", "mtls_certificate.reenrolled").await.len(), 1);
 }
 
@@ -252,7 +252,7 @@ async fn a_gateway_that_was_down_comes_back_with_the_handed_over_bundle(bench: B
 async fn of_two_rotations_at_once_one_is_made(bench: Bench) {
     plant(&bench, -DAY, 3 * DAY).await;
     let serial = bench.certificates().await[0].serial.clone();
-    bench.desk.beat(&serial, "test").await.unwrap();
+    bench.desk.heartbeat(&serial, "test").await.unwrap();
     let (caller, ask) = (owner(&bench).await, Ask::default());
     let (one, other) = tokio::join!(
         bench.rotate_certificate(&caller, &ask),
@@ -285,7 +285,7 @@ async fn where_the_deadline_passes_the_old_certificate_goes_on(bench: Bench) {
     assert_eq!(rows.len(), 1);
     assert_eq!((rows[0].outcome, rows[0].actor_type), (Outcome::Failed, ActorType::System));
     assert_eq!(bench.certificate(&issued.serial).await.reason.as_deref(), Some("never_used"));
-    assert!(bench.desk.beat(&issued.serial, "test").await.is_err());
+    assert!(bench.desk.heartbeat(&issued.serial, "test").await.is_err());
     agent.turn().await.unwrap();
     assert_eq!(agent.serial(), old);
     let mut conn = bench.desk.store.read().await.unwrap();
@@ -303,7 +303,7 @@ async fn where_the_deadline_passes_the_old_certificate_goes_on(bench: Bench) {
 async fn a_key_that_was_certified_before_is_refused(bench: Bench) {
     let bundle = Bundle::read(&plant(&bench, -DAY, 3 * DAY).await).unwrap();
     let old = bundle.serial.clone();
-    bench.desk.beat(&old, "test").await.unwrap();
+    bench.desk.heartbeat(&old, "test").await.unwrap();
     bench.rotate_gateway().await;
     let same_key = KeyPair::try_from(&bundle.key()).unwrap();
     let nonce_1 = nonce(&bench, &old).await;
@@ -314,7 +314,7 @@ async fn a_key_that_was_certified_before_is_refused(bench: Bench) {
 
     let nonce_2 = nonce(&bench, &old).await;
     let issued = bench.desk.reenrol(&old, Some(&nonce_2), &plain_request()).await.unwrap();
-    bench.desk.beat(&issued.serial, "test").await.unwrap();
+    bench.desk.heartbeat(&issued.serial, "test").await.unwrap();
     // Neither the revoked certificate nor its key gets another one.
     bench.rotate_certificate(&owner(&bench).await, &Ask::default()).await.unwrap();
     let revoked = bench.desk.reenrol(&old, None, &plain_request()).await;
@@ -326,7 +326,7 @@ async fn a_key_that_was_certified_before_is_refused(bench: Bench) {
 async fn nobody_reenrols_without_being_told_or_with_another_nonce(bench: Bench) {
     plant(&bench, -DAY, 3 * DAY).await;
     let serial = bench.certificates().await[0].serial.clone();
-    assert!(bench.desk.beat(&serial, "test").await.unwrap().order.is_none());
+    assert!(bench.desk.heartbeat(&serial, "test").await.unwrap().order.is_none());
     let forbidden = async |serial: &str, nonce: Option<&SecretString>| {
         let step = bench.desk.reenrol(serial, nonce, &plain_request()).await;
         assert!(matches!(step, Err(StepError::Forbidden(_))), "{step:?}");
@@ -367,7 +367,7 @@ async fn nobody_reenrols_without_being_told_or_with_another_nonce(bench: Bench) 
 async fn a_request_for_more_or_for_another_gets_less(bench: Bench) {
     plant(&bench, -DAY, 3 * DAY).await;
     let serial = bench.certificates().await[0].serial.clone();
-    bench.desk.beat(&serial, "test").await.unwrap();
+    bench.desk.heartbeat(&serial, "test").await.unwrap();
     bench.rotate_gateway().await;
     for bad in [&b"nonsense"[..], &request(named("gw_other"), &KeyPair::generate().unwrap())] {
         let nonce = nonce(&bench, &serial).await;
@@ -432,9 +432,9 @@ async fn the_customer_itself_gets_the_bundle_once_and_nothing_where_the_gateway_
     let again = bench.rotate_certificate(&caller, &ask).await.unwrap();
     assert!(again.replayed && again.value.is_none());
     // Until the new one is seen the old one works.
-    bench.desk.beat(&serial, "test").await.unwrap();
-    bench.desk.beat(&bundle.serial, "test").await.unwrap();
-    assert!(bench.desk.beat(&serial, "test").await.is_err());
+    bench.desk.heartbeat(&serial, "test").await.unwrap();
+    bench.desk.heartbeat(&bundle.serial, "test").await.unwrap();
+    assert!(bench.desk.heartbeat(&serial, "test").await.is_err());
 
     let online = bench.rotate_certificate(&caller, &Ask::default()).await.unwrap();
     assert!(online.value.is_none());
