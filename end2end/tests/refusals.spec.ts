@@ -125,8 +125,6 @@ for (const [ticket, { check, saw, next, reply, closed }] of Object.entries(refus
 
 const notBuilt = {
   'NOV-4803': 'Rotate',
-  'NOV-4804': 'Rotate',
-  'NOV-4805': 'Rotate',
 };
 
 for (const [ticket, step] of Object.entries(notBuilt)) {

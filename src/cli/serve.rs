@@ -13,8 +13,10 @@ use keyturn::delivery::tickets::embedded::EmbeddedDesk;
 use keyturn::delivery::tickets::fields::FieldNames;
 use keyturn::delivery::tickets::zendesk::{self, Zendesk};
 use keyturn::delivery::witness::{FolderWitness, HttpWitness};
+use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names};
 use keyturn::desk::{Desk, Settings};
+use keyturn::gateway::listener;
 use keyturn::store::Store;
 use keyturn::telemetry::{self, Format};
 use keyturn::web::app::App;
@@ -56,6 +58,19 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     }
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
+    // It stops when it is dropped: after the console has.
+    let _gateways = match config.gateway_listen {
+        Some(address) => {
+            let socket =
+                std::net::TcpListener::bind(address).map_err(|e| format!("{address}: {e}"))?;
+            tracing::info!(listen = %address, "serving gateways");
+            Some(listener::serve(desk.clone(), socket).await.map_err(text)?)
+        }
+        None => {
+            tracing::info!("gateway_listen is not set: no gateway can connect");
+            None
+        }
+    };
     tracing::info!(listen = %config.listen, base_url = %config.base_url, "serving");
     let app = App {
         desk,
@@ -98,12 +113,17 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
             overlap_seconds: config.overlap_seconds,
             private_targets: false,
             mail_from: config.mail_from.clone(),
+            gateways: GatewaySettings {
+                interval: config.gateway_interval,
+                names: config.gateway_names.clone(),
+            },
         },
         mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
         shared_vault: match &config.one_password {
             Some(at) => Some(Arc::new(Connect::new(&at.url, &at.token).map_err(text)?)),
             None => None,
         },
+        lists_changed: tokio::sync::Notify::new(),
     })
 }
 

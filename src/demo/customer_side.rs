@@ -3,6 +3,7 @@
 //! it reads nothing of the platform's: only mail that arrived, items that were put into a vault,
 //! and messages that were posted to it.
 
+mod gateways;
 mod hooks;
 mod html;
 mod inbox;
@@ -26,6 +27,7 @@ use tokio::net::TcpListener;
 
 use self::opened::Keychain;
 use self::receiver::Receiver;
+use super::agents::Agents;
 use super::connect_server::{Access, ConnectServer, Vault};
 use super::smtp_catcher::SmtpCatcher;
 use super::story::{OrgAccess, SharedVault};
@@ -50,6 +52,7 @@ struct Inner {
     vaults: ConnectServer,
     /// Whose vault is which.
     vault_orgs: Vec<SharedVault>,
+    agents: Agents,
     clock: Arc<dyn Clock>,
 }
 
@@ -65,11 +68,12 @@ impl CustomerSide {
     ///
     /// # Errors
     /// Where what an earlier run kept cannot be read, or a key of the story cannot.
-    pub fn new(
+    pub(super) fn new(
         story: &Story,
         mails: Arc<SmtpCatcher>,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
+        agents: Agents,
         folder: &Path,
     ) -> Result<Self, DemoError> {
         let vaults = story.shared_vaults.vaults.iter().map(|vault| Vault {
@@ -93,6 +97,7 @@ impl CustomerSide {
             receiver,
             vaults,
             vault_orgs: story.shared_vaults.vaults.clone(),
+            agents,
             clock,
         })))
     }
@@ -118,6 +123,7 @@ fn router(state: Arc<Inner>) -> Router {
         .route("/mail/{id}", get(letter::show))
         .route("/mail/{id}/decrypt", post(letter::decrypt))
         .route("/mail/{id}/install", post(letter::install))
+        .route("/gateways", get(gateways::show))
         .route("/hooks", get(hooks::show))
         .route("/hooks/{webhook}/keys/{number}/remove", post(hooks::remove))
         .route("/vault", get(vault::show))

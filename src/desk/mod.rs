@@ -6,10 +6,12 @@
 //! else leaves nothing behind.
 
 pub mod acknowledge;
+pub mod authority;
 pub mod consent;
 pub mod end;
 pub mod escalate;
 pub mod facts;
+pub mod gateways;
 pub mod hand_off;
 pub mod handoff_mail;
 pub mod impersonate;
@@ -20,8 +22,10 @@ pub mod outbox;
 pub mod overlap;
 pub mod owner_key;
 mod record;
+pub mod reenrol;
 pub mod reply;
 pub mod rotate;
+pub mod rotate_certificate;
 mod rotate_webhook;
 mod seal;
 mod shared_vault;
@@ -62,6 +66,8 @@ pub struct Settings {
     pub private_targets: bool,
     /// Who mails come from.
     pub mail_from: String,
+    /// What is decided about gateways.
+    pub gateways: gateways::GatewaySettings,
 }
 
 /// Everything that a step needs.
@@ -82,6 +88,8 @@ pub struct Desk {
     pub tickets: Arc<dyn crate::delivery::tickets::Tickets>,
     /// The way into the vaults that customers share with us, where one is configured.
     pub shared_vault: Option<Arc<dyn SharedVault>>,
+    /// Tells the gateways' listener that a certificate was issued or revoked.
+    pub lists_changed: tokio::sync::Notify,
 }
 
 impl std::fmt::Debug for Desk {
@@ -323,12 +331,9 @@ impl Desk {
 /// Whether the rotation of a type is there; otherwise what to say on the step.
 pub fn rotation_built(secret_type: SecretType) -> Result<(), &'static str> {
     match secret_type {
-        SecretType::WebhookSigningKey => Ok(()),
+        SecretType::WebhookSigningKey | SecretType::MtlsCertificate => Ok(()),
         SecretType::VaultToken => Err(
             "The rotation of vault tokens is not built yet. Nothing can be started for this ticket.",
-        ),
-        SecretType::MtlsCertificate => Err(
-            "The rotation of gateway certificates is not built yet. Nothing can be started for this ticket.",
         ),
     }
 }

@@ -47,6 +47,25 @@ pub struct Ask {
     pub from: Option<String>,
 }
 
+/// How a gateway's certificate is replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certified {
+    /// The gateway is told to re-enrol at its next beat, and makes its new key itself.
+    Reenrol {
+        /// The serial number that works until then.
+        old_serial: Option<String>,
+        /// Until when it has to.
+        deadline: Micros,
+    },
+    /// Key and certificate were made for the handoff.
+    Bundle {
+        /// The serial number before.
+        old_serial: Option<String>,
+        /// The new serial number.
+        serial: String,
+    },
+}
+
 /// What a rotation came to.
 #[derive(Debug)]
 pub struct Rotated {
@@ -58,6 +77,8 @@ pub struct Rotated {
     pub old_valid_until: Option<Micros>,
     /// The new value, in self-service, the first time.
     pub value: Option<SecretString>,
+    /// How a gateway's certificate is replaced; absent for other types, and in a repeated answer.
+    pub certified: Option<Certified>,
     /// Whether this is the answer to a repeated `Idempotency-Key`.
     pub replayed: bool,
 }
@@ -112,6 +133,9 @@ impl Desk {
         let mut tx = self.begin().await?;
         let step = self.rotate_in(&mut tx, secret_type, secret_id, caller, ask).await;
         let step = self.settle(tx, step).await;
+        if step.is_ok() && secret_type == SecretType::MtlsCertificate {
+            self.lists_changed.notify_one();
+        }
         if let (Err(StepError::Forbidden(why)), Caller::Token(token)) = (&step, caller) {
             self.note_refused_token(token, why, ask.from.clone()).await?;
         }
@@ -198,9 +222,8 @@ impl Desk {
         rotation_built(secret_type).map_err(StepError::NotBuilt)?;
         match secret_type {
             SecretType::WebhookSigningKey => self.replace_webhook_key(tx, &ready, ask).await,
-            SecretType::VaultToken | SecretType::MtlsCertificate => {
-                Err(StepError::NotBuilt("not built"))
-            }
+            SecretType::MtlsCertificate => self.replace_certificate(tx, &ready, ask).await,
+            SecretType::VaultToken => Err(StepError::NotBuilt("not built")),
         }
     }
 
@@ -286,6 +309,7 @@ impl Desk {
             rotation: before,
             handoff_id,
             value: None,
+            certified: None,
             replayed: true,
         })
     }

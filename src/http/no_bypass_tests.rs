@@ -214,6 +214,7 @@ async fn no_setting_lets_a_failed_check_through(bench: Bench) {
                         overlap_seconds,
                         private_targets,
                         mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+                        gateways: crate::desk::gateways::GatewaySettings::default(),
                     };
                     refuses_all(&with(&bench, settings).await, &bench).await;
                     tried += 1;

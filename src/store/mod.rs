@@ -1,6 +1,7 @@
 //! Connections, transactions, and the SQL: a file for each noun. One text serves both engines.
 
 pub mod audit;
+pub mod gateways;
 pub mod handoffs;
 pub mod impersonations;
 pub mod key_changes;
@@ -116,6 +117,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "outside",
         include_str!("../../migrations/0003_outside.sql"),
         include_str!("../../migrations/0003_outside.sql"),
+    ),
+    (
+        5,
+        "gateways",
+        include_str!("../../migrations/0005_gateways.sql"),
+        include_str!("../../migrations/0005_gateways.sql"),
     ),
     (
         6,

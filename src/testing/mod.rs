@@ -4,6 +4,7 @@
 pub(crate) mod bench;
 pub(crate) mod child;
 pub(crate) mod connect;
+pub(crate) mod gateways;
 pub(crate) mod mailbox;
 pub(crate) mod owners;
 pub(crate) mod postgres;

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::demo::DemoError;
 use crate::demo::story::OwnerKey;
+use crate::secrets::certificates::Bundle;
 use crate::secrets::webhook_key::WebhookKey;
 
 const BEGIN: &str = "-----BEGIN PGP MESSAGE-----";
@@ -68,6 +69,13 @@ impl Opened {
         self.text
             .split_whitespace()
             .find_map(|word| WebhookKey::parse(SecretString::from(word)).ok())
+    }
+
+    /// The gateway's bundle in it, and whose it is.
+    pub(super) fn bundle(&self) -> Option<(String, SecretString)> {
+        let text = SecretString::from(self.text.as_str());
+        let bundle = Bundle::read(&text).ok()?;
+        Some((bundle.gateway_id.clone(), bundle.to_pem()))
     }
 
     /// Whether it names this webhook.

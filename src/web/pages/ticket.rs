@@ -13,6 +13,7 @@ use super::ticket_parts::{copy_note, eligibility, facts, rows_written, thread};
 use super::ticket_steps::{next_action, steps, unreachable};
 use crate::audit::trail::{Depth, Judged, ReadRow, judge};
 use crate::desk::facts::Case;
+use crate::desk::gateways::Seen;
 use crate::desk::ticket_copy::Refreshed;
 use crate::desk::{Step, StepError, rotation_built};
 use crate::model::{Channel, Micros, OutboxKind, SecretType, VersionState};
@@ -44,6 +45,8 @@ pub struct View {
     pub copy: Option<CopyNote>,
     /// The versions of its secret, newest first.
     pub versions: Vec<Version>,
+    /// How its gateway stands, if it is about one.
+    pub gateway: Option<Seen>,
     /// Where the procedure stands.
     pub stage: Stage,
     /// Whether the viewer carries the procedure out.
@@ -118,7 +121,15 @@ impl View {
     /// The version that the next rotation makes.
     #[must_use]
     pub fn next_version(&self) -> i64 {
-        self.case.secret.as_ref().map_or(1, |s| s.version + 1)
+        let newest = self.versions.first().map_or(0, |v| v.version);
+        self.case.secret.as_ref().map_or(1, |s| s.version.max(newest) + 1)
+    }
+
+    /// Whether a gateway's new key was made here, for the handoff, and not by the gateway.
+    #[must_use]
+    pub fn bundled(&self, rotation: &Rotation) -> bool {
+        let certificates = self.gateway.iter().flat_map(|seen| &seen.certificates);
+        certificates.into_iter().any(|c| c.version == rotation.to_version && c.bundled != 0)
     }
 
     /// An older version that is still accepted.
@@ -209,6 +220,10 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         }
         _ => None,
     };
+    let gateway = match &case.secret {
+        Some(secret) => desk.gateway(conn, secret).await?,
+        None => None,
+    };
     let stage = stage(&case, grant.as_ref(), now);
     let messages = tickets::messages(conn, id).await?;
     let mut owed = BTreeMap::new();
@@ -227,6 +242,7 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         grant,
         rows,
         versions,
+        gateway,
         stage,
         acts,
         viewer: door.who.staff.id.clone(),
@@ -305,10 +321,17 @@ fn draw(v: &View) -> AnyView {
         <div class="ticket">
             {steps(v)}
             <div class="ticket-work">{v.key_changes.as_ref().map(owner_key::notices)}{first}{thread(v)}{unreachable(v)}</div>
-            <aside class="ticket-facts" aria-label="Facts about the ticket">{facts(v)}</aside>
+            <aside class="ticket-facts" aria-label="Facts about the ticket">{facts(v)}{gateway(v)}</aside>
         </div>
     }
     .into_any()
+}
+
+fn gateway(v: &View) -> AnyView {
+    match (&v.gateway, &v.case.secret) {
+        (Some(seen), Some(secret)) => super::gateway::facts(seen, secret, v.now),
+        _ => ().into_any(),
+    }
 }
 
 /// `GET /handoffs/{id}/message.asc`: the ciphertext. Nobody at the platform can read it.

@@ -3,7 +3,9 @@
 use leptos::prelude::*;
 
 use super::ticket::{Grant, Stage, View};
-use crate::model::{Channel, HandoffState, TicketState, impersonation, time};
+use crate::model::{
+    Channel, HandoffState, SecretType, TicketState, VersionState, impersonation, time,
+};
 use crate::policy::eligibility::{Check, HandoffFacts};
 use crate::proof::verdict::Verdict;
 use crate::store::handoffs::Handoff;
@@ -306,7 +308,16 @@ fn start(v: &View) -> AnyView {
 fn rotate(v: &View, g: &Grant) -> AnyView {
     let Some(secret) = &v.case.secret else { return ().into_any() };
     let leak = v.ticket.suspected_leak();
-    let old = if leak {
+    let (gateway, made) = super::gateway::what_happens(v.gateway.as_ref(), leak);
+    let is_gateway = secret.secret_type == SecretType::MtlsCertificate;
+    let made = match channel_of(v) {
+        _ if is_gateway => made,
+        Some(Channel::OnePassword) => "32 random bytes, sealed at once for the shared vault",
+        _ => "32 random bytes, encrypted to the Owner’s key at once",
+    };
+    let old = if is_gateway {
+        gateway.to_owned()
+    } else if leak {
         "A leak is suspected: the old key stops working at once.".to_owned()
     } else {
         format!(
@@ -324,10 +335,7 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
             {sized_icon("icon icon-lg", "arrow-right")}
             <div>
                 <span><span class="version">{format!("v{}", v.next_version())}</span>" new"</span>
-                <span class="sub">{match channel_of(v) {
-                    Some(Channel::OnePassword) => "32 random bytes, sealed at once for the shared vault",
-                    _ => "32 random bytes, encrypted to the Owner’s key at once",
-                }}</span>
+                <span class="sub">{made}</span>
             </div>
         </div>
         <p>{old}" "{v.overlapping().map(|x| format!("Version {} is still accepted from the last rotation.", x.version))}</p>
@@ -364,7 +372,15 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
 fn hand_off(v: &View, g: &Grant) -> AnyView {
     let (Some(rotation), Some(handoff)) = (&g.rotation, &g.handoff) else { return ().into_any() };
     let live = g.grant.live(v.now);
-    let old = if rotation.overlap_seconds == 0 {
+    let is_gateway = g.grant.secret_type == SecretType::MtlsCertificate;
+    let reenrols = is_gateway && !v.bundled(rotation);
+    let old = if is_gateway {
+        if rotation.suspected_leak != 0 {
+            "is revoked: a leak is suspected".to_owned()
+        } else {
+            "is revoked once the new one is seen".to_owned()
+        }
+    } else if rotation.overlap_seconds == 0 {
         "has stopped working: a leak is suspected".to_owned()
     } else {
         let after = match handoff.channel {
@@ -376,7 +392,8 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
     let owner = v.case.owner().map_or_else(String::new, |o| o.name.clone());
     let terms = view! {
         <p>
-            {format!("Version {} exists and is sealed. ", rotation.to_version)}
+            {if reenrols { format!("Version {} is the gateway’s own to make: there is nothing to hand off but the notice. ", rotation.to_version) }
+             else { format!("Version {} exists and is sealed. ", rotation.to_version) }}
             {if live { "One button sends it to the Owner and ends the impersonation." }
              else { "The impersonation has ended meanwhile; what is sealed can still be sent." }}
         </p>
@@ -385,7 +402,7 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
                 <dl class="terms">
                     <dt>"To"</dt><dd>{owner}", at the address on file"</dd>
                     <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
-                    <dt>"Old key"</dt><dd>{old}</dd>
+                    <dt>{if is_gateway { "Old certificate" } else { "Old key" }}</dt><dd>{old}</dd>
                     <dt>"Ciphertext"</dt><dd><a href=format!("/handoffs/{}/message.asc", handoff.id)>"message.asc"</a>", for the Owner only"</dd>
                 </dl>
             }
@@ -394,7 +411,7 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
                 <dl class="terms">
                     <dt>"To"</dt><dd>"the 1Password vault shared with "{owner}</dd>
                     <dt>"Vault"</dt><dd>{id(&handoff.recipient, "vault id")}</dd>
-                    <dt>"Old key"</dt><dd>{old}</dd>
+                    <dt>{if is_gateway { "Old certificate" } else { "Old key" }}</dt><dd>{old}</dd>
                     <dt>"Mail"</dt><dd>"to the address on file once the item is there, without the value"</dd>
                 </dl>
             }
@@ -451,11 +468,15 @@ fn over(v: &View, g: &Grant) -> AnyView {
             .into_any(),
             _ => view! { "sent "{h.sent_at.map(at)}", not acknowledged yet" }.into_any(),
         };
+        let is_gateway = g.grant.secret_type == SecretType::MtlsCertificate;
         let old = v
             .versions
             .iter()
             .find(|x| Some(x.version) == g.rotation.as_ref().map(|r| r.from_version))
             .map(|x| match x.retires_at {
+                _ if is_gateway && x.state == VersionState::Live => {
+                    view! { "works until the new one is seen" }.into_any()
+                }
                 Some(t) if t > v.now => view! { "works until "{at(t)} }.into_any(),
                 None if x.accepted(v.now) => {
                     let overlap = g.rotation.as_ref().map_or(0, |r| r.overlap_seconds);
@@ -467,14 +488,15 @@ fn over(v: &View, g: &Grant) -> AnyView {
                 }
                 _ => view! { "does not work any more" }.into_any(),
             });
-        view! { <dt>"Handoff"</dt><dd>{said}</dd><dt>"Old key"</dt><dd>{old}</dd> }
+        view! { <dt>"Handoff"</dt><dd>{said}</dd><dt>{if is_gateway { "Old certificate" } else { "Old key" }}</dt><dd>{old}</dd> }
     });
     // Consent that was for this ticket only has gone off with its end.
     let consents = v.case.org.as_ref().is_some_and(|o| o.consent().covers(&v.ticket.id));
-    let no_test = (v.acts && !consents).then(|| {
+    let is_webhook = g.grant.secret_type == SecretType::WebhookSigningKey;
+    let no_test = (v.acts && is_webhook && !consents).then(|| {
         view! { <p class="fineprint">{icon("info")}"Consent is off: no test event can be sent any more."</p> }
     });
-    let test = (v.acts && consents && v.case.secret.is_some()).then(|| {
+    let test = (v.acts && is_webhook && consents && v.case.secret.is_some()).then(|| {
         view! {
             <form class="inline-form" method="post" action="/do/test_event">
                 <input type="hidden" name="org" value=g.grant.org_id.clone() />
