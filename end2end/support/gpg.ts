@@ -32,6 +32,18 @@ export async function decrypt(
   }
 }
 
+/** The public half of a private key, as its holder would export it. */
+export async function publicHalf(privateKey: string): Promise<string> {
+  const home = await mkdtemp(join(tmpdir(), 'gpg-'));
+  try {
+    await gpg(home, ['--import'], privateKey);
+    return (await gpg(home, ['--armor', '--export'])).out;
+  } finally {
+    await promisify(execFile)('gpgconf', ['--homedir', home, '--kill', 'all']).catch(() => {});
+    await rm(home, { recursive: true, force: true });
+  }
+}
+
 function gpg(home: string, action: string[], input = ''): Promise<{ out: string; status: string }> {
   return new Promise((done, failed) => {
     const child = spawn('gpg', ['--homedir', home, '--batch', '--no-tty', '--status-fd', '2', ...action]);

@@ -2,6 +2,7 @@
 import { openMail } from '../support/customer.ts';
 import { postByForm } from '../support/forms.ts';
 import { look } from '../support/looks.ts';
+import { start } from '../support/procedure.ts';
 import { admins, auditor, expect, flash, signIn, test } from '../support/test.ts';
 
 const pages = {
@@ -69,4 +70,19 @@ test('consent by the Owner’s link: screenshot and axe', async ({ page, context
   // With it, the ticket passes.
   await page.goto('/tickets/NOV-4806');
   await expect(page.getByRole('button', { name: 'Start impersonation' })).toBeVisible();
+  await look(page, 'ticket-consent-for-it');
+
+  await start(page, 'NOV-4806');
+  const begun = await openMail(context, demo, /NOV-4806\] A platform admin is acting/);
+  await begun.getByRole('link', { name: /\/withdraw\// }).click();
+  await look(begun, 'withdraw');
+  await begun.getByRole('button', { name: 'Withdraw consent now' }).click();
+  await look(begun, 'withdrawn');
+});
+
+test('a case that Legal has: screenshot and axe', async ({ page, demo }) => {
+  await signIn(page, admins(demo)[0]);
+  await page.goto('/tickets/NOV-4809');
+  await page.getByRole('button', { name: 'Escalate to Legal' }).click();
+  await look(page, 'ticket-escalated');
 });

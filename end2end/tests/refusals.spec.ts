@@ -147,21 +147,6 @@ for (const [ticket, step] of Object.entries(notBuilt)) {
   });
 }
 
-test('an Owner who is marked unreachable leaves only Legal', async ({ page, demo }) => {
-  const ticket = 'NOV-4805';
-  await signIn(page, admins(demo)[0]);
-  await page.goto(`/tickets/${ticket}`);
-  await page.getByText('The Owner does not answer?').click();
-  await page.getByLabel('What was tried, how and when').fill('Called twice, wrote once, no answer.');
-  await page.getByRole('button', { name: 'Mark the Owner unreachable' }).click();
-  await expect(flash(page)).toContainText('Owner marked unreachable');
-  await page.getByRole('button', { name: 'Escalate to Legal' }).click();
-  await expect(flash(page)).toContainText('Escalated to Legal');
-  await expect(page.locator('main')).toContainText('Legal has the case. Nothing can be started for this ticket.');
-  expect((await postByScript(page, 'impersonate', { ticket })).status).toBe(409);
-  await expectNothingStarted(page, ticket);
-});
-
 async function expectNothingStarted(page: Page, ticket: string) {
   await page.goto('/impersonations');
   await expect(page.getByRole('heading', { level: 1 })).toHaveText('Impersonations');

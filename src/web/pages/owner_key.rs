@@ -168,7 +168,7 @@ fn form(org: &Org, back: &str) -> AnyView {
                 <div class="field">
                     <label for="new-key">"The Owner’s new public key"</label>
                     <textarea class="textarea input-mono" id="new-key" name="key" required rows="6" spellcheck="false" autocomplete="off"
-                        aria-describedby="new-key-hint" placeholder="-----BEGIN PGP PUBLIC KEY BLOCK-----"></textarea>
+                        aria-describedby="new-key-hint" placeholder="-----BEGIN PGP …"></textarea>
                     <p class="field-hint" id="new-key-hint">
                         "The whole of "<code>"gpg --armor --export-options export-minimal --export"</code>". Never a private key."
                     </p>
@@ -222,7 +222,7 @@ fn object_card(change: &KeyChange, org: &Org, who: String, link: String) -> AnyV
     view! {
         <div class="card card-wide">
             <div class="card-head">
-                <h1>"Is this new key not yours?"</h1>
+                <h1>"Is this new key yours?"</h1>
                 <p>{format!("New secrets of {} are encrypted to the OpenPGP key on file. Another one is to take its place.", org.name)}</p>
             </div>
             <form class="card-body" method="post" action="/do/object_to_key">
