@@ -10,6 +10,4 @@ pub mod tls;
 pub mod wire;
 
 #[cfg(test)]
-mod agent_tests;
-#[cfg(test)]
 mod tls_tests;

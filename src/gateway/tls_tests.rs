@@ -161,3 +161,36 @@ async fn no_session_can_be_taken_up_again() {
     let said = bench.answer(&["-cert", "g.pem", "-sess_out", "session.pem"]).await;
     assert!(said.contains("welcome") && !said.contains("New Session Ticket"), "{said}");
 }
+
+/// Protects against whoever else the operator's root has made an authority.
+#[tokio::test]
+async fn a_sibling_authority_below_the_same_root_lets_nobody_in() {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose};
+    let authority = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        (params, KeyPair::generate().unwrap())
+    };
+    let (root, root_key) = authority("root");
+    let root_pem = root.self_signed(&root_key).unwrap().pem();
+    let issuer = Issuer::from_params(&root, &root_key);
+    let below = |name: &str| {
+        let (params, key) = authority(name);
+        let chain = format!("{}{root_pem}", params.signed_by(&key, &issuer).unwrap().pem());
+        Authority::import(&chain, &key.serialize_pem().into(), SystemClock.now(), &mut rng())
+            .unwrap()
+    };
+    let (ours, sibling) = (below("ours"), below("sibling"));
+    let bench = Bench::new().await;
+    let now = SystemClock.now();
+    bench.config.reload_from_config(Arc::new(config(&ours, &[], now + time::DAY)));
+    write(bench.folder.path().join("ca.pem"), ours.chain_pem()).unwrap();
+    bench.certificate(&ours, -BACKDATED, LIFE);
+    assert!(bench.answer(&WITH).await.contains("welcome"));
+    bench.certificate(&sibling, -BACKDATED, LIFE);
+    write(bench.folder.path().join("chain.pem"), sibling.chain_pem()).unwrap();
+    let said = bench.answer(&["-cert", "g.pem", "-cert_chain", "chain.pem"]).await;
+    assert!(!said.contains("welcome") && said.contains("alert"), "{said}");
+}

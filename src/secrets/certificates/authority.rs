@@ -13,8 +13,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use secrecy::{ExposeSecret, SecretString};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::pem::{certificates, parse, serial_bytes, validity_of};
 use super::{BACKDATED, CertificateError, Serial, gateway_uri, new_serial, offset, serial_text};
 use crate::model::{Micros, time};
 
@@ -23,9 +23,6 @@ const AUTHORITY_LIFE: Micros = 3650 * time::DAY;
 
 /// How long the listener's own certificate lives. It is made anew at each start and each day.
 const SERVER_LIFE: Micros = 30 * time::DAY;
-
-/// The longest chain that is taken.
-const MOST_IN_CHAIN: usize = 6;
 
 /// From when to when a certificate holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +106,13 @@ fn signing(e: rcgen::Error) -> CertificateError {
     CertificateError::Signing(e.to_string())
 }
 
-fn unreadable(what: &'static str) -> impl FnOnce(&dyn std::fmt::Display) -> CertificateError {
+pub(super) fn unreadable(
+    what: &'static str,
+) -> impl FnOnce(&dyn std::fmt::Display) -> CertificateError {
     move |why| CertificateError::Unreadable { what, why: why.to_string() }
 }
 
-fn not_an_authority(why: impl Into<String>) -> CertificateError {
+pub(super) fn not_an_authority(why: impl Into<String>) -> CertificateError {
     CertificateError::NotAnAuthority(why.into())
 }
 
@@ -298,7 +297,7 @@ impl Authority {
     /// The issuing certificate, and those above it, in PEM.
     #[must_use]
     pub fn chain_pem(&self) -> String {
-        self.chain.iter().map(|der| pem_of("CERTIFICATE", der)).collect()
+        self.chain.iter().map(|der| super::pem_of("CERTIFICATE", der)).collect()
     }
 
     /// The issuing certificate.
@@ -422,60 +421,4 @@ impl Authority {
         };
         Ok(list.signed_by(&self.issuer).map_err(signing)?.der().to_vec())
     }
-}
-
-/// DER in PEM, as `openssl` writes it.
-#[must_use]
-pub fn pem_of(label: &str, der: &[u8]) -> String {
-    use base64::Engine as _;
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    let mut text = format!("-----BEGIN {label}-----\n");
-    let mut rest = body.as_str();
-    while !rest.is_empty() {
-        let (line, more) = rest.split_at(rest.len().min(64));
-        text.push_str(line);
-        text.push('\n');
-        rest = more;
-    }
-    text.push_str(&format!("-----END {label}-----\n"));
-    text
-}
-
-/// Every certificate in a PEM text, in its order.
-pub(super) fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
-    let found = CertificateDer::pem_slice_iter(pem.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| unreadable("the chain")(&e))?;
-    match found.len() {
-        0 => Err(CertificateError::NoCertificate),
-        n if n > MOST_IN_CHAIN => {
-            Err(not_an_authority(format!("a chain has at most {MOST_IN_CHAIN} certificates")))
-        }
-        _ => Ok(found),
-    }
-}
-
-pub(super) fn parse<'a>(
-    der: &'a CertificateDer<'_>,
-) -> Result<X509Certificate<'a>, CertificateError> {
-    match X509Certificate::from_der(der) {
-        Ok((rest, x509)) if rest.is_empty() => Ok(x509),
-        Ok(_) => Err(unreadable("a certificate")(&"there is something after its end")),
-        Err(e) => Err(unreadable("a certificate")(&e)),
-    }
-}
-
-pub(super) fn validity_of(x509: &X509Certificate<'_>) -> Validity {
-    let at = |t: x509_parser::time::ASN1Time| t.timestamp().saturating_mul(time::SECOND);
-    Validity {
-        not_before: at(x509.validity().not_before),
-        not_after: at(x509.validity().not_after),
-    }
-}
-
-fn serial_bytes(serial: &str) -> Vec<u8> {
-    (0..serial.len())
-        .step_by(2)
-        .filter_map(|at| u8::from_str_radix(serial.get(at..at + 2)?, 16).ok())
-        .collect()
 }

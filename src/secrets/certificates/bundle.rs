@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::authority::{certificates, parse, pem_of, validity_of};
+use super::pem::{certificates, parse, pem_of, validity_of};
 use super::{Serial, Validity, serial_text};
 
 /// A gateway's identity.

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 
 use super::CertificateError;
-use super::authority::certificates;
+use super::pem::certificates;
 
 /// The media type of certificates.
 pub const CERTIFICATES: &str = "application/pkcs7-mime; smime-type=certs-only";

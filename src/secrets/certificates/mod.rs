@@ -8,6 +8,7 @@
 mod authority;
 mod bundle;
 pub mod est;
+mod pem;
 mod request;
 
 #[cfg(test)]
@@ -15,8 +16,9 @@ pub(crate) mod openssl;
 #[cfg(test)]
 mod tests;
 
-pub use authority::{Authority, Leaf, Reason, Revoked, Validity, pem_of};
+pub use authority::{Authority, Leaf, Reason, Revoked, Validity};
 pub use bundle::{Bundle, BundleProblem};
+pub use pem::pem_of;
 pub use request::{Judged, RequestProblem, judge, key_hash};
 
 use rand::{CryptoRng, RngCore};
