@@ -82,7 +82,10 @@ impl Desk {
             }
             Channel::OnePassword => {
                 let place = self.place_in_vault(tx, handoff).await?;
-                let subject = format!("[{ticket}] {what}, in the shared vault");
+                let subject = match handoff.item_id {
+                    Some(_) => format!("[{ticket}] {what} is in the shared vault"),
+                    None => format!("[{ticket}] {what}"),
+                };
                 let body = format!(
                     "{admin} of the platform replaced your {} {} for ticket {ticket}.\n\
                      Reason: {}\n\n{place}\n{until}\n\n{link}\n{consent}\n",

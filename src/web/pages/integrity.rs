@@ -47,7 +47,7 @@ pub async fn show(mut door: Door) -> Response {
 pub async fn progress(mut door: Door) -> Response {
     match verification::newest(&mut door.conn, 1).await {
         Ok(newest) => {
-            let far = newest.first().map_or(Far { done: 0, total: 0, running: false }, |v| far(v));
+            let far = newest.first().map_or(Far { done: 0, total: 0, running: false }, far);
             Json(far).into_response()
         }
         Err(e) => super::error::of(door, e.into()).await,
