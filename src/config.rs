@@ -1,6 +1,8 @@
 //! The configuration of `keyturn serve`: a TOML file, then `KEYTURN_*`, then flags. What is
 //! secret can also stand in a file of its own (`…_FILE`).
 
+pub mod vault;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ pub struct Config {
     pub connections: u32,
     /// Whether log lines are JSON.
     pub json_logs: bool,
+    /// The vault.
+    pub vault: vault::VaultSettings,
 }
 
 /// One setting: its name, whether it is secret, and what it is.
@@ -50,7 +54,7 @@ struct Setting {
     secret: bool,
 }
 
-const SETTINGS: [Setting; 15] = [
+const SETTINGS: &[Setting] = &[
     Setting { name: "listen", secret: false },
     Setting { name: "base_url", secret: false },
     Setting { name: "data", secret: false },
@@ -66,6 +70,14 @@ const SETTINGS: [Setting; 15] = [
     Setting { name: "pkg", secret: false },
     Setting { name: "connections", secret: false },
     Setting { name: "json_logs", secret: false },
+    Setting { name: "vault_addr", secret: false },
+    Setting { name: "vault_namespace", secret: false },
+    Setting { name: "vault_token_file", secret: false },
+    Setting { name: "vault_approle_role_id", secret: false },
+    Setting { name: "vault_approle_secret_id_file", secret: false },
+    Setting { name: "vault_token_role", secret: false },
+    Setting { name: "vault_ca_file", secret: false },
+    Setting { name: "vault_allowed_policies", secret: false },
 ];
 
 /// Settings by name, before they are looked at.
@@ -90,7 +102,7 @@ impl Raw {
         if let Some(file) = file {
             raw.read_file(file);
         }
-        for setting in &SETTINGS {
+        for setting in SETTINGS {
             let name = format!("KEYTURN_{}", setting.name.to_uppercase());
             if let Some(value) = environment(&name) {
                 raw.values.insert(setting.name, value.into());
@@ -101,9 +113,16 @@ impl Raw {
                 raw.read_secret(setting.name, Path::new(&path));
             }
         }
-        // The name that everything else uses, too.
-        if let Some(url) = environment("DATABASE_URL") {
-            raw.values.entry("database_url").or_insert_with(|| url.into());
+        // The names that everything else uses, too.
+        for (theirs, ours) in [
+            ("DATABASE_URL", "database_url"),
+            ("VAULT_ADDR", "vault_addr"),
+            ("VAULT_NAMESPACE", "vault_namespace"),
+            ("VAULT_CACERT", "vault_ca_file"),
+        ] {
+            if let Some(value) = environment(theirs) {
+                raw.values.entry(ours).or_insert_with(|| value.into());
+            }
         }
         raw
     }
@@ -131,13 +150,19 @@ impl Raw {
             Ok(table) => table,
             Err(e) => return self.problems.push(format!("{}: {}", file.display(), e.message())),
         };
-        for (name, value) in table {
+        for (name, value) in flattened(table) {
             let text = match value {
                 toml::Value::String(s) => s,
                 toml::Value::Integer(n) => n.to_string(),
                 toml::Value::Boolean(b) => b.to_string(),
+                toml::Value::Array(all) if all.iter().all(toml::Value::is_str) => {
+                    let all: Vec<_> = all.iter().filter_map(toml::Value::as_str).collect();
+                    all.join(",")
+                }
                 _ => {
-                    self.problems.push(format!("{name} is a text, a number or true or false"));
+                    self.problems.push(format!(
+                        "{name} is a text, a number, true or false, or a list of texts"
+                    ));
                     continue;
                 }
             };
@@ -256,6 +281,7 @@ impl Raw {
                 false
             }
         };
+        let vault = vault::read(text, &mut wrong);
         let config = Config {
             listen,
             base_url,
@@ -272,9 +298,26 @@ impl Raw {
             pkg: text("pkg").unwrap_or_else(|| "target/site/pkg".to_owned()).into(),
             connections: u32::try_from(connections).unwrap_or(10),
             json_logs,
+            vault,
         };
         if wrong.is_empty() { Ok(config) } else { Err(wrong) }
     }
+}
+
+/// The settings of a file, with those under a head such as `[vault]` by their whole names.
+fn flattened(table: toml::Table) -> Vec<(String, toml::Value)> {
+    let mut all = Vec::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(under) => {
+                all.extend(
+                    under.into_iter().map(|(rest, value)| (format!("{name}_{rest}"), value)),
+                );
+            }
+            value => all.push((name, value)),
+        }
+    }
+    all
 }
 
 #[cfg(test)]
@@ -332,6 +375,27 @@ mod tests {
         std::fs::write(&file, "lisen = \"127.0.0.1:1\"\n").unwrap();
         let wrong = Raw::read(Some(&file), good).validate().unwrap_err();
         assert_eq!(wrong, ["there is no setting lisen"]);
+    }
+
+    #[test]
+    fn the_vault_has_a_head_of_its_own_in_the_file_and_the_usual_names_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keyturn.toml");
+        let text = "[vault]\ntoken_file = \"/run/t\"\nallowed_policies = [\"default\", \"a-*\"]\n";
+        std::fs::write(&file, text).unwrap();
+        let environment = |name: &str| match name {
+            "VAULT_ADDR" => Some("https://vault.example:8200".to_owned()),
+            "VAULT_NAMESPACE" => Some("customers".to_owned()),
+            _ => good(name),
+        };
+        let raw = Raw::read(Some(&file), environment);
+        assert!(raw.describe().contains("vault_addr = https://vault.example:8200\n"));
+        let vault = raw.validate().unwrap().vault;
+        assert_eq!(vault.allowed_policies, ["default", "a-*"]);
+        assert_eq!(vault.server.unwrap().namespace.as_deref(), Some("customers"));
+        std::fs::write(&file, "[vualt]\naddr = \"x\"\n").unwrap();
+        let wrong = Raw::read(Some(&file), good).validate().unwrap_err();
+        assert_eq!(wrong, ["there is no setting vualt_addr"]);
     }
 
     #[test]

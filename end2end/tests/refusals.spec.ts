@@ -124,7 +124,6 @@ for (const [ticket, { check, saw, next, reply, closed }] of Object.entries(refus
 }
 
 const notBuilt = {
-  'NOV-4803': 'Rotate',
   'NOV-4804': 'Rotate',
   'NOV-4805': 'Rotate',
   'NOV-4814': 'Hand off',

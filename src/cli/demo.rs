@@ -8,10 +8,11 @@ use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng, new_token};
 use keyturn::delivery::mail::SmtpMailer;
 use keyturn::demo::smtp_catcher::SmtpCatcher;
-use keyturn::demo::{Addresses, Demo};
+use keyturn::demo::{Addresses, Demo, vault_policies};
 use keyturn::desk::keys::{Keys, Names, create};
 use keyturn::desk::{Desk, Settings};
 use keyturn::model::time;
+use keyturn::secrets::vault::embedded::EmbeddedVault;
 use keyturn::store::Store;
 use keyturn::web::app::{App, DemoDoors, DemoPerson};
 use tokio::net::TcpListener;
@@ -42,8 +43,10 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     let ticks = clock.clone();
     let (smtp, catcher) =
         SmtpCatcher::bind_anywhere(data.join("mail"), move || ticks.now()).await.map_err(text)?;
+    let store = connect(&Store::sqlite_in(data), 8).await?;
+    let vault = Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone()));
     let desk = Arc::new(Desk {
-        store: connect(&Store::sqlite_in(data), 8).await?,
+        store,
         clock,
         rng: rng.clone(),
         keys: Keys::load(&keys_file, &names, now).map_err(text)?,
@@ -54,7 +57,9 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
             // The demo's own receiver is on this machine.
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+            vault_policies: vault_policies(),
         },
+        vault: vault.clone(),
         mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),
     });
     let introspection = new_token(rng.as_ref());
@@ -78,6 +83,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         pkg: pkg(Path::new("target/site/pkg")),
         introspection_hash: Some(credential::hash(&introspection)),
         client_ip_header: None,
+        embedded_vault: Some(vault),
     };
     println!(
         "\n  Keyturn demo\n\n  Console            {address}\n  The customer's side {customer_address}\n  Data               {}\n\n  \

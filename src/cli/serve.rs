@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
+use keyturn::config::vault::{VaultCredential, VaultServer};
 use keyturn::config::{Config, Raw};
 use keyturn::delivery::mail::SmtpMailer;
 use keyturn::desk::keys::{Keys, Names};
 use keyturn::desk::{Desk, Settings};
+use keyturn::secrets::vault::Vault;
+use keyturn::secrets::vault::embedded::EmbeddedVault;
+use keyturn::secrets::vault::http::{Address, Credential, HttpVault};
 use keyturn::store::Store;
 use keyturn::telemetry::{self, Format};
 use keyturn::web::app::App;
@@ -28,13 +32,14 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     }
     let config = raw.validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
     if check {
-        let desk = desk(&config).await?;
+        let (desk, _) = desk(&config).await?;
         desk.store.close().await;
         println!("The settings, the keys and the database are good.");
         return Ok(());
     }
     telemetry::init(if config.json_logs { Format::Json } else { Format::Text });
-    let desk = Arc::new(desk(&config).await?);
+    let (desk, embedded) = desk(&config).await?;
+    let desk = Arc::new(desk);
     prepare(&desk).await?;
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
@@ -45,6 +50,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
         pkg: pkg(&config.pkg),
         introspection_hash: config.introspection_token.as_ref().map(credential::hash),
         client_ip_header: config.client_ip_header,
+        embedded_vault: embedded,
     };
     serve(app, listener).await
 }
@@ -54,9 +60,10 @@ pub fn read(file: Option<&Path>) -> Raw {
     Raw::read(file, |name| std::env::var(name).ok())
 }
 
-/// The desk of a deployment.
-pub async fn desk(config: &Config) -> Result<Desk, String> {
+/// The desk of a deployment, and the embedded vault, where that is the one in use.
+pub async fn desk(config: &Config) -> Result<(Desk, Option<Arc<EmbeddedVault>>), String> {
     let clock = Arc::new(SystemClock);
+    let rng = Arc::new(SystemRng);
     let url = match &config.database_url {
         Some(url) => url.expose_secret().to_owned(),
         None => {
@@ -66,18 +73,53 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
     };
     let api = format!("{}/api", config.base_url);
     let names = Names { issuer: &config.base_url, audience: &api, log_origin: &config.log_origin };
-    Ok(Desk {
+    let store = connect(&url, config.connections).await?;
+    let mut embedded = None;
+    let vault: Arc<dyn Vault> = match &config.vault.server {
+        Some(server) => Arc::new(HttpVault::new(address(server)?)?),
+        None => {
+            let vault = EmbeddedVault::new(store.clone(), clock.clone(), rng.clone());
+            embedded.insert(Arc::new(vault)).clone()
+        }
+    };
+    let desk = Desk {
         keys: Keys::load(&config.keys_file, &names, clock.now()).map_err(text)?,
-        store: connect(&url, config.connections).await?,
+        store,
         clock,
-        rng: Arc::new(SystemRng),
+        rng,
         settings: Settings {
             base_url: config.base_url.clone(),
             impersonation_life: config.impersonation_life,
             overlap_seconds: config.overlap_seconds,
             private_targets: false,
             mail_from: config.mail_from.clone(),
+            vault_policies: config.vault.allowed_policies.clone(),
         },
         mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
+        vault,
+    };
+    Ok((desk, embedded))
+}
+
+/// How the vault's client finds and knows the vault. Its root certificate is read now.
+fn address(server: &VaultServer) -> Result<Address, String> {
+    let root_certificate = match &server.ca_file {
+        None => None,
+        Some(file) => Some(
+            std::fs::read(file).map_err(|e| format!("vault_ca_file {}: {e}", file.display()))?,
+        ),
+    };
+    Ok(Address {
+        url: server.url.clone(),
+        namespace: server.namespace.clone(),
+        credential: match &server.credential {
+            VaultCredential::TokenFile(file) => Credential::TokenFile(file.clone()),
+            VaultCredential::AppRole { role_id, secret_id_file } => Credential::AppRole {
+                role_id: role_id.clone(),
+                secret_id_file: secret_id_file.clone(),
+            },
+        },
+        token_role: server.token_role.clone(),
+        root_certificate,
     })
 }

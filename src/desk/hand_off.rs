@@ -5,7 +5,7 @@ use crate::audit::NewRow;
 use crate::audit::append::lock_both;
 use crate::auth::credential;
 use crate::clock::new_token;
-use crate::model::{EndCause, VersionState, time};
+use crate::model::{EndCause, SecretType, VersionState, time};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations;
@@ -51,8 +51,10 @@ impl Desk {
         }
         let mut old_valid_until = None;
         for version in secrets::versions(tx.conn(), &rotation.secret_id).await? {
-            // Also what an earlier rotation left behind whose handoff never came.
-            if version.version <= rotation.from_version
+            // Also what an earlier rotation left behind whose handoff never came. An old vault token
+            // has no overlap: it waits for its revocation alone.
+            if grant.secret_type != SecretType::VaultToken
+                && version.version <= rotation.from_version
                 && version.state == VersionState::Retiring
                 && version.retires_at.is_none()
             {

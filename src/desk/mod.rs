@@ -19,11 +19,13 @@ pub mod overlap;
 mod record;
 pub mod reply;
 pub mod rotate;
+mod rotate_vault;
 mod rotate_webhook;
 mod seal;
 pub mod staff;
 pub mod sweep;
 pub mod test_event;
+mod vault_clearing;
 pub mod view;
 
 #[cfg(test)]
@@ -52,6 +54,9 @@ pub struct Settings {
     pub private_targets: bool,
     /// Who mails come from.
     pub mail_from: String,
+    /// The policies that a new vault token may have; one that ends with `*` stands for all that
+    /// begin so.
+    pub vault_policies: Vec<String>,
 }
 
 /// Everything that a step needs.
@@ -68,6 +73,11 @@ pub struct Desk {
     pub settings: Settings,
     /// The way mail leaves.
     pub mailer: Arc<dyn crate::delivery::mail::Mailer>,
+    /// The vault whose tokens are replaced.
+    pub vault: Arc<dyn crate::secrets::vault::Vault>,
+    /// Where a test lets the process die.
+    #[cfg(test)]
+    pub(crate) deaths: Arc<crate::testing::deaths::Deaths>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -169,6 +179,12 @@ pub enum StepError {
         /// Why it failed.
         why: String,
     },
+    /// Not in this state of things, for a reason that was just found.
+    #[error("{0}")]
+    NotPossible(String),
+    /// The vault did not do its part.
+    #[error("{0}")]
+    Vault(&'static str),
     /// Something outside did not answer as it should.
     #[error("{0}")]
     Outside(String),
@@ -277,10 +293,7 @@ impl Desk {
 /// Whether the rotation of a type is there; otherwise what to say on the step.
 pub fn rotation_built(secret_type: SecretType) -> Result<(), &'static str> {
     match secret_type {
-        SecretType::WebhookSigningKey => Ok(()),
-        SecretType::VaultToken => Err(
-            "The rotation of vault tokens is not built yet. Nothing can be started for this ticket.",
-        ),
+        SecretType::WebhookSigningKey | SecretType::VaultToken => Ok(()),
         SecretType::MtlsCertificate => Err(
             "The rotation of gateway certificates is not built yet. Nothing can be started for this ticket.",
         ),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::rotate_vault::Revocation;
 use super::{Desk, Step, StepError};
 use crate::delivery::mail::Mail;
 use crate::model::{Micros, OutboxKind, time};
@@ -33,6 +34,8 @@ struct Letter {
 pub(super) enum Delivered {
     /// Nothing to record beyond that it is done.
     Plainly,
+    /// An old vault token is revoked.
+    Revoked(Box<Revocation>),
 }
 
 fn binding(item_id: &str) -> Binding<'_> {
@@ -146,7 +149,7 @@ impl Desk {
         Ok(done)
     }
 
-    async fn send_due_of(&self, kind: OutboxKind) -> Step<usize> {
+    pub(super) async fn send_due_of(&self, kind: OutboxKind) -> Step<usize> {
         let mut tx = self.begin().await?;
         let taken = outbox::take_due(&mut tx, kind, self.now(), LEASE, 20).await?;
         tx.commit().await?;
@@ -174,6 +177,7 @@ impl Desk {
     async fn hand_out(&self, item: &Item) -> Step<Delivered> {
         match item.kind {
             OutboxKind::Mail => self.deliver_mail(item).await,
+            OutboxKind::VaultRevoke => self.revoke_old(item).await,
         }
     }
 
@@ -182,12 +186,20 @@ impl Desk {
         let mut tx = self.begin().await?;
         let step = match delivered {
             Delivered::Plainly => Ok(()),
+            Delivered::Revoked(owed) => self.note_revoked(&mut tx, &owed).await,
         };
         let step = match step {
             Ok(()) => outbox::done(&mut tx, &item.id, self.now()).await.map_err(StepError::from),
             Err(e) => Err(e),
         };
-        self.settle(tx, step).await
+        if item.kind == OutboxKind::VaultRevoke {
+            self.reached("revocation about to be recorded").await;
+        }
+        let step = self.settle(tx, step).await;
+        if item.kind == OutboxKind::VaultRevoke {
+            self.reached("revocation recorded").await;
+        }
+        step
     }
 
     async fn deliver_mail(&self, item: &Item) -> Step<Delivered> {

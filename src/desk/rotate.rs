@@ -106,21 +106,39 @@ impl Desk {
         caller: &Caller,
         ask: &Ask,
     ) -> Step<Rotated> {
-        let mut tx = self.begin().await?;
-        let step = self.rotate_in(&mut tx, secret_type, secret_id, caller, ask).await;
-        let step = self.settle(tx, step).await;
+        let step = if secret_type == SecretType::VaultToken {
+            // Not one transaction: it writes down by itself what fails half-way.
+            self.rotate_vault_token(secret_id, caller, ask).await
+        } else {
+            let mut tx = self.begin().await?;
+            let step = self.rotate_in(&mut tx, secret_type, secret_id, caller, ask).await;
+            let step = self.settle(tx, step).await;
+            if let Err(e @ (StepError::Store(_) | StepError::Audit(_) | StepError::Crypto { .. })) =
+                &step
+            {
+                self.failed(e, secret_type, secret_id, caller, ask).await;
+            }
+            step
+        };
         if let (Err(StepError::Forbidden(why)), Caller::Token(token)) = (&step, caller) {
             self.note_refused_token(token, why, ask.from.clone()).await?;
         }
-        if let Err(e @ (StepError::Store(_) | StepError::Audit(_) | StepError::Crypto { .. })) =
-            &step
-        {
-            tracing::error!(error = %e, secret_id, "a rotation failed");
-            if let Err(lost) = self.note_failure(secret_type, secret_id, caller, ask).await {
-                tracing::error!(error = %lost, secret_id, "writing that a rotation failed");
-            }
-        }
         step
+    }
+
+    /// Writes, in a transaction of its own, that a rotation failed.
+    pub(super) async fn failed(
+        &self,
+        e: &StepError,
+        secret_type: SecretType,
+        secret_id: &str,
+        caller: &Caller,
+        ask: &Ask,
+    ) {
+        tracing::error!(error = %e, secret_id, "a rotation failed");
+        if let Err(lost) = self.note_failure(secret_type, secret_id, caller, ask).await {
+            tracing::error!(error = %lost, secret_id, "writing that a rotation failed");
+        }
     }
 
     async fn note_failure(

@@ -4,6 +4,7 @@ pub mod actions;
 pub mod api;
 pub mod layers;
 pub mod live;
+pub mod vault;
 
 #[cfg(test)]
 mod doors_tests;
@@ -77,6 +78,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(pages)
         .merge(api::router())
+        .merge(vault::router(&app))
         .layer(CompressionLayer::new())
         .merge(assets)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -6,5 +6,7 @@ crate::model::words! {
     OutboxKind("kind of outbox item") {
         /// A mail, over SMTP.
         Mail = "mail" => "Mail",
+        /// The revocation of a replaced vault token, by its accessor.
+        VaultRevoke = "vault_revoke" => "Revocation of a vault token",
     }
 }

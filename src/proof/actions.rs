@@ -63,6 +63,11 @@ pub const WEBHOOK_TEST_EVENT_SENT: &str = "webhook.test_event_sent";
 /// Org log: an old webhook key stopped being valid.
 pub const WEBHOOK_OVERLAP_ENDED: &str = "webhook.overlap_ended";
 
+/// Org log: a vault token that was replaced is revoked.
+pub const VAULT_TOKEN_OLD_REVOKED: &str = "vault_token.old_revoked";
+/// Platform log: a vault token that was replaced under an impersonation is revoked.
+pub const PLATFORM_VAULT_TOKEN_OLD_REVOKED: &str = "platform.vault_token_old_revoked";
+
 /// The secret type of a key that signs webhook messages.
 pub const WEBHOOK_SIGNING_KEY: &str = "webhook_signing_key";
 /// The secret type of a token of the vault.

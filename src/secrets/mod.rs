@@ -2,4 +2,5 @@
 
 pub mod fingerprint;
 pub mod sealing;
+pub mod vault;
 pub mod webhook_key;

@@ -8,6 +8,8 @@ pub mod outbox;
 pub mod secrets;
 pub mod staff;
 pub mod tickets;
+pub mod vault_intents;
+pub mod vault_tokens;
 pub mod web_sessions;
 
 use std::borrow::Cow;
@@ -94,7 +96,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
     (
         1,
         "base",
@@ -112,6 +114,12 @@ const MIGRATIONS: [(i64, &str, &str, &str); 3] = [
         "outside",
         include_str!("../../migrations/0003_outside.sql"),
         include_str!("../../migrations/0003_outside.sql"),
+    ),
+    (
+        4,
+        "vault",
+        include_str!("../../migrations/0004_vault.sql"),
+        include_str!("../../migrations/0004_vault.sql"),
     ),
 ];
 

@@ -70,7 +70,7 @@ async fn kill_again_and_again(engine: Engine, rounds: u64) {
         run_and_kill(&order, Duration::from_millis(chance.gen_range(0..250)));
 
         let after = Bench::open(&bench.url, bench.folder(), now + time::HOUR, round).await;
-        quiet(&after).await;
+        after.quiet().await;
         let context = format!("round {round}");
         nothing_is_half_done(&after, &context).await;
         logs_verify(&after, round % 10 == 0 || round == rounds)
@@ -118,22 +118,6 @@ fn run_and_kill(order: &Order, after: Duration) {
         child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
         panic!("the child ended by itself: {line}{said}");
     }
-}
-
-/// PostgreSQL notices a moment later that its client is gone, and undoes what it left open.
-async fn quiet(bench: &Bench) {
-    if bench.engine() == Engine::Sqlite {
-        return;
-    }
-    let at_work = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
-        AND pid <> pg_backend_pid() AND state <> 'idle'";
-    for _ in 0..2000 {
-        if bench.number(at_work).await == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    panic!("a killed client's transaction is still open");
 }
 
 /// Each is a question for what must not be there.

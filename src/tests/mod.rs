@@ -14,3 +14,5 @@ mod secrecy;
 mod tamper;
 mod tamper_random;
 mod token;
+mod vault;
+mod vault_crash;

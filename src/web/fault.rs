@@ -75,13 +75,16 @@ impl From<&StepError> for Fault {
             StepError::NotFound => Fault::NotFound,
             StepError::Forbidden(_) | StepError::Denied(_) => Fault::Forbidden,
             StepError::StepUp => Fault::StepUp,
-            StepError::Conflict(_) | StepError::KeyReused => Fault::Conflict,
+            StepError::Conflict(_) | StepError::NotPossible(_) | StepError::KeyReused => {
+                Fault::Conflict
+            }
             StepError::Invalid(_) | StepError::WrongPassword => Fault::Invalid,
             StepError::NotBuilt(_) => Fault::NotBuilt,
             StepError::Throttled(_) => Fault::Throttled,
             StepError::Store(_)
             | StepError::Audit(_)
             | StepError::Crypto { .. }
+            | StepError::Vault(_)
             | StepError::Outside(_) => Fault::Unavailable,
         }
     }
