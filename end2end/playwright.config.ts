@@ -32,7 +32,7 @@ export default defineConfig({
   projects: [
     { name: 'scripts-off', testMatch: 'nov-4801.spec.ts', use: { javaScriptEnabled: false } },
     { name: 'islands', testMatch: 'nov-4801.spec.ts' },
-    { name: 'console', testMatch: /(auditor|doors|nov-4802|refusals).spec.ts/ },
+    { name: 'console', testMatch: /(auditor|doors|nov-4802|nov-4803|refusals).spec.ts/ },
     { name: 'looks', testMatch: /looks-.*.spec.ts/, timeout: 300_000 },
   ],
 });

@@ -1,5 +1,6 @@
 //! The customer's own world, on a port of its own: the Owners' mail, the private keys that open
-//! it, and the receiver of the webhooks. It is what the platform never sees, so it reads nothing
+//! it, the receiver of the webhooks, and the
+//! tokens for the vault. It is what the platform never sees, so it reads nothing
 //! of the platform's: only mail that arrived, and messages that were posted to it.
 
 mod hooks;
@@ -9,6 +10,8 @@ mod letter;
 mod opened;
 mod receiver;
 mod same_origin;
+mod vault;
+mod wallet;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +26,7 @@ use tokio::net::TcpListener;
 
 use self::opened::Keychain;
 use self::receiver::Receiver;
+use self::wallet::Wallet;
 use super::smtp_catcher::SmtpCatcher;
 use super::story::OrgAccess;
 use super::{DemoError, Story};
@@ -43,6 +47,7 @@ struct Inner {
     mails: Arc<SmtpCatcher>,
     keychain: Keychain,
     receiver: Receiver,
+    wallet: Wallet,
     clock: Arc<dyn Clock>,
 }
 
@@ -65,12 +70,14 @@ impl CustomerSide {
         folder: &Path,
     ) -> Result<Self, DemoError> {
         let receiver = Receiver::open(folder, &story.webhooks, clock.now())?;
+        let wallet = Wallet::open(folder, &story.vault_tokens, &story.address, clock.now())?;
         Ok(Self(Arc::new(Inner {
             console: story.address.clone(),
             orgs: story.orgs.clone(),
             mails,
             keychain: Keychain::new(&story.owner_pgp, &story.platform_pgp.public_key)?,
             receiver,
+            wallet,
             clock,
         })))
     }
@@ -90,8 +97,11 @@ fn router(state: Arc<Inner>) -> Router {
         .route("/mail/{id}", get(letter::show))
         .route("/mail/{id}/decrypt", post(letter::decrypt))
         .route("/mail/{id}/install", post(letter::install))
+        .route("/mail/{id}/keep", post(letter::keep))
         .route("/hooks", get(hooks::show))
         .route("/hooks/{webhook}/keys/{number}/remove", post(hooks::remove))
+        .route("/vault", get(vault::show))
+        .route("/vault/{secret}/{number}/try", post(vault::try_out))
         .route("/style.css", get(style))
         .route("/favicon.svg", get(favicon))
         .fallback(nowhere)

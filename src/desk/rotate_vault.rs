@@ -81,13 +81,13 @@ impl Desk {
         };
         self.reached("intent written").await;
 
-        let made = match self.ask_vault(&intent).await {
+        let (made, new) = match self.ask_vault(&intent).await {
             Ok(made) => made,
             Err(not_made) => return Err(self.not_made(&intent, not_made, &actor).await),
         };
         self.reached("token made").await;
 
-        let mut rotated = match self.write_down(&intent, &made, caller, ask).await {
+        let mut rotated = match self.write_down(&intent, (&made, &new), caller, ask).await {
             Ok(rotated) => rotated,
             Err(e) => self.take_back(&intent, made, e, &actor).await?,
         };
@@ -167,7 +167,7 @@ impl Desk {
     }
 
     /// Looks the old token up, and makes one that can do the same.
-    async fn ask_vault(&self, intent: &Intent) -> Result<NewlyMade, NotMade> {
+    async fn ask_vault(&self, intent: &Intent) -> Result<(NewlyMade, NewToken), NotMade> {
         let looked_up = self.vault.lookup(&intent.old_accessor).await;
         let old = looked_up.map_err(|e| NotMade::Nothing {
             why: e.to_string(),
@@ -189,14 +189,15 @@ impl Desk {
             return Err(NotMade::Nothing { why, says: VAULT_DOWN });
         }
         let new = NewToken::copy_of(&old, &intent.id);
-        self.vault.create(&new).await.map_err(|e| match e {
+        let made = self.vault.create(&new).await.map_err(|e| match e {
             VaultError::Unclear(why) => NotMade::Unclear(why),
             VaultError::Refused(_) => NotMade::Nothing {
                 why: e.to_string(),
                 says: StepError::NotPossible(format!("{e}. The old token works.")),
             },
             _ => NotMade::Nothing { why: e.to_string(), says: VAULT_DOWN },
-        })
+        })?;
+        Ok((made, new))
     }
 
     /// Records that there is no new token. Where there may be one, the intent stays open, and is
@@ -225,7 +226,7 @@ impl Desk {
     async fn write_down(
         &self,
         intent: &Intent,
-        made: &NewlyMade,
+        made: (&NewlyMade, &NewToken),
         caller: &Caller,
         ask: &Ask,
     ) -> Step<Rotated> {
@@ -241,7 +242,7 @@ impl Desk {
         &self,
         tx: &mut Tx,
         intent: &Intent,
-        made: &NewlyMade,
+        (made, new): (&NewlyMade, &NewToken),
         caller: &Caller,
         ask: &Ask,
     ) -> Step<Rotated> {
@@ -288,6 +289,8 @@ impl Desk {
             details: vec![
                 ("old_accessor", intent.old_accessor.clone().into()),
                 ("new_accessor", made.accessor.clone().into()),
+                ("policies", new.policies.clone().into()),
+                ("period_seconds", new.period_seconds.into()),
             ],
         };
         let rotated = self.record(tx, &ready, ask, replacement).await?;

@@ -70,7 +70,12 @@ impl Opened {
             .find_map(|word| WebhookKey::parse(SecretString::from(word)).ok())
     }
 
-    /// Whether it names this webhook.
+    /// The vault token in it.
+    pub(super) fn vault_token(&self) -> Option<&str> {
+        self.text.split_whitespace().find(|word| word.starts_with("hvs.") && word.len() > 24)
+    }
+
+    /// Whether it names this secret.
     pub(super) fn names(&self, webhook: &str) -> bool {
         self.text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).any(|w| w == webhook)
     }

@@ -8,6 +8,7 @@ use leptos::prelude::*;
 use super::impersonation_handoff::masked;
 use super::org_secrets::{self, Held};
 use super::orgs::{consent, days_until};
+use super::vault_state::VaultState;
 use crate::delivery::openpgp;
 use crate::desk::{Step, StepError};
 use crate::model::{Channel, Micros, time};
@@ -48,13 +49,15 @@ pub async fn show(mut door: Door, Path(slug): Path<String>) -> Response {
 }
 
 async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
+    let now = door.app.desk.now();
     let conn = &mut *door.conn;
     let org = orgs::by_slug(conn, slug).await?.ok_or(StepError::NotFound)?;
     let mut held = Vec::new();
     for secret in secrets::all_of_org(conn, &org.id).await? {
         let versions = secrets::versions(conn, &secret.id).await?;
         let rotations = secrets::rotations_of_secret(conn, &secret.id).await?;
-        held.push(Held { secret, versions, rotations });
+        let vault = VaultState::of(conn, &secret, &versions, now).await?;
+        held.push(Held { secret, versions, rotations, vault });
     }
     let filter = Filter { org_id: Some(org.id.clone()), ..Filter::default() };
     Ok(Loaded {

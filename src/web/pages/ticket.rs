@@ -8,6 +8,7 @@ use sqlx::AnyConnection;
 
 use super::ticket_parts::{eligibility, facts, rows_written, thread};
 use super::ticket_steps::{next_action, steps, unreachable};
+use super::vault_state::VaultState;
 use crate::audit::trail::{Depth, Judged, ReadRow, judge};
 use crate::desk::facts::Case;
 use crate::desk::{Step, StepError, rotation_built};
@@ -36,6 +37,8 @@ pub struct View {
     pub messages: Vec<Message>,
     /// The versions of its secret, newest first.
     pub versions: Vec<Version>,
+    /// What there is to say of a vault token.
+    pub vault: Option<VaultState>,
     /// Where the procedure stands.
     pub stage: Stage,
     /// Whether the viewer carries the procedure out.
@@ -104,7 +107,11 @@ impl View {
     /// An older version that is still accepted.
     #[must_use]
     pub fn overlapping(&self) -> Option<&Version> {
-        self.versions.iter().find(|v| v.state == VersionState::Retiring && v.accepted(self.now))
+        // A vault token has no overlap: its old version waits for the vault alone.
+        let of_webhook = |v: &&Version| {
+            self.vault.is_none() && v.state == VersionState::Retiring && v.accepted(self.now)
+        };
+        self.versions.iter().find(of_webhook)
     }
 }
 
@@ -153,10 +160,11 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
     let mut rows: Vec<ReadRow> =
         audit::of_ticket(conn, id, 6).await?.into_iter().map(ReadRow::of).collect();
     rows.reverse();
-    let versions = match &case.secret {
-        Some(secret) => secrets::versions(conn, &secret.id).await?,
-        None => Vec::new(),
-    };
+    let (mut versions, mut vault) = (Vec::new(), None);
+    if let Some(secret) = &case.secret {
+        versions = secrets::versions(conn, &secret.id).await?;
+        vault = VaultState::of(conn, secret, &versions, now).await?;
+    }
     let stage = stage(&case, grant.as_ref(), now);
     Ok(View {
         messages: tickets::messages(conn, id).await?,
@@ -165,6 +173,7 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         grant,
         rows,
         versions,
+        vault,
         stage,
         acts,
         viewer: door.who.staff.id.clone(),

@@ -3,9 +3,10 @@
 use leptos::prelude::*;
 
 use super::ticket::{Grant, Stage, View};
-use crate::model::{HandoffState, TicketState, impersonation, time};
+use crate::model::{HandoffState, SecretType, TicketState, VersionState, impersonation, time};
 use crate::policy::eligibility::Check;
 use crate::proof::verdict::Verdict;
+use crate::store::secrets::Secret;
 use crate::web::components::{at, badge, fingerprint, icon, id_link, sized_icon, verdict};
 
 const NAMES: [&str; 7] =
@@ -263,7 +264,11 @@ fn start(v: &View) -> AnyView {
 fn rotate(v: &View, g: &Grant) -> AnyView {
     let Some(secret) = &v.case.secret else { return ().into_any() };
     let leak = v.ticket.suspected_leak();
-    let old = if leak {
+    let vault = secret.secret_type == SecretType::VaultToken;
+    let old = if vault {
+        "The old token is revoked as soon as the new one is recorded: there is no overlap."
+            .to_owned()
+    } else if leak {
         "A leak is suspected: the old key stops working at once.".to_owned()
     } else {
         format!(
@@ -281,9 +286,14 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
             {sized_icon("icon icon-lg", "arrow-right")}
             <div>
                 <span><span class="version">{format!("v{}", v.next_version())}</span>" new"</span>
-                <span class="sub">"32 random bytes, encrypted to the Owner’s key at once"</span>
+                <span class="sub">{if vault {
+                    "an orphan with the same policies and period, encrypted to the Owner’s key at once"
+                } else {
+                    "32 random bytes, encrypted to the Owner’s key at once"
+                }}</span>
             </div>
         </div>
+        {v.vault.as_ref().map(|vault| vault.debts())}
         <p>{old}" "{v.overlapping().map(|x| format!("Version {} is still accepted from the last rotation.", x.version))}</p>
     };
     let mine = g.grant.admin_id == v.viewer;
@@ -315,16 +325,27 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
     )
 }
 
+/// What the version before is called.
+fn old_name(v: &View) -> &'static str {
+    if v.vault.is_some() { "Old token" } else { "Old key" }
+}
+
 fn hand_off(v: &View, g: &Grant) -> AnyView {
     let (Some(rotation), Some(handoff)) = (&g.rotation, &g.handoff) else { return ().into_any() };
     let live = g.grant.live(v.now);
-    let old = if rotation.overlap_seconds == 0 {
+    let owed = v.vault.as_ref().is_some_and(|vault| !vault.owed.is_empty());
+    let old = if owed {
+        "is not revoked yet: it is owed, and tried again by itself".to_owned()
+    } else if v.vault.is_some() {
+        "is revoked: the vault refuses it".to_owned()
+    } else if rotation.overlap_seconds == 0 {
         "has stopped working: a leak is suspected".to_owned()
     } else {
         format!("works for {} after this", time::span(rotation.overlap_seconds * time::SECOND))
     };
     let owner = v.case.owner().map_or_else(String::new, |o| o.name.clone());
     let terms = view! {
+        {v.vault.as_ref().map(|vault| vault.debts())}
         <p>
             {format!("Version {} exists and is sealed. ", rotation.to_version)}
             {if live { "One button sends it to the Owner and ends the impersonation." }
@@ -333,7 +354,7 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
         <dl class="terms">
             <dt>"To"</dt><dd>{owner}", at the address on file"</dd>
             <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
-            <dt>"Old key"</dt><dd>{old}</dd>
+            <dt>{old_name(v)}</dt><dd>{old}</dd>
             <dt>"Ciphertext"</dt><dd><a href=format!("/handoffs/{}/message.asc", handoff.id)>"message.asc"</a>", for the Owner only"</dd>
         </dl>
     };
@@ -389,11 +410,15 @@ fn over(v: &View, g: &Grant) -> AnyView {
             .find(|x| Some(x.version) == g.rotation.as_ref().map(|r| r.from_version))
             .map(|x| match x.retires_at {
                 Some(t) if t > v.now => view! { "works until "{at(t)} }.into_any(),
+                None if x.state == VersionState::Retiring => {
+                    view! { "not revoked yet: it is owed, and tried again by itself" }.into_any()
+                }
                 _ => view! { "does not work any more" }.into_any(),
             });
-        view! { <dt>"Handoff"</dt><dd>{said}</dd><dt>"Old key"</dt><dd>{old}</dd> }
+        view! { <dt>"Handoff"</dt><dd>{said}</dd><dt>{old_name(v)}</dt><dd>{old}</dd> }
     });
-    let test = (v.acts && v.case.secret.is_some()).then(|| {
+    let webhook = |s: &Secret| s.secret_type == SecretType::WebhookSigningKey;
+    let test = (v.acts && v.case.secret.as_ref().is_some_and(webhook)).then(|| {
         view! {
             <form class="inline-form" method="post" action="/do/test_event">
                 <input type="hidden" name="org" value=g.grant.org_id.clone() />
@@ -419,6 +444,7 @@ fn over(v: &View, g: &Grant) -> AnyView {
     });
     let body = view! {
         <div class="next-body">
+            {v.vault.as_ref().map(|vault| vault.debts())}
             {if complete {
                 view! { <p>"Both logs tell the same story, and both prove it."</p> }.into_any()
             } else {
