@@ -92,7 +92,8 @@ pub(super) enum Gathered {
 }
 
 impl Desk {
-    /// Rotates a secret, in one transaction: the new version, the sealed handoff and the audit
+    /// Rotates a secret, in one transaction (a vault token, which is made outside, in several): the
+    /// new version, the sealed handoff and the audit
     /// row are all written, or none is. Where it fails, the old secret still works, and a second
     /// transaction writes that it failed.
     ///

@@ -78,7 +78,15 @@ impl Desk {
         let found = async {
             let mut tx = self.begin().await?;
             let clear_at = self.now() + CLEAR_ALONE;
-            if vault_intents::undo(&mut tx, &intent.id, Some(&made.accessor), clear_at).await? {
+            if vault_intents::undo(
+                &mut tx,
+                &intent.id,
+                Some(&made.accessor),
+                intent.clear_at,
+                clear_at,
+            )
+            .await?
+            {
                 tx.commit().await?;
                 return Ok(None);
             }
@@ -126,10 +134,12 @@ impl Desk {
         };
         let mut cleared = 0;
         for intent in open {
-            // From here on nobody can write the rotation down any more; and no other instance
-            // clears it up at the same time.
+            // From here on nobody can write the rotation down any more, and for a while no other
+            // instance clears it up.
             let mut tx = self.begin().await?;
-            let mine = vault_intents::undo(&mut tx, &intent.id, None, now + CLEAR_ALONE).await?;
+            let mine =
+                vault_intents::undo(&mut tx, &intent.id, None, intent.clear_at, now + CLEAR_ALONE)
+                    .await?;
             tx.commit().await?;
             if mine && self.clear(&intent, "it was cut off before it was written down", None).await
             {

@@ -383,6 +383,35 @@ async fn a_session_ends_when_idle_when_old_when_the_account_is_disabled_and_on_s
     assert!(!inside(gone).await, "disabled");
 }
 
+/// Protects an old vault token from being forgotten: that it is not revoked yet stands on the pages.
+#[tokio::test]
+async fn a_revocation_that_is_owed_stands_on_the_pages_until_it_is_done() {
+    let site = Site::new().await;
+    let ada = site.bench.at_work(ADA).await;
+    let grant = site.bench.impersonate(&ada, "NOV-4803").await.unwrap();
+    site.bench.vault.set(crate::testing::breakable::Mood::RevokesNothing);
+    site.bench.rotate(&grant).await.unwrap();
+    let cookie = site.cookie(CLEO).await;
+    let page = async |path: &str| {
+        let request = Request::builder().uri(path).header(header::ACCEPT, "text/html");
+        let request = request.header(header::COOKIE, &cookie).body(Body::empty()).unwrap();
+        let body = site.send(request).await.into_body();
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    };
+    for path in ["/tickets/NOV-4803", "/orgs/cedar"] {
+        let shown = page(path).await;
+        assert!(shown.contains("Revoke of v1 owed"), "{path}");
+        assert!(shown.contains("permission denied"), "{path}: the vault's last word");
+    }
+    site.bench.vault.set(crate::testing::breakable::Mood::Well);
+    site.bench.clock.advance(time::MINUTE);
+    site.bench.desk.send_due().await.unwrap();
+    for path in ["/tickets/NOV-4803", "/orgs/cedar"] {
+        assert!(!page(path).await.contains("owed"), "{path}");
+    }
+}
+
 #[tokio::test]
 async fn a_lost_role_counts_from_the_next_request() {
     let site = Site::new().await;

@@ -112,21 +112,23 @@ pub async fn done(tx: &mut Tx, id: &str, new_accessor: &str) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Records that it is to be undone, and who may try next, and when; false where it is done, or
-/// has failed, already.
+/// Records that it is to be undone, and when others may try; false where it is done or has failed
+/// already, or where somebody else undoes it: `seen` is when it could be cleared up before.
 pub async fn undo(
     tx: &mut Tx,
     id: &str,
     new_accessor: Option<&str>,
+    seen: Micros,
     clear_at: Micros,
 ) -> Result<bool> {
     let done = sqlx::query(
         "UPDATE vault_intent SET state = 'undoing', new_accessor = COALESCE(new_accessor, $2), clear_at = $3 \
-         WHERE id = $1 AND state IN ('intended', 'undoing')",
+         WHERE id = $1 AND state IN ('intended', 'undoing') AND clear_at = $4",
     )
     .bind(id)
     .bind(new_accessor)
     .bind(clear_at)
+    .bind(seen)
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)

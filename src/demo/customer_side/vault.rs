@@ -41,9 +41,9 @@ fn card(held: &Pinned, org: &str, address: &str) -> String {
     let tokens = held.tokens.iter().enumerate().map(|(place, kept)| {
         let name = held.name(place);
         format!(
-            "<li><span>{name} <code>{short}</code></span> <span class=\"since\">since {since}</span> {said}\
+            "<li><span>{name} <code>{short}</code></span> <span class=\"since\">since {since}</span>\
              <form method=\"post\" action=\"/vault/{id}/{number}/try\">\
-             <button aria-label=\"Try the {name} {short} of {id}\">Try it</button></form>\n\
+             <button aria-label=\"Try the {name} {short} of {id}\">Try it</button></form>\n{said}\
              <details><summary>As a command</summary>\n<pre class=\"secret\">{command}</pre></details></li>\n",
             short = text(&kept.shortened()),
             since = when(kept.since),
@@ -72,7 +72,7 @@ fn said(kept: &Kept) -> String {
         None => ("bad", "not answered".to_owned()),
     };
     format!(
-        "<span><strong class=\"{class}\">{word}</strong>: {}, {}</span> ",
+        "<p class=\"said\"><strong class=\"{class}\">{word}</strong>: {}, {}</p>\n",
         text(&said.text),
         when(said.at)
     )

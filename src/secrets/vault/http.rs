@@ -365,6 +365,8 @@ fn judged(
     Err(match status.as_u16() {
         400 | 403 | 404 if gone => VaultError::NoSuchToken,
         401 | 403 => VaultError::Denied(said),
+        // 408 and 499 come from what stands between, which may have passed the call on.
+        408 | 499 => VaultError::Unclear(said),
         300..=499 => VaultError::Refused(said),
         _ => VaultError::Unclear(said),
     })
