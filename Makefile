@@ -56,7 +56,7 @@ test-e2e: build browser test-tools ## the browser tests
 	$(PLAYWRIGHT)
 
 screenshots: build browser test-tools ## every page, wide and narrow, light and dark, into end2end/artifacts/screenshots/
-	$(PLAYWRIGHT) --project looks --grep screenshot
+	cd end2end && SCREENSHOTS=1 node_modules/.bin/playwright test
 
 check: ## formatting, lints for both halves, unused dependencies
 	$(CARGO) fmt --check

@@ -32,7 +32,8 @@ export default defineConfig({
   projects: [
     { name: 'scripts-off', testMatch: 'nov-4801.spec.ts', use: { javaScriptEnabled: false } },
     { name: 'islands', testMatch: 'nov-4801.spec.ts' },
-    { name: 'console', testMatch: /(auditor|doors|nov-4802|nov-4803|refusals).spec.ts/ },
+    { name: 'console', testIgnore: /(nov-4801|evidence|looks-.*).spec.ts/ },
+    { name: 'evidence', testMatch: 'evidence.spec.ts' },
     { name: 'looks', testMatch: /looks-.*.spec.ts/, timeout: 300_000 },
   ],
 });

@@ -38,6 +38,10 @@ pub struct Config {
     pub introspection_token: Option<SecretString>,
     /// The header in which a trusted proxy names the client.
     pub client_ip_header: Option<String>,
+    /// The folder in which a witness keeps the logs' checkpoints.
+    pub witness_folder: Option<PathBuf>,
+    /// The address of a witness (C2SP tlog-witness).
+    pub witness_url: Option<String>,
     /// The folder with the browser library.
     pub pkg: PathBuf,
     /// How many connections to the database.
@@ -67,6 +71,8 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "overlap_seconds", secret: false },
     Setting { name: "introspection_token", secret: true },
     Setting { name: "client_ip_header", secret: false },
+    Setting { name: "witness_folder", secret: false },
+    Setting { name: "witness_url", secret: false },
     Setting { name: "pkg", secret: false },
     Setting { name: "connections", secret: false },
     Setting { name: "json_logs", secret: false },
@@ -250,6 +256,9 @@ impl Raw {
         {
             wrong.push("smtp_url begins with smtps://, or says ?tls=required".to_owned());
         }
+        if text("witness_url").is_some_and(|url| !url.starts_with("https://") && !loopback(&url)) {
+            wrong.push("witness_url begins with https://".to_owned());
+        }
         if text("client_ip_header").is_some_and(|h| h.parse::<http::HeaderName>().is_err()) {
             wrong.push("client_ip_header is the name of a header".to_owned());
         }
@@ -295,6 +304,8 @@ impl Raw {
             overlap_seconds,
             introspection_token: text("introspection_token").map(SecretString::from),
             client_ip_header: text("client_ip_header"),
+            witness_folder: text("witness_folder").map(PathBuf::from),
+            witness_url: text("witness_url"),
             pkg: text("pkg").unwrap_or_else(|| "target/site/pkg".to_owned()).into(),
             connections: u32::try_from(connections).unwrap_or(10),
             json_logs,

@@ -49,6 +49,18 @@ export async function verifyLogs(demo: Demo): Promise<string> {
   return stdout;
 }
 
+/** `keyturn verify FILE --key KEY`: its exit code, and what it says. */
+export async function verifyEvidence(file: string, key: string): Promise<{ code: number; text: string }> {
+  try {
+    const { stdout } = await promisify(execFile)(binary, ['verify', file, '--key', key]);
+    return { code: 0, text: stdout };
+  } catch (error) {
+    const failed = error as { code?: number; stdout?: string };
+    if (typeof failed.code !== 'number') throw error;
+    return { code: failed.code, text: failed.stdout ?? '' };
+  }
+}
+
 export async function startDemo(name: string): Promise<Demo> {
   const data = await mkdtemp(join(tmpdir(), 'keyturn-'));
   const port = await freePort();

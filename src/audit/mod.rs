@@ -1,7 +1,9 @@
 //! The two logs: what is appended, how it is read side by side, and how it is proven.
 
 pub mod append;
+pub mod evidence;
 pub mod nodes;
+pub mod tiles;
 pub mod timeline;
 pub mod trail;
 pub mod verify;

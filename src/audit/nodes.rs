@@ -104,6 +104,14 @@ impl Nodes {
     pub fn inclusion(&self, seq: u64, size: u64) -> Result<Vec<Hash>, BuildError<NoNode>> {
         merkle::inclusion_proof(seq, size, &mut |level, index| self.get(level, index))
     }
+
+    /// The proof that the tree of `old` rows is the beginning of the tree of `new` rows.
+    ///
+    /// # Errors
+    /// Where a node is missing, or `old` is larger.
+    pub fn consistency(&self, old: u64, new: u64) -> Result<Vec<Hash>, BuildError<NoNode>> {
+        merkle::consistency_proof(old, new, &mut |level, index| self.get(level, index))
+    }
 }
 
 fn signed(n: u64) -> i64 {

@@ -19,7 +19,7 @@ const BATCH: i64 = 1000;
 
 /// The actions whose rows record where another log stands, under which name, and whether they
 /// must.
-const RECORDING: [(&str, &str, bool); 8] = [
+const RECORDING: [(&str, &str, bool); 12] = [
     (actions::PLATFORM_IMPERSONATION_ENDED, "org_checkpoint", true),
     (actions::IMPERSONATION_ENDED, "platform_checkpoint", true),
     (actions::IMPERSONATION_STARTED, "platform_checkpoint", false),
@@ -28,6 +28,10 @@ const RECORDING: [(&str, &str, bool); 8] = [
     (actions::CONSENT_ENABLED, "platform_checkpoint", false),
     (actions::CONSENT_DISABLED, "platform_checkpoint", false),
     (actions::WEBHOOK_TEST_EVENT_SENT, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGE_ASKED, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGE_CANCELLED, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGE_OBJECTED, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGED, "platform_checkpoint", false),
 ];
 
 /// What is wrong with a log.
@@ -60,6 +64,22 @@ pub async fn whole_log(
     verifier: &NoteVerifier,
     origin: &str,
     head: &Head,
+    progress: impl FnMut(u64),
+) -> Result<Result<Report, Fault>, AuditError> {
+    whole_log_against(conn, verifier, origin, head, &[], progress).await
+}
+
+/// As [`whole_log`], and against checkpoints of it that somebody else kept: the log must have
+/// what it had when they were signed.
+///
+/// # Errors
+/// As for [`whole_log`].
+pub async fn whole_log_against(
+    conn: &mut AnyConnection,
+    verifier: &NoteVerifier,
+    origin: &str,
+    head: &Head,
+    elsewhere: &[Checkpoint],
     mut progress: impl FnMut(u64),
 ) -> Result<Result<Report, Fault>, AuditError> {
     let fault = |row: Option<u64>, what: String| Fault { log: head.id.clone(), row, what };
@@ -91,6 +111,18 @@ pub async fn whole_log(
         )));
     }
     let mut checker = LogChecker::new(&head.id);
+    for seen in elsewhere {
+        if seen.origin != name || seen.size > signed.size {
+            return Ok(Err(fault(
+                None,
+                format!(
+                    "somebody else has seen {} rows of it, and there are {}: it was cut back or replaced by an older copy",
+                    seen.size, signed.size
+                ),
+            )));
+        }
+        checker.expect_checkpoint(seen.size, seen.root);
+    }
     let kept = audit::checkpoints(conn, &head.id).await?;
     for (size, note) in kept.into_iter().filter(|(size, _)| *size <= head.size) {
         match Checkpoint::open(&note, &verifiers, &name) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng, new_token};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::witness::FolderWitness;
 use keyturn::demo::smtp_catcher::SmtpCatcher;
 use keyturn::demo::{Addresses, Demo, vault_policies};
 use keyturn::desk::keys::{Keys, Names, create};
@@ -71,6 +72,10 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     // For `keyturn verify --data`; anybody may know it.
     std::fs::write(data.join("log-key.txt"), format!("{}\n", desk.keys.log.key.vkey()))
         .map_err(text)?;
+
+    // Another machine's in earnest: here it shows what a witness sees.
+    let witness = FolderWitness::new(data.join("witness"));
+    tokio::spawn(desk.clone().run_witness(Arc::new(witness)));
 
     let people = demo
         .people()

@@ -1,10 +1,12 @@
 //! What can be asked of `keyturn`.
 
 mod demo;
+mod evidence;
 mod serve;
 mod staff;
 mod start;
 mod verify;
+mod verify_url;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,14 +45,30 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
-    /// Verify both audit logs, whole.
+    /// Verify the evidence of an impersonation, or both audit logs, whole.
     Verify {
+        /// A file with the evidence of an impersonation. It is checked without the database.
+        #[arg(conflicts_with_all = ["data", "database_url", "log"])]
+        file: Option<PathBuf>,
         /// The data folder of a SQLite deployment (a demo's too).
         #[arg(long, conflicts_with = "database_url")]
         data: Option<PathBuf>,
         /// The database of a deployment; also from `DATABASE_URL`.
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
         database_url: Option<String>,
+        /// An org's own log as its API serves it: `https://…/api/v1/org/log`.
+        #[arg(long, conflicts_with_all = ["data", "file", "log"], requires_all = ["credential_file", "key"])]
+        url: Option<String>,
+        /// A file with the org's credential, for `--url`.
+        #[arg(long)]
+        credential_file: Option<PathBuf>,
+        /// A checkpoint of the log that was kept from before: the log must still have what it had
+        /// then.
+        #[arg(long)]
+        since: Option<PathBuf>,
+        /// A folder in which a witness keeps checkpoints: the logs must have what it saw.
+        #[arg(long)]
+        witness: Option<PathBuf>,
         /// Only this log: `platform`, or `org/<org id>`.
         #[arg(long)]
         log: Option<String>,
@@ -118,8 +136,19 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve { config, listen, check } => {
             serve::run(config.as_deref(), listen, check).await
         }
-        Command::Verify { data, database_url, log, key } => {
-            return verify::run(data, database_url, log, key).await;
+        Command::Verify { file: Some(file), key, .. } => {
+            return evidence::run(&file, key.as_deref());
+        }
+        Command::Verify {
+            url: Some(url),
+            credential_file: Some(credential),
+            key: Some(key),
+            since,
+            ..
+        } => return verify_url::run(&url, &credential, &key, since.as_deref()).await,
+        Command::Verify { data, database_url, log, key, since, witness, .. } => {
+            let against = verify::Against { key, since, witness };
+            return verify::run(data, database_url, log, against).await;
         }
         Command::Keys { command: KeysCommand::New { file, user_id } } => {
             staff::new_keys(&file, &user_id)

@@ -8,6 +8,7 @@ use keyturn::clock::{Clock, SystemClock, SystemRng};
 use keyturn::config::vault::{VaultCredential, VaultServer};
 use keyturn::config::{Config, Raw};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::witness::{FolderWitness, HttpWitness};
 use keyturn::desk::keys::{Keys, Names};
 use keyturn::desk::{Desk, Settings};
 use keyturn::secrets::vault::Vault;
@@ -41,6 +42,13 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     let (desk, embedded) = desk(&config).await?;
     let desk = Arc::new(desk);
     prepare(&desk).await?;
+    if let Some(folder) = &config.witness_folder {
+        tokio::spawn(desk.clone().run_witness(Arc::new(FolderWitness::new(folder.clone()))));
+    }
+    if let Some(url) = &config.witness_url {
+        let witness = HttpWitness::new(url).map_err(text)?;
+        tokio::spawn(desk.clone().run_witness(Arc::new(witness)));
+    }
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
     tracing::info!(listen = %config.listen, base_url = %config.base_url, "serving");

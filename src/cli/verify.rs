@@ -1,10 +1,13 @@
 //! `keyturn verify`: every row of every log, against signed checkpoints and the other log's word.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use keyturn::audit::verify::{cross_recorded, missing_logs, whole_log};
+use keyturn::audit::verify::{cross_recorded, missing_logs, whole_log_against};
+use keyturn::delivery::witness;
+use keyturn::proof::checkpoint::Checkpoint;
 use keyturn::proof::note::NoteVerifier;
+use keyturn::store::audit::Head;
 use keyturn::store::{Store, audit};
 
 use super::start::text;
@@ -15,9 +18,9 @@ pub async fn run(
     data: Option<PathBuf>,
     url: Option<String>,
     log: Option<String>,
-    key: Option<String>,
+    against: Against,
 ) -> ExitCode {
-    match verify(data, url, log, key).await {
+    match verify(data, url, log, against).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(why) => {
@@ -27,11 +30,85 @@ pub async fn run(
     }
 }
 
+/// What the logs are held against, besides themselves.
+pub struct Against {
+    /// Whose signatures count.
+    pub key: Option<String>,
+    /// A checkpoint that was kept from before.
+    pub since: Option<PathBuf>,
+    /// A witness's folder.
+    pub witness: Option<PathBuf>,
+}
+
+impl Against {
+    /// The checkpoints of a log that others kept.
+    fn of(&self, origin: &str, verifier: &NoteVerifier) -> Result<Vec<Checkpoint>, String> {
+        let mut files = Vec::new();
+        if let Some(folder) = &self.witness
+            && let Some(place) = witness::place(folder, origin)
+            && place.is_dir()
+        {
+            let wrong = |e: std::io::Error| format!("{}: {e}", place.display());
+            for size in witness::sizes(&place).map_err(wrong)? {
+                files.push(place.join(format!("{size:020}.note")));
+            }
+        }
+        let mut all = Vec::new();
+        for file in files {
+            all.push(opened(&file, origin, verifier)?);
+        }
+        if let Some(file) = &self.since {
+            let note = read(file)?;
+            if Checkpoint::unverified(&note).is_ok_and(|c| c.origin == origin) {
+                all.push(opened(file, origin, verifier)?);
+            }
+        }
+        Ok(all)
+    }
+
+    /// Logs that the witness saw, and that are not there any more.
+    fn gone(&self, heads: &[Head]) -> Result<Vec<String>, String> {
+        let Some(folder) = &self.witness else { return Ok(Vec::new()) };
+        if !folder.is_dir() {
+            return Err(format!("{} is no folder", folder.display()));
+        }
+        let mut gone = Vec::new();
+        let mut open = vec![(folder.clone(), String::new())];
+        while let Some((place, origin)) = open.pop() {
+            let wrong = |e: std::io::Error| format!("{}: {e}", place.display());
+            if !origin.is_empty()
+                && !witness::sizes(&place).map_err(wrong)?.is_empty()
+                && heads.iter().all(|h| h.origin != origin)
+            {
+                gone.push(origin.clone());
+            }
+            for entry in std::fs::read_dir(&place).map_err(wrong)? {
+                let entry = entry.map_err(wrong)?;
+                if entry.path().is_dir() {
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    let below = if origin.is_empty() { name } else { format!("{origin}/{name}") };
+                    open.push((entry.path(), below));
+                }
+            }
+        }
+        Ok(gone)
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))
+}
+
+fn opened(file: &Path, origin: &str, verifier: &NoteVerifier) -> Result<Checkpoint, String> {
+    Checkpoint::open(&read(file)?, std::slice::from_ref(verifier), origin)
+        .map_err(|e| format!("{}: {e}", file.display()))
+}
+
 async fn verify(
     data: Option<PathBuf>,
     url: Option<String>,
     only: Option<String>,
-    key: Option<String>,
+    against: Against,
 ) -> Result<bool, String> {
     let url = match (&data, url) {
         (Some(folder), _) => {
@@ -45,8 +122,8 @@ async fn verify(
             return Err("say which database: --data FOLDER or --database-url URL".to_owned());
         }
     };
-    let verifier = match (key, &data) {
-        (Some(key), _) => NoteVerifier::parse(&key).map_err(text)?,
+    let verifier = match (&against.key, &data) {
+        (Some(key), _) => NoteVerifier::parse(key).map_err(text)?,
         (None, Some(folder)) => own_key(folder)?,
         (None, None) => return Err("say whose signatures count: --key VKEY".to_owned()),
     };
@@ -61,6 +138,12 @@ async fn verify(
         good = false;
         println!("FAULT {fault}");
     }
+    for origin in against.gone(&heads)? {
+        good = false;
+        println!(
+            "FAULT log {origin}: the witness has seen it, and it is not there: it was removed whole"
+        );
+    }
     for head in heads.iter().filter(|h| only.as_ref().is_none_or(|id| *id == h.id)) {
         let size = head.size;
         let progress = |rows: u64| {
@@ -68,13 +151,21 @@ async fn verify(
                 eprint!("\r{}: {rows} of {size} rows", head.id);
             }
         };
-        match whole_log(&mut conn, &verifier, verifier.name(), head, progress)
+        let seen = against.of(&head.origin, &verifier)?;
+        match whole_log_against(&mut conn, &verifier, verifier.name(), head, &seen, progress)
             .await
             .map_err(text)?
         {
             Ok(report) => println!(
-                "ok    {}: {} rows, {} kept checkpoints agree",
-                head.id, report.rows, report.checkpoints_agreed
+                "ok    {}: {} rows, {} kept checkpoints agree{}",
+                head.id,
+                report.rows,
+                report.checkpoints_agreed,
+                if seen.is_empty() {
+                    String::new()
+                } else {
+                    format!(", {} of them kept elsewhere", seen.len())
+                }
             ),
             Err(fault) => {
                 good = false;

@@ -3,3 +3,4 @@
 pub mod guard;
 pub mod mail;
 pub mod openpgp;
+pub mod witness;

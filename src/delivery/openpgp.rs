@@ -8,7 +8,7 @@ mod signer;
 mod trust;
 
 pub use encrypt::{EncryptProblem, encrypt_and_sign};
-pub use key_on_file::{KeyReport, inspect};
+pub use key_on_file::{KeyReport, fingerprint_of, inspect};
 pub use problem::KeyProblem;
 pub use signer::{SignerProblem, SigningKey};
 

@@ -234,7 +234,7 @@ async fn the_owner_re_enables_consent_by_the_link_in_the_inbox() {
     let link = page.split("href=\"http://127.0.0.1:3000/consent/").nth(1).unwrap();
     let link = SecretString::from(link.split('"').next().unwrap());
     let mut tx = desk.begin().await.unwrap();
-    let step = desk.consent_by_link(&mut tx, &link, None).await;
+    let step = desk.consent_by_link(&mut tx, &link, false, None).await;
     desk.settle(tx, step).await.unwrap();
     let mut conn = desk.store.read().await.unwrap();
     let case = desk.case(&mut conn, "NOV-4806", &who.staff.id, None).await.unwrap();

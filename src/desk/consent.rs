@@ -11,25 +11,27 @@ use crate::audit::append::lock_both;
 use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::credential;
 use crate::clock::new_token;
-use crate::model::{EndCause, MemberRole, Standing, time};
+use crate::model::{Consent, EndCause, MemberRole, Standing, time};
 use crate::proof::actions;
 use crate::store::orgs::{self, ConsentLink, Member, Org};
-use crate::store::{Tx, impersonations, tickets};
+use crate::store::{Tx, impersonations, tickets, withdraw_links};
 
 /// How long a link works.
 const LINK_LIFE: crate::model::Micros = 24 * time::HOUR;
 
 impl Desk {
-    /// Switches consent at the wish of the Owner, with the Owner's own credential. Switched off,
-    /// it ends the org's live impersonation in the same transaction.
+    /// Switches consent at the wish of the Owner, with the Owner's own credential. A live
+    /// impersonation that it does not cover any more ends in the same transaction.
     ///
     /// # Errors
-    /// [`StepError::Forbidden`] for anyone but the Owner of record.
+    /// [`StepError::Forbidden`] for anyone but the Owner of record; where it is for one ticket,
+    /// [`StepError::NotFound`] for one that is not the org's and [`StepError::Conflict`] for one
+    /// that is over.
     pub async fn set_consent(
         &self,
         tx: &mut Tx,
         member: &Member,
-        on: bool,
+        to: &Consent,
         from: Option<String>,
     ) -> Step<()> {
         lock_both(tx, &member.org_id).await?;
@@ -42,47 +44,140 @@ impl Desk {
             .find(|m| m.id == member.id)
             .ok_or(StepError::Forbidden("Only the Owner of record can change consent."))?;
         speaks_for(&member, &org)?;
-        self.switch_consent(tx, &org, on, &member_actor(&member, from), None).await
+        self.check_scope(tx, &org, to).await?;
+        let because = Because { ticket: to.only_for(), ..Because::default() };
+        self.switch_consent(tx, &org, to, &member_actor(&member, from), because).await
     }
 
-    async fn switch_consent(
+    /// Refuses consent for a ticket that it would be of no use to.
+    async fn check_scope(&self, tx: &mut Tx, org: &Org, to: &Consent) -> Step<()> {
+        let Some(only) = to.only_for() else { return Ok(()) };
+        let ticket = tickets::by_id(tx.conn(), only)
+            .await?
+            .filter(|t| t.org_id == org.id)
+            .ok_or(StepError::NotFound)?;
+        if !ticket.state.can_be_served() {
+            return Err(StepError::Conflict("The ticket is not open any more."));
+        }
+        Ok(())
+    }
+
+    /// Does what the Owner decided: also ends what is not covered by it.
+    pub(super) async fn switch_consent(
         &self,
         tx: &mut Tx,
         org: &Org,
-        on: bool,
+        to: &Consent,
         actor: &Actor,
-        ticket: Option<&str>,
+        because: Because<'_>,
     ) -> Step<()> {
-        let now = self.now();
         // Whatever the Owner decides, no older link decides otherwise later.
-        orgs::void_consent_links(tx, &org.id, now).await?;
-        if org.consents() == on {
+        orgs::void_consent_links(tx, &org.id, self.now()).await?;
+        if org.consent() == *to {
             return Ok(());
         }
-        orgs::set_consent(tx, &org.id, on, now).await?;
-        let action = if on { actions::CONSENT_ENABLED } else { actions::CONSENT_DISABLED };
-        let row = || {
-            let row =
-                NewRow::new(action, actor).org(&org.id).with("allow_platform_impersonation", on);
-            match ticket {
-                Some(ticket) => row.ticket(ticket),
-                None => row,
-            }
-        };
-        self.log_both(tx, &org.id, row(), row()).await?;
-        if !on {
-            for grant in impersonations::open_of(tx.conn(), "", &org.id).await? {
+        self.write_consent(tx, org, to, actor, because).await?;
+        for grant in impersonations::open_of(tx.conn(), "", &org.id).await? {
+            if grant.org_id == org.id && !to.covers(&grant.ticket_id) {
                 self.end(tx, &grant, EndCause::ConsentWithdrawn, actor).await?;
             }
         }
         Ok(())
     }
 
+    /// Sets it, and writes the rows of both logs.
+    async fn write_consent(
+        &self,
+        tx: &mut Tx,
+        org: &Org,
+        to: &Consent,
+        actor: &Actor,
+        because: Because<'_>,
+    ) -> Step<()> {
+        let now = self.now();
+        orgs::set_consent(tx, &org.id, to, now).await?;
+        if !to.on() {
+            withdraw_links::void(tx, &org.id, now).await?;
+        }
+        let action = if to.on() { actions::CONSENT_ENABLED } else { actions::CONSENT_DISABLED };
+        let mut row =
+            NewRow::new(action, actor).org(&org.id).with("allow_platform_impersonation", to.on());
+        match to {
+            Consent::Off => {}
+            Consent::ForTicket(only) => row = row.with("only_for_ticket", only.clone()),
+            Consent::UntilWithdrawn => row = row.with("until_withdrawn", true),
+        }
+        if let Some(ticket) = because.ticket {
+            row = row.ticket(ticket);
+        }
+        if let Some(cause) = because.cause {
+            row = row.with("cause", cause);
+        }
+        if let Some(id) = because.after {
+            row = row.with("after_impersonation", id);
+        }
+        self.log_both(tx, &org.id, row.clone(), row).await
+    }
+
+    /// Switches a consent off that was for this ticket only, now that the ticket's impersonation,
+    /// or the ticket itself, is over. Any other consent stays as it is. The caller holds the locks
+    /// of a step about the org; `after` is the impersonation that has just ended.
+    ///
+    /// # Errors
+    /// Where it cannot be written; the step must then fail.
+    pub(crate) async fn consent_is_done(
+        &self,
+        tx: &mut Tx,
+        org_id: &str,
+        ticket: &str,
+        after: Option<&str>,
+    ) -> Step<()> {
+        let org = orgs::by_id(tx.conn(), org_id).await?.ok_or(StepError::NotFound)?;
+        if org.consent().only_for() != Some(ticket) {
+            return Ok(());
+        }
+        let because = Because { ticket: Some(ticket), cause: Some(TICKET_DONE), after };
+        self.write_consent(tx, &org, &Consent::Off, &Actor::system(), because).await
+    }
+
+    /// Switches off each consent whose one ticket is not being served any more, however that came.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub(super) async fn sweep_consents(&self) -> Step<()> {
+        let left = {
+            let mut conn = self.store.read().await?;
+            orgs::consents_left_over(&mut conn).await?
+        };
+        for (org_id, ticket) in left {
+            let mut tx = self.begin().await?;
+            let step = self.consent_left_over(&mut tx, &org_id, &ticket).await;
+            self.settle(tx, step).await?;
+        }
+        Ok(())
+    }
+
+    async fn consent_left_over(&self, tx: &mut Tx, org_id: &str, ticket: &str) -> Step<()> {
+        lock_both(tx, org_id).await?;
+        orgs::lock(tx, org_id).await?;
+        let served = tickets::by_id(tx.conn(), ticket).await?;
+        if served.is_some_and(|t| t.state.can_be_served()) {
+            return Ok(());
+        }
+        // What still runs for it ends first, and takes the consent with it.
+        for grant in impersonations::open_of(tx.conn(), "", org_id).await? {
+            if grant.ticket_id == ticket {
+                self.end(tx, &grant, EndCause::ConsentWithdrawn, &Actor::system()).await?;
+            }
+        }
+        self.consent_is_done(tx, org_id, ticket, None).await
+    }
+
     /// Asks the Owner to re-enable consent: mails a link to the address on file. The link appears
     /// nowhere else.
     ///
     /// # Errors
-    /// [`StepError::Conflict`] where consent is on, or there is no address on file.
+    /// [`StepError::Conflict`] where there is consent for the ticket, or no address on file.
     pub async fn request_consent(&self, tx: &mut Tx, who: &AtWork, ticket_id: &str) -> Step<()> {
         self.authorize(tx, who).await?;
         let ticket = tickets::by_id(tx.conn(), ticket_id).await?.ok_or(StepError::NotFound)?;
@@ -92,7 +187,7 @@ impl Desk {
         if !ticket.state.can_be_served() {
             return Err(StepError::Conflict("The ticket is not open any more."));
         }
-        if org.consents() {
+        if org.consent().covers(&ticket.id) {
             return Err(StepError::Conflict("Consent is on already."));
         }
         let Some(address) = org.owner_address.clone().filter(|a| !a.is_empty()) else {
@@ -132,6 +227,8 @@ impl Desk {
             &format!("[{}] May the platform act for {}?", ticket.id, org.name),
             &format!(
                 "{} of the platform asks you to allow it to act for {} in ticket {}.\n\n\
+                 It would be allowed to rotate the one secret of that ticket, and nothing else.\n\
+                 Unless you choose otherwise it is for this ticket only, and goes off by itself.\n\n\
                  If you want that, open this link and confirm. It works once, until {}:\n\
                  {}/consent/{}\n\n\
                  If you do not want that, do nothing.\n",
@@ -165,14 +262,17 @@ impl Desk {
         Ok(org.filter(|org| for_present_owner(&link, org)).map(|org| (link, org)))
     }
 
-    /// Switches consent on by the link. It works once.
+    /// Switches consent on by the link: for the ticket that it was asked for, or until it is
+    /// withdrawn. The link works once.
     ///
     /// # Errors
-    /// [`StepError::NotFound`] for a link that never was, is used up, or has expired.
+    /// [`StepError::NotFound`] for a link that never was, is used up, or has expired;
+    /// [`StepError::Conflict`] where it is to be for the ticket only, and that is over.
     pub async fn consent_by_link(
         &self,
         tx: &mut Tx,
         link: &SecretString,
+        until_withdrawn: bool,
         from: Option<String>,
     ) -> Step<Org> {
         let (record, org) =
@@ -191,10 +291,30 @@ impl Desk {
             .find(|m| m.id == record.owner_id)
             .ok_or(StepError::NotFound)?;
         speaks_for(&owner, &org)?;
-        self.switch_consent(tx, &org, true, &member_actor(&owner, from), Some(&record.ticket_id))
-            .await?;
-        Ok(org)
+        let to = if until_withdrawn {
+            Consent::UntilWithdrawn
+        } else {
+            Consent::ForTicket(record.ticket_id.clone())
+        };
+        self.check_scope(tx, &org, &to).await?;
+        let because = Because { ticket: Some(&record.ticket_id), ..Because::default() };
+        self.switch_consent(tx, &org, &to, &member_actor(&owner, from), because).await?;
+        orgs::by_id(tx.conn(), &org.id).await?.ok_or(StepError::NotFound)
     }
+}
+
+/// Why consent goes off by itself.
+const TICKET_DONE: &str = "its one ticket is done";
+
+/// What the rows of a change of consent say besides.
+#[derive(Debug, Default)]
+pub(super) struct Because<'a> {
+    /// The ticket that it was for.
+    pub(super) ticket: Option<&'a str>,
+    /// Why, where nobody decided it just now.
+    pub(super) cause: Option<&'static str>,
+    /// The impersonation that has ended before.
+    pub(super) after: Option<&'a str>,
 }
 
 /// Whether a link went to who is Owner of record now, at the address on file now.
@@ -205,7 +325,7 @@ fn for_present_owner(link: &ConsentLink, org: &Org) -> bool {
 
 /// Refuses whoever is not the Owner of record, or can no longer act for the org. An Owner who is
 /// locked out of the org's own console can still decide this.
-fn speaks_for(member: &Member, org: &Org) -> Step<()> {
+pub(super) fn speaks_for(member: &Member, org: &Org) -> Step<()> {
     if member.role != MemberRole::Owner
         || org.owner_member_id.as_deref() != Some(member.id.as_str())
     {

@@ -54,6 +54,7 @@ impl Desk {
         let admin = staff::by_id(tx.conn(), &grant.admin_id)
             .await?
             .ok_or(store::StoreError::Missing("the admin"))?;
+        let who = admin.name.clone();
         let holder = Actor {
             actor_type: crate::proof::row::ActorType::PlatformAdmin,
             id: admin.id,
@@ -83,15 +84,20 @@ impl Desk {
                 .await?;
         keep(tx, &org_log, &org_end).await?;
         keep(tx, &LogId::Platform, &platform_end).await?;
+        let consent = self.about_consent(tx, grant, true).await?;
+        // After the closing rows: they count what the impersonation wrote, and this is not its.
+        self.consent_is_done(tx, &grant.org_id, &grant.ticket_id, Some(&grant.id)).await?;
         self.mail_owner(
             tx,
             &grant.org_id,
             &grant.id,
             &format!("[{}] The platform no longer acts for you", grant.ticket_id),
             &format!(
-                "The impersonation for ticket {} ended at {} ({}).\n\n\
+                "{who} of the platform no longer acts for you: the impersonation for ticket {} ended\n\
+                 at {} ({}).\n\n\
                  Reason it was started for: {}\nIts id in both audit logs: {}\n\n\
-                 Nothing more can be done with it. Your own audit log has every row.\n",
+                 Nothing more can be done with it. Your own audit log has every row.\n\n\
+                 {consent}",
                 grant.ticket_id,
                 time::seconds(ended_at),
                 cause.label(),

@@ -10,6 +10,9 @@ use crate::proof::actions;
 use crate::store::tickets::{self, Message, Ticket};
 use crate::store::{Tx, impersonations, orgs};
 
+/// How the summary for Legal begins.
+pub const SUMMARY_BEGINS: &str = "Escalation to Legal";
+
 /// The longest account of the attempts, in characters.
 pub const LONGEST_ATTEMPTS: usize = 1000;
 
@@ -89,6 +92,7 @@ impl Desk {
             .with("failed_checks", case.verdict.failed_names())
             .with("summary", summary.clone());
         self.log(tx, &LogId::Platform, row).await?;
+        self.consent_is_done(tx, &ticket.org_id, ticket_id, None).await?;
         Ok(summary)
     }
 
@@ -116,7 +120,7 @@ impl Desk {
         let secret = ticket.secret_id.as_deref().unwrap_or("a secret that is not named");
         let leak = if ticket.suspected_leak() { " A leak is suspected." } else { "" };
         format!(
-            "Escalation to Legal: {ticket_id}, {org}.\n\
+            "{SUMMARY_BEGINS}: {ticket_id}, {org}.\n\
              The ticket was filed {filed} by {requester}: {subject}.{leak}\n\
              It is about {secret}. Nothing was rotated under this ticket by this escalation.\n\
              The Owner of record, {owner}, was marked unreachable at {at}. Attempts: {attempts}\n\

@@ -92,7 +92,7 @@ impl Desk {
             org: org.as_ref().map(|o| OrgFacts {
                 id: o.id.clone(),
                 name: o.name.clone(),
-                consent: o.consents(),
+                consent: o.consent(),
                 consent_changed_at: o.consent_changed_at,
             }),
             owner: org.as_ref().and_then(|o| owner_facts(o, &members)),

@@ -7,11 +7,12 @@ use crate::audit::NewRow;
 use crate::audit::append::lock_both;
 use crate::auth::credential;
 use crate::clock::new_token;
+use crate::model::org::in_fours;
 use crate::model::{HandoffState, Micros, OutboxKind, time};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::{Tx, orgs, outbox, secrets};
+use crate::store::{Tx, orgs, outbox, secrets, staff};
 
 /// What became of the wish to send a handoff again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,9 @@ impl Desk {
         ack: &SecretString,
         old_valid_until: Option<Micros>,
     ) -> Step<()> {
+        let admin =
+            staff::by_id(tx.conn(), &grant.admin_id).await?.map_or_else(String::new, |s| s.name);
+        let consent = self.about_consent(tx, grant, grant.ended_at.is_none()).await?;
         let until = match old_valid_until {
             Some(t) => format!("The old secret works until {}.", time::seconds(t)),
             None if self.revocation_owed(tx, handoff).await? => {
@@ -47,13 +51,19 @@ impl Desk {
             &handoff.recipient,
             &format!("[{}] Your new secret, encrypted to your key", grant.ticket_id),
             &format!(
-                "The message below is encrypted to your OpenPGP key\n{}\n\
+                "{admin} of the platform replaced your secret {} for ticket {}.\n\
+                 Reason: {}\n\n\
+                 The message below is encrypted to your OpenPGP key\n{}\n\
                  Decrypt it with: gpg --decrypt\n\n\
                  {until}\n\n\
                  When you have it, tell us with this link. It works once:\n\
                  {}/acknowledge/{}\n\n\
+                 {consent}\n\
                  {}\n",
-                handoff.recipient_key,
+                grant.secret_id,
+                grant.ticket_id,
+                grant.reason,
+                in_fours(&handoff.recipient_key),
                 self.settings.base_url,
                 ack.expose_secret(),
                 handoff.message,

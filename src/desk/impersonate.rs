@@ -5,7 +5,7 @@ use serde_json::json;
 use sqlx::AnyConnection;
 
 use super::{AtWork, Desk, Step, StepError, rotation_built};
-use crate::audit::append::lock_both;
+use crate::audit::append::{keep, lock_both};
 use crate::audit::{LogId, NewRow};
 use crate::auth::token::{self, Claims, TokenError, whole_second};
 use crate::model::ticket::ticket_like;
@@ -130,16 +130,21 @@ impl Desk {
                 .with("kid", self.keys.token.kid())
         };
         let actor = who.actor();
-        self.log_both(
-            tx,
-            &org.id,
-            opening(actions::PLATFORM_IMPERSONATION_STARTED, &actor).with("eligibility", saw),
-            opening(actions::IMPERSONATION_STARTED, &actor.impersonating()),
-        )
-        .await?;
+        let (platform, in_org) = self
+            .log_pair(
+                tx,
+                &org.id,
+                opening(actions::PLATFORM_IMPERSONATION_STARTED, &actor).with("eligibility", saw),
+                opening(actions::IMPERSONATION_STARTED, &actor.impersonating()),
+            )
+            .await?;
+        // Kept, so that the evidence can show that nothing was rewritten between start and end.
+        keep(tx, &LogId::Platform, &platform).await?;
+        keep(tx, &LogId::Org(org.id.clone()), &in_org).await?;
         if case.ticket.as_ref().is_some_and(|t| t.state == TicketState::Open) {
             tickets::set_state(tx, ticket_id, TicketState::Pending).await?;
         }
+        let withdraw = self.about_consent(tx, &grant, false).await?;
         self.mail_owner(
             tx,
             &org.id,
@@ -149,8 +154,7 @@ impl Desk {
                 "{} of the platform started to act for {} at {}.\n\n\
                  Reason: {}\nTicket: {ticket_id}\nIt ends by itself at {} at the latest.\n\n\
                  The one thing they can do is to rotate {} {} ({}).\n\n\
-                 If you did not ask for this, withdraw consent at once: set allow_platform_impersonation\n\
-                 to false with your own credential (PUT {}/api/v1/org/consent). That ends it immediately.\n",
+                 {withdraw}",
                 who.staff.name,
                 org.name,
                 time::seconds(grant.started_at),
@@ -159,7 +163,6 @@ impl Desk {
                 secret.secret_type.label().to_lowercase(),
                 secret.id,
                 secret.label,
-                self.settings.base_url,
             ),
         )
         .await?;
@@ -213,7 +216,9 @@ impl Desk {
         let grant = impersonations::by_id(conn, &claims.jti).await?;
         let (mut consent, mut may_act) = (false, false);
         if let Some(grant) = &grant {
-            consent = orgs::by_id(conn, &grant.org_id).await?.is_some_and(|o| o.consents());
+            consent = orgs::by_id(conn, &grant.org_id)
+                .await?
+                .is_some_and(|o| o.consent().covers(&grant.ticket_id));
             may_act = staff::by_id(conn, &grant.admin_id)
                 .await?
                 .is_some_and(|s| s.disabled_at.is_none() && s.role == StaffRole::PlatformAdmin);

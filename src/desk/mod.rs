@@ -16,6 +16,7 @@ pub mod impersonate;
 pub mod keys;
 pub mod outbox;
 pub mod overlap;
+pub mod owner_key;
 mod record;
 pub mod reply;
 pub mod rotate;
@@ -26,14 +27,17 @@ pub mod staff;
 pub mod sweep;
 pub mod test_event;
 mod vault_clearing;
+pub mod verify;
 pub mod view;
+pub mod withdraw;
+pub mod witness;
 
 #[cfg(test)]
 mod escalate_tests;
 
 use std::sync::Arc;
 
-use crate::audit::{Actor, AuditError, LogId, NewRow, append};
+use crate::audit::{Actor, Appended, AuditError, LogId, NewRow, append};
 use crate::clock::{Clock, Rng};
 use crate::model::{Micros, SecretType, StaffRole};
 use crate::policy::access::{self, Act};
@@ -156,6 +160,9 @@ pub enum StepError {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Invalid(&'static str),
+    /// A key for the Owner that cannot be encrypted to.
+    #[error("this key is not taken: {0}")]
+    BadKey(#[from] crate::delivery::openpgp::KeyProblem),
     /// The rotation of this type, or this channel, is not there yet.
     #[error("{0}")]
     NotBuilt(&'static str),
@@ -247,7 +254,7 @@ impl Desk {
     ///
     /// # Errors
     /// Where it cannot be written; the step must then fail.
-    pub async fn log(&self, tx: &mut Tx, log: &LogId, row: NewRow) -> Step<crate::audit::Appended> {
+    pub async fn log(&self, tx: &mut Tx, log: &LogId, row: NewRow) -> Step<Appended> {
         Ok(append(tx, &self.keys.log, self.rng.as_ref(), log, row, self.now()).await?)
     }
 
@@ -277,10 +284,24 @@ impl Desk {
         platform: NewRow,
         org: NewRow,
     ) -> Step<()> {
-        let appended = self.log(tx, &LogId::Platform, platform).await?;
-        let org = org.with("platform_checkpoint", appended.checkpoint);
-        self.log(tx, &LogId::Org(org_id.to_owned()), org).await?;
-        Ok(())
+        self.log_pair(tx, org_id, platform, org).await.map(|_| ())
+    }
+
+    /// As [`Desk::log_both`], with what was appended.
+    ///
+    /// # Errors
+    /// As [`Desk::log_both`].
+    pub(crate) async fn log_pair(
+        &self,
+        tx: &mut Tx,
+        org_id: &str,
+        platform: NewRow,
+        org: NewRow,
+    ) -> Step<(Appended, Appended)> {
+        let platform = self.log(tx, &LogId::Platform, platform).await?;
+        let org = org.with("platform_checkpoint", platform.checkpoint.clone());
+        let org = self.log(tx, &LogId::Org(org_id.to_owned()), org).await?;
+        Ok((platform, org))
     }
 
     /// A fresh id.

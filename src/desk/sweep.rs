@@ -50,6 +50,14 @@ impl Desk {
                 }
             }
         }
+        if let Err(e) = self.sweep_consents().await {
+            tracing::error!(error = %e, "switching off what was for one ticket");
+            failed.get_or_insert(e);
+        }
+        if let Err(e) = self.apply_key_changes().await {
+            tracing::error!(error = %e, "putting a key on file that is due");
+            failed.get_or_insert(e);
+        }
         let mut tx = self.begin().await?;
         secrets::retire_due(&mut tx, now).await?;
         web_sessions::sweep(tx.conn(), now).await?;

@@ -9,13 +9,13 @@ use secrecy::{ExposeSecret, SecretString};
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::NewRow;
 use crate::audit::append::lock_both;
-use crate::model::{SecretType, time};
+use crate::model::{Consent, SecretType, time};
 use crate::proof::actions;
 use crate::proof::row::Outcome;
 use crate::secrets::sealing::{self, Binding, Sealed};
 use crate::secrets::webhook_key::{WebhookKey, signature_header};
 use crate::store::secrets::{self, Secret};
-use crate::store::{Tx, orgs};
+use crate::store::{Tx, orgs, tickets};
 
 /// What the endpoint answered.
 #[derive(Debug, Clone)]
@@ -53,7 +53,16 @@ impl Desk {
     ) -> Step<Prepared> {
         self.authorize(tx, who).await?;
         // The customer's live key signs it: only where the customer lets the platform act.
-        let consents = orgs::by_id(tx.conn(), org_id).await?.is_some_and(|org| org.consents());
+        let consent =
+            orgs::by_id(tx.conn(), org_id).await?.map_or(Consent::Off, |org| org.consent());
+        let consents = match &consent {
+            Consent::Off => false,
+            Consent::UntilWithdrawn => true,
+            // For the secret that the one ticket is about.
+            Consent::ForTicket(only) => tickets::by_id(tx.conn(), only)
+                .await?
+                .is_some_and(|t| t.org_id == org_id && t.secret_id.as_deref() == Some(secret_id)),
+        };
         let secret = secrets::of_org(tx.conn(), org_id, secret_id)
             .await?
             .filter(|s| s.secret_type == SecretType::WebhookSigningKey)

@@ -19,11 +19,11 @@ use crate::testing::Bench;
 use crate::testing::story::{ADA, CLEO, STUCK, credential_of, member_id};
 use crate::web::app::{App, DemoDoors, DemoPerson};
 
-const SERVICE: &str = "a-service-token-of-some-length-for-tests";
+pub(super) const SERVICE: &str = "a-service-token-of-some-length-for-tests";
 
 /// Who may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum For {
+pub(super) enum For {
     /// Anybody, for this reason. This list may only shrink.
     Anybody(&'static str),
     /// Any signed-in member of staff, to read.
@@ -41,7 +41,7 @@ enum For {
 }
 
 /// A door: the method, the route as it stands in the router, a request for it, and who may.
-type Door = (&'static str, &'static str, &'static str, &'static str, For);
+pub(super) type Door = (&'static str, &'static str, &'static str, &'static str, For);
 
 const PUBLIC_KEY: For = For::Anybody("public keys are public");
 const ASSET: For = For::Anybody("style, icons and fonts say nothing of anybody");
@@ -50,7 +50,7 @@ const LINK: For =
 const SIGN_IN: For = For::Anybody("one has to be able to sign in");
 
 #[rustfmt::skip]
-const DOORS: &[Door] = &[
+pub(super) const DOORS: &[Door] = &[
     ("GET", "/", "/", "", For::Anybody("leads to a page that wants a sign-in")),
     ("GET", "/sign-in", "/sign-in", "", SIGN_IN),
     ("GET", "/step-up", "/step-up", "", For::Staff),
@@ -60,14 +60,22 @@ const DOORS: &[Door] = &[
     ("GET", "/handoffs/{id}/message.asc", "/handoffs/none/message.asc", "", For::Staff),
     ("GET", "/impersonations", "/impersonations", "", For::Staff),
     ("GET", "/impersonations/{id}", "/impersonations/none", "", For::Staff),
+    ("GET", "/impersonations/{id}/evidence.json", "/impersonations/none/evidence.json", "", For::Staff),
+    ("GET", "/verify", "/verify", "", For::Staff),
+    ("GET", "/audit/integrity", "/audit/integrity", "", For::Staff),
+    ("GET", "/audit/integrity/progress", "/audit/integrity/progress", "", For::Staff),
     ("GET", "/rotations/{id}", "/rotations/none", "", For::Staff),
     ("GET", "/audit", "/audit", "", For::Staff),
     ("GET", "/audit/rows/{id}", "/audit/rows/none", "", For::Staff),
     ("GET", "/audit/live", "/audit/live", "", For::Staff),
+    ("GET", "/logs/platform/{*path}", "/logs/platform/checkpoint", "", For::Staff),
+    ("GET", "/logs/org/{id}/{*path}", "/logs/org/org-acme/checkpoint", "", For::Staff),
     ("GET", "/orgs", "/orgs", "", For::Staff),
     ("GET", "/orgs/{slug}", "/orgs/acme", "", For::Staff),
     ("GET", "/acknowledge/{link}", "/acknowledge/none", "", LINK),
     ("GET", "/consent/{link}", "/consent/none", "", LINK),
+    ("GET", "/withdraw/{link}", "/withdraw/none", "", LINK),
+    ("GET", "/key-change/{link}", "/key-change/none", "", LINK),
     ("GET", "/style.css", "/style.css", "", ASSET),
     ("GET", "/icons.svg", "/icons.svg", "", ASSET),
     ("GET", "/favicon.svg", "/favicon.svg", "", ASSET),
@@ -77,10 +85,13 @@ const DOORS: &[Door] = &[
     ("POST", "/do/demo_sign_in", "/do/demo_sign_in", "email=nobody&next=", For::Anybody("the demo's own door; there is none outside of it")),
     ("POST", "/do/theme", "/do/theme", "theme=dark&back=%2F", For::Anybody("a colour is nobody's secret")),
     ("POST", "/do/acknowledge", "/do/acknowledge", "link=none", LINK),
-    ("POST", "/do/consent", "/do/consent", "link=none", LINK),
+    ("POST", "/do/consent", "/do/consent", "link=none&scope=ticket", LINK),
+    ("POST", "/do/withdraw_consent", "/do/withdraw_consent", "link=none", LINK),
+    ("POST", "/do/object_to_key", "/do/object_to_key", "link=none", LINK),
     ("POST", "/do/sign_out", "/do/sign_out", "", For::Staff),
     ("POST", "/do/step_up", "/do/step_up", "password=x&next=", For::Staff),
     ("POST", "/do/demo_step_up", "/do/demo_step_up", "next=", For::Staff),
+    ("POST", "/do/verify_logs", "/do/verify_logs", "", For::Staff),
     ("POST", "/do/impersonate", "/do/impersonate", "ticket=NOV-4801", For::Admin),
     ("POST", "/do/rotate", "/do/rotate", "impersonation=none", For::Admin),
     ("POST", "/do/hand_off", "/do/hand_off", "impersonation=none", For::Admin),
@@ -93,13 +104,16 @@ const DOORS: &[Door] = &[
     ("POST", "/do/mark_unreachable", "/do/mark_unreachable", "ticket=NOV-4801&attempts=called+three+times", For::Admin),
     ("POST", "/do/reply", "/do/reply", "ticket=NOV-4801&text=hello", For::Admin),
     ("POST", "/do/escalate", "/do/escalate", "ticket=NOV-4809", For::Admin),
+    ("POST", "/do/change_owner_key", "/do/change_owner_key", "org=org-acme&key=none&back=%2F", For::Admin),
+    ("POST", "/do/cancel_owner_key", "/do/cancel_owner_key", "change=none&back=%2F", For::Admin),
     ("POST", "/api/v1/webhooks/{id}/rotate-secret", "/api/v1/webhooks/whk_acme/rotate-secret", "", For::Rotator),
     ("POST", "/api/v1/webhooks/{id}/end-overlap", "/api/v1/webhooks/whk_acme/end-overlap", "", For::Org { keepers: true }),
     ("POST", "/api/v1/org/secrets/{id}/rotate", "/api/v1/org/secrets/none/rotate", "", For::Rotator),
     ("POST", "/api/v1/gateways/{id}/rotate-cert", "/api/v1/gateways/none/rotate-cert", "", For::Rotator),
     ("GET", "/api/v1/org/consent", "/api/v1/org/consent", "", For::Org { keepers: false }),
-    ("PUT", "/api/v1/org/consent", "/api/v1/org/consent", "{\"allow_platform_impersonation\":true}", For::Org { keepers: true }),
+    ("PUT", "/api/v1/org/consent", "/api/v1/org/consent", "{\"allow_platform_impersonation\":true,\"until_withdrawn\":true}", For::Org { keepers: true }),
     ("GET", "/api/v1/org/audit-log", "/api/v1/org/audit-log", "", For::Org { keepers: true }),
+    ("GET", "/api/v1/org/log/{*path}", "/api/v1/org/log/checkpoint", "", For::Org { keepers: true }),
     ("POST", "/api/v1/introspect", "/api/v1/introspect", "token=x", For::Service),
     ("GET", "/v1/auth/token/lookup-self", "/v1/auth/token/lookup-self", "", For::Holder),
     ("POST", "/v1/auth/token/renew-self", "/v1/auth/token/renew-self", "", For::Holder),
@@ -114,15 +128,15 @@ const DOORS: &[Door] = &[
 ];
 
 /// How many doors are open to anybody. A new one has to be argued for.
-const OPEN_DOORS: usize = 21;
+const OPEN_DOORS: usize = 25;
 
-struct Site {
-    bench: Bench,
-    router: Router,
+pub(super) struct Site {
+    pub(super) bench: Bench,
+    pub(super) router: Router,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let bench = Bench::new(Engine::Sqlite).await;
         let people = {
             let mut conn = bench.desk.store.read().await.unwrap();
@@ -143,12 +157,12 @@ impl Site {
         Self { router: super::router(Arc::new(app)), bench }
     }
 
-    async fn send(&self, request: Request<Body>) -> Response<Body> {
+    pub(super) async fn send(&self, request: Request<Body>) -> Response<Body> {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
     /// Signs somebody in at the demo's door; the cookie.
-    async fn cookie(&self, staff_id: &str) -> String {
+    pub(super) async fn cookie(&self, staff_id: &str) -> String {
         let email = {
             let mut conn = self.bench.desk.store.read().await.unwrap();
             crate::store::staff::by_id(&mut conn, staff_id).await.unwrap().unwrap().email
@@ -170,7 +184,7 @@ impl Site {
     }
 }
 
-fn form(path: &str, _body: &str) -> http::request::Builder {
+pub(super) fn form(path: &str, _body: &str) -> http::request::Builder {
     Request::builder()
         .method(Method::POST)
         .uri(path)

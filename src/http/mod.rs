@@ -4,10 +4,15 @@ pub mod actions;
 pub mod api;
 pub mod layers;
 pub mod live;
+pub mod logs;
 pub mod vault;
 
 #[cfg(test)]
 mod doors_tests;
+#[cfg(test)]
+mod no_bypass_tests;
+#[cfg(test)]
+mod owner_tests;
 
 use std::sync::Arc;
 
@@ -52,14 +57,22 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/handoffs/{id}/message.asc", get(pages::ticket::ciphertext))
         .route("/impersonations", get(pages::impersonations::show))
         .route("/impersonations/{id}", get(pages::impersonation::show))
+        .route("/impersonations/{id}/evidence.json", get(pages::evidence::file))
+        .route("/audit/integrity", get(pages::integrity::show))
+        .route("/audit/integrity/progress", get(pages::integrity::progress))
+        .route("/verify", get(pages::evidence::verify_page))
         .route("/rotations/{id}", get(pages::rotation::show))
         .route("/audit", get(pages::audit::show))
         .route("/audit/rows/{id}", get(pages::audit::row))
         .route("/audit/live", get(live::events))
+        .route("/logs/platform/{*path}", get(logs::platform))
+        .route("/logs/org/{id}/{*path}", get(logs::org))
         .route("/orgs", get(pages::orgs::show))
         .route("/orgs/{slug}", get(pages::org::show))
         .route("/acknowledge/{link}", get(pages::owner::acknowledge_page))
-        .route("/consent/{link}", get(pages::owner::consent_page))
+        .route("/consent/{link}", get(pages::owner_consent::consent_page))
+        .route("/withdraw/{link}", get(pages::owner_consent::withdraw_page))
+        .route("/key-change/{link}", get(pages::owner_key::object_page))
         .route("/do/{name}", post(actions::act))
         .fallback(pages::error::not_found)
         .layer(sessions);

@@ -10,7 +10,7 @@ pub mod ticket;
 pub mod time;
 
 pub use impersonation::EndCause;
-pub use org::{Channel, HandoffState, MemberRole, Standing};
+pub use org::{Channel, Consent, HandoffState, KeyChangeState, MemberRole, Standing};
 pub use outbox::OutboxKind;
 pub use secret::{SecretType, VersionState};
 pub use staff::StaffRole;

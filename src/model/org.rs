@@ -36,6 +36,73 @@ crate::model::words! {
     }
 }
 
+/// `allow_platform_impersonation`, and how far it goes (US-PLAT-12).
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consent {
+    /// The platform may not act for the org.
+    Off,
+    /// It may, for the ticket of this number only. It goes off by itself when that is done.
+    ForTicket(String),
+    /// It may, until the Owner withdraws it.
+    UntilWithdrawn,
+}
+
+impl Consent {
+    /// `allow_platform_impersonation`: whether there is consent to anything at all.
+    #[must_use]
+    pub const fn on(&self) -> bool {
+        !matches!(self, Consent::Off)
+    }
+
+    /// Whether it covers what is done for this ticket.
+    #[must_use]
+    pub fn covers(&self, ticket: &str) -> bool {
+        match self {
+            Consent::Off => false,
+            Consent::ForTicket(only) => only == ticket,
+            Consent::UntilWithdrawn => true,
+        }
+    }
+
+    /// The one ticket that it is for.
+    #[must_use]
+    pub fn only_for(&self) -> Option<&str> {
+        match self {
+            Consent::ForTicket(only) => Some(only),
+            Consent::Off | Consent::UntilWithdrawn => None,
+        }
+    }
+}
+
+/// A fingerprint in groups of four, as people read it out. What is none is left as it is.
+#[must_use]
+pub fn in_fours(fingerprint: &str) -> String {
+    match fingerprint.len() {
+        40 | 64 if fingerprint.bytes().all(|b| b.is_ascii_hexdigit()) => fingerprint
+            .as_bytes()
+            .chunks(4)
+            .map(String::from_utf8_lossy)
+            .collect::<Vec<_>>()
+            .join(" "),
+        _ => fingerprint.to_owned(),
+    }
+}
+
+crate::model::words! {
+    /// What has become of a change of the Owner's key on file.
+    KeyChangeState("state of a key change") {
+        /// Asked for; the key on file before it is still the one used.
+        Waiting = "waiting" => "waiting",
+        /// The new key is the one used.
+        Applied = "applied" => "applied",
+        /// The Owner objected.
+        Objected = "objected" => "objected to by the Owner",
+        /// A platform admin cancelled it, or its key was no good any more when it was due.
+        Cancelled = "cancelled" => "cancelled",
+    }
+}
+
 crate::model::words! {
     /// How the runbook says a new secret reaches the Owner of record.
     Channel("handoff channel") {
@@ -55,5 +122,31 @@ crate::model::words! {
         Sent = "sent" => "sent",
         /// The Owner confirmed that it arrived.
         Acknowledged = "acknowledged" => "acknowledged",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Protects the other tickets of an org that agreed to one.
+    #[test]
+    fn consent_covers_the_ticket_it_was_given_for_and_no_other() {
+        let one = Consent::ForTicket("NOV-1".to_owned());
+        assert!(one.on() && one.covers("NOV-1"));
+        for other in ["NOV-2", "NOV-11", "nov-1", ""] {
+            assert!(!one.covers(other), "{other}");
+            assert!(Consent::UntilWithdrawn.covers(other));
+            assert!(!Consent::Off.covers(other));
+        }
+        assert!(!Consent::Off.on());
+    }
+
+    #[test]
+    fn a_fingerprint_reads_in_fours_and_anything_else_stays() {
+        assert_eq!(in_fours(&"AB12".repeat(10)), ["AB12"; 10].join(" "));
+        for other in ["", "AB12", "vault abcdefghijklmnopqrstuvwxyz", &"xyz!".repeat(10)] {
+            assert_eq!(in_fours(other), other);
+        }
     }
 }

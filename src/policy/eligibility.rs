@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Channel, MemberRole, Micros, SecretType, Standing, TicketState, time};
+use crate::model::org::in_fours;
+use crate::model::{Channel, Consent, MemberRole, Micros, SecretType, Standing, TicketState, time};
 
 /// Everything the checks look at. A fact that could not be read is absent, and an absent fact
 /// never passes a check.
@@ -50,8 +51,8 @@ pub struct OrgFacts {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// `allow_platform_impersonation`.
-    pub consent: bool,
+    /// `allow_platform_impersonation`, and how far it goes.
+    pub consent: Consent,
     /// When consent was last switched.
     pub consent_changed_at: Option<Micros>,
 }
@@ -427,10 +428,23 @@ fn consent(facts: &Facts) -> Outcome {
             "Have support put the customer's org on the ticket.",
             "",
         )),
-        Some(OrgFacts { consent: true, consent_changed_at, .. }) => Ok(match consent_changed_at {
-            Some(at) => format!("on since {}", time::date(*at)),
-            None => "on".to_owned(),
-        }),
+        Some(org) if org.consent.covers(&facts.ticket_id) => {
+            let given = match &org.consent {
+                Consent::ForTicket(only) => format!("given for {only} only"),
+                _ => "given until withdrawn".to_owned(),
+            };
+            Ok(match org.consent_changed_at {
+                Some(at) => format!("{given}, on {}", time::date(at)),
+                None => given,
+            })
+        }
+        Some(OrgFacts { consent: Consent::ForTicket(only), .. }) => Err(no(
+            format!("given for {only} only, not for this ticket"),
+            "Only the Owner can allow it for this ticket (US-PLAT-12). Ask them to.",
+            format!(
+                "Your organization allows the platform to act on its behalf for {only} only. If you want us to rotate this secret too, please allow it for this ticket and tell us here."
+            ),
+        )),
         Some(_) => Err(no(
             "allow_platform_impersonation is false",
             "Only the Owner can re-enable it (US-PLAT-12). Ask them to.",
@@ -465,15 +479,6 @@ fn secret_known(facts: &Facts) -> Outcome {
 }
 
 fn handoff_possible(facts: &Facts, now: Micros) -> Outcome {
-    let grouped = |to: &str| -> String {
-        // A fingerprint reads in fours; what has spaces of its own is left alone.
-        match to.len() {
-            40 | 64 if to.is_ascii() && !to.contains(' ') => {
-                to.as_bytes().chunks(4).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ")
-            }
-            _ => to.to_owned(),
-        }
-    };
     match &facts.handoff {
         HandoffFacts::NoChannel => Err(no(
             "the org's runbook entry names no channel",
@@ -481,16 +486,16 @@ fn handoff_possible(facts: &Facts, now: Micros) -> Outcome {
             "",
         )),
         HandoffFacts::Works { channel, to, expires_at: None } => {
-            Ok(format!("{} to {}, does not expire", channel.label(), grouped(to)))
+            Ok(format!("{} to {}, does not expire", channel.label(), in_fours(to)))
         }
         HandoffFacts::Works { channel, to, expires_at: Some(at) } if *at > now => Ok(format!(
             "{} to {}, expires in {}",
             channel.label(),
-            grouped(to),
+            in_fours(to),
             time::span(at - now)
         )),
         HandoffFacts::Works { channel, to, expires_at: Some(at) } => Err(no(
-            format!("{} to {} expired {}", channel.label(), grouped(to), time::date(*at)),
+            format!("{} to {} expired {}", channel.label(), in_fours(to), time::date(*at)),
             "The Owner has to give us a valid one first.",
             PGP_REPLY,
         )),

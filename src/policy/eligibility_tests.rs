@@ -7,7 +7,7 @@ use super::eligibility::{
     Check, Facts, HandoffFacts, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
     TicketFacts, decide,
 };
-use crate::model::{Channel, MemberRole, Micros, SecretType, Standing, TicketState, time};
+use crate::model::{Channel, Consent, MemberRole, Micros, SecretType, Standing, TicketState, time};
 
 const NOW: Micros = 1_800_000_000 * time::SECOND;
 
@@ -23,7 +23,7 @@ fn good() -> Facts {
         org: Some(OrgFacts {
             id: "org-1".into(),
             name: "Acme".into(),
-            consent: true,
+            consent: Consent::UntilWithdrawn,
             consent_changed_at: Some(0),
         }),
         owner: Some(OwnerFacts {
@@ -100,7 +100,8 @@ fn breakages() -> Vec<(Check, Facts)> {
         f.members.as_mut().unwrap()[0].standing = Standing::Active
     });
     add(Check::SelfServiceUnavailable, &|f| f.members = None);
-    add(Check::Consent, &|f| f.org.as_mut().unwrap().consent = false);
+    add(Check::Consent, &|f| f.org.as_mut().unwrap().consent = Consent::Off);
+    add(Check::Consent, &|f| f.org.as_mut().unwrap().consent = Consent::ForTicket("NOV-2".into()));
     add(Check::Consent, &|f| f.org = None);
     add(Check::SecretKnown, &|f| f.secret = SecretFacts::NotNamed);
     add(Check::SecretKnown, &|f| f.secret = SecretFacts::Missing { id: "x".into() });
@@ -149,6 +150,24 @@ fn an_admin_is_sent_to_self_service_and_an_operator_is_refused() {
     assert!(verdict.failed().next().unwrap().advice.contains("never authorised"));
 }
 
+/// What the check says of the consent that it saw.
+#[test]
+fn consent_for_one_ticket_says_which_and_serves_no_other() {
+    let saw = |consent: Consent| {
+        let mut facts = good();
+        facts.org.as_mut().unwrap().consent = consent;
+        let verdict = decide(&facts, NOW);
+        let found = verdict.findings.iter().find(|f| f.check == Check::Consent).unwrap().clone();
+        (found.passed, verdict.eligible(), found.saw)
+    };
+    let until = (true, true, "given until withdrawn, on 1970-01-01".to_owned());
+    assert_eq!(saw(Consent::UntilWithdrawn), until);
+    let this = (true, true, "given for NOV-1 only, on 1970-01-01".to_owned());
+    assert_eq!(saw(Consent::ForTicket("NOV-1".into())), this);
+    let other = (false, false, "given for NOV-2 only, not for this ticket".to_owned());
+    assert_eq!(saw(Consent::ForTicket("NOV-2".into())), other);
+}
+
 #[test]
 fn a_missing_ticket_fails_what_hangs_on_it_and_says_so() {
     let mut facts = good();
@@ -180,12 +199,21 @@ prop_compose! {
     }
 }
 
+fn any_consent() -> impl Strategy<Value = Consent> {
+    prop_oneof![
+        Just(Consent::Off),
+        Just(Consent::UntilWithdrawn),
+        prop::sample::select(vec!["NOV-1", "NOV-2", "NOV-11", "nov-1", ""])
+            .prop_map(|ticket| Consent::ForTicket(ticket.to_owned())),
+    ]
+}
+
 prop_compose! {
     fn any_facts()(
         state in prop::option::of(word(TicketState::ALL)),
         filed in -2i64..2,
         authenticated in prop::option::of((prop::sample::select(vec!["", "SSO"]), -1i64..2)),
-        consent in prop::option::of(any::<bool>()),
+        consent in prop::option::of(any_consent()),
         owner in prop::option::of(("m[1-2]", -3i64..3, any::<bool>())),
         requester in prop::option::of(any_member()),
         members in prop::option::of(prop::collection::vec(any_member(), 0..5)),
@@ -241,7 +269,11 @@ fn all_hold(f: &Facts) -> bool {
             m.standing == Standing::Active
                 && [MemberRole::Owner, MemberRole::Admin].contains(&m.role)
         })
-        && org.consent
+        && match &org.consent {
+            Consent::Off => false,
+            Consent::UntilWithdrawn => true,
+            Consent::ForTicket(only) => only == &f.ticket_id,
+        }
         && matches!(f.secret, SecretFacts::Known { .. })
         && matches!(&f.handoff, HandoffFacts::Works { expires_at, .. } if expires_at.is_none_or(|at| at > NOW))
         && live.is_empty()

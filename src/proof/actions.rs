@@ -33,6 +33,8 @@ pub const PLATFORM_STEPPED_UP: &str = "platform.stepped_up";
 pub const PLATFORM_AUDIT_VIEWED: &str = "platform.audit_viewed";
 /// Platform log: audit rows were exported.
 pub const PLATFORM_AUDIT_EXPORTED: &str = "platform.audit_exported";
+/// Platform log: all logs were verified, row by row.
+pub const PLATFORM_LOGS_VERIFIED: &str = "platform.logs_verified";
 /// Platform log: a handoff was acknowledged.
 pub const PLATFORM_HANDOFF_ACKNOWLEDGED: &str = "platform.handoff_acknowledged";
 /// Platform log: a handoff that was not acknowledged was sent again.
@@ -43,6 +45,15 @@ pub const PLATFORM_TEST_EVENT_SENT: &str = "platform.test_event_sent";
 pub const PLATFORM_REPLY_POSTED: &str = "platform.reply_posted";
 /// Platform log: a reply to a ticket was refused, as it looked like a secret.
 pub const PLATFORM_REPLY_REFUSED: &str = "platform.reply_refused";
+
+/// Platform log: another key for the Owner was asked for. It is not used yet.
+pub const PLATFORM_OWNER_KEY_CHANGE_ASKED: &str = "platform.owner_key_change_asked";
+/// Platform log: a change of the Owner's key was cancelled.
+pub const PLATFORM_OWNER_KEY_CHANGE_CANCELLED: &str = "platform.owner_key_change_cancelled";
+/// Platform log: the Owner objected to a change of their key.
+pub const PLATFORM_OWNER_KEY_CHANGE_OBJECTED: &str = "platform.owner_key_change_objected";
+/// Platform log: another key for the Owner is the one used.
+pub const PLATFORM_OWNER_KEY_CHANGED: &str = "platform.owner_key_changed";
 
 /// Org log: an impersonation in this org began.
 pub const IMPERSONATION_STARTED: &str = "impersonation.started";
@@ -67,6 +78,14 @@ pub const WEBHOOK_OVERLAP_ENDED: &str = "webhook.overlap_ended";
 pub const VAULT_TOKEN_OLD_REVOKED: &str = "vault_token.old_revoked";
 /// Platform log: a vault token that was replaced under an impersonation is revoked.
 pub const PLATFORM_VAULT_TOKEN_OLD_REVOKED: &str = "platform.vault_token_old_revoked";
+/// Org log: the platform asked for another key for the Owner. It is not used yet.
+pub const OWNER_KEY_CHANGE_ASKED: &str = "owner_key.change_asked";
+/// Org log: a change of the Owner's key was cancelled.
+pub const OWNER_KEY_CHANGE_CANCELLED: &str = "owner_key.change_cancelled";
+/// Org log: the Owner objected to a change of their key.
+pub const OWNER_KEY_CHANGE_OBJECTED: &str = "owner_key.change_objected";
+/// Org log: another key for the Owner is the one used.
+pub const OWNER_KEY_CHANGED: &str = "owner_key.changed";
 
 /// The secret type of a key that signs webhook messages.
 pub const WEBHOOK_SIGNING_KEY: &str = "webhook_signing_key";

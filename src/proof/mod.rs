@@ -9,11 +9,13 @@
 //! - [`note`] and [`checkpoint`]: signed statements of a tree's size and root (C2SP),
 //! - [`canonical`], [`row`] and [`actions`]: what a row is, and the one text its leaf is made of,
 //! - [`trail`] and [`verdict`]: whether the rows of one impersonation, in both logs, agree,
+//! - [`evidence`]: all of that about one impersonation, in one file,
 //! - [`log_check`]: whether a whole log is what its checkpoints say it was.
 
 pub mod actions;
 pub mod canonical;
 pub mod checkpoint;
+pub mod evidence;
 pub mod log_check;
 pub mod merkle;
 pub mod note;

@@ -209,6 +209,21 @@ pub async fn kept_at(conn: &mut AnyConnection, log_id: &str) -> Result<Option<Mi
     .await?)
 }
 
+/// The first checkpoint that was kept of at least `size` rows.
+pub async fn kept_from(
+    conn: &mut AnyConnection,
+    log_id: &str,
+    size: i64,
+) -> Result<Option<(i64, String)>> {
+    Ok(sqlx::query_as(
+        "SELECT size, note FROM audit_checkpoint WHERE log_id = $1 AND size >= $2 ORDER BY size LIMIT 1",
+    )
+    .bind(log_id)
+    .bind(size)
+    .fetch_optional(conn)
+    .await?)
+}
+
 /// Every kept checkpoint of a log: (size, note), smallest first.
 pub async fn checkpoints(conn: &mut AnyConnection, log_id: &str) -> Result<Vec<(i64, String)>> {
     Ok(sqlx::query_as("SELECT size, note FROM audit_checkpoint WHERE log_id = $1 ORDER BY size")

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod handoffs;
 pub mod impersonations;
+pub mod key_changes;
 pub mod orgs;
 pub mod outbox;
 pub mod secrets;
@@ -10,7 +11,10 @@ pub mod staff;
 pub mod tickets;
 pub mod vault_intents;
 pub mod vault_tokens;
+pub mod verification;
 pub mod web_sessions;
+pub mod withdraw_links;
+pub mod witness;
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -96,7 +100,7 @@ impl Tx {
     }
 }
 
-const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
+const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     (
         1,
         "base",
@@ -120,6 +124,24 @@ const MIGRATIONS: [(i64, &str, &str, &str); 4] = [
         "vault",
         include_str!("../../migrations/0004_vault.sql"),
         include_str!("../../migrations/0004_vault.sql"),
+    ),
+    (
+        7,
+        "consent and keys",
+        include_str!("../../migrations/0007_consent_and_keys.sql"),
+        include_str!("../../migrations/0007_consent_and_keys.sql"),
+    ),
+    (
+        8,
+        "witness",
+        include_str!("../../migrations/0008_witness.sql"),
+        include_str!("../../migrations/0008_witness.sql"),
+    ),
+    (
+        9,
+        "verification",
+        include_str!("../../migrations/0009_verification.sql"),
+        include_str!("../../migrations/0009_verification.sql"),
     ),
 ];
 

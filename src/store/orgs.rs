@@ -4,7 +4,7 @@
 use sqlx::{AnyConnection, FromRow};
 
 use super::{Result, Tx, flag};
-use crate::model::{Channel, MemberRole, Micros, Standing};
+use crate::model::{Channel, Consent, MemberRole, Micros, Standing};
 
 /// A customer.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -18,7 +18,8 @@ pub struct Org {
     /// `allow_platform_impersonation`, 0 or 1.
     #[sqlx(rename = "allow_platform_impersonation")]
     consent: i64,
-    /// When consent was last switched.
+    consent_ticket: Option<String>,
+    /// When consent was last switched, or came to go further or less far.
     pub consent_changed_at: Option<Micros>,
     /// The member who is Owner of record.
     pub owner_member_id: Option<String>,
@@ -43,10 +44,14 @@ pub struct Org {
 }
 
 impl Org {
-    /// `allow_platform_impersonation`.
+    /// `allow_platform_impersonation`, and how far it goes.
     #[must_use]
-    pub fn consents(&self) -> bool {
-        self.consent == 1
+    pub fn consent(&self) -> Consent {
+        match (self.consent, &self.consent_ticket) {
+            (1, None) => Consent::UntilWithdrawn,
+            (1, Some(ticket)) => Consent::ForTicket(ticket.clone()),
+            _ => Consent::Off,
+        }
     }
 }
 
@@ -73,7 +78,7 @@ pub struct NewOrg<'a> {
     pub created_at: Micros,
 }
 
-const COLUMNS: &str = "id, slug, name, allow_platform_impersonation, consent_changed_at, owner_member_id, owner_since, \
+const COLUMNS: &str = "id, slug, name, allow_platform_impersonation, consent_ticket, consent_changed_at, owner_member_id, owner_since, \
      owner_address, owner_unreachable_at, owner_unreachable_attempts, channel, pgp_key, pgp_key_since, \
      shared_vault_id, created_at";
 
@@ -154,16 +159,41 @@ pub async fn lock(tx: &mut Tx, id: &str) -> Result<bool> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Switches consent. Only what acts for the Owner calls this.
-pub async fn set_consent(tx: &mut Tx, id: &str, consent: bool, now: Micros) -> Result<()> {
+/// Switches consent. Only what acts for the Owner calls this, and what withdraws a consent whose
+/// one ticket is done.
+pub async fn set_consent(tx: &mut Tx, id: &str, consent: &Consent, now: Micros) -> Result<()> {
     sqlx::query(
-        "UPDATE org SET allow_platform_impersonation = $2, consent_changed_at = $3 WHERE id = $1",
+        "UPDATE org SET allow_platform_impersonation = $2, consent_ticket = $3, consent_changed_at = $4 \
+         WHERE id = $1",
     )
     .bind(id)
-    .bind(flag(consent))
+    .bind(flag(consent.on()))
+    .bind(consent.only_for())
     .bind(now)
     .execute(tx.conn())
     .await?;
+    Ok(())
+}
+
+/// The orgs whose consent is for one ticket that is not being served any more, with that ticket.
+pub async fn consents_left_over(conn: &mut AnyConnection) -> Result<Vec<(String, String)>> {
+    Ok(sqlx::query_as(
+        "SELECT o.id, o.consent_ticket FROM org o LEFT JOIN ticket t ON t.id = o.consent_ticket \
+         WHERE o.consent_ticket IS NOT NULL AND o.allow_platform_impersonation = 1 \
+         AND (t.id IS NULL OR t.state NOT IN ('open', 'pending'))",
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Puts another key on file.
+pub async fn set_pgp_key(tx: &mut Tx, id: &str, key: &str, now: Micros) -> Result<()> {
+    sqlx::query("UPDATE org SET pgp_key = $2, pgp_key_since = $3 WHERE id = $1")
+        .bind(id)
+        .bind(key)
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
     Ok(())
 }
 

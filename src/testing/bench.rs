@@ -20,7 +20,7 @@ use crate::clock::{ManualClock, SeededRng};
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::rotate::{Ask, Caller, Rotated};
 use crate::desk::{AtWork, Desk, Settings, Step};
-use crate::model::{Micros, time};
+use crate::model::{Consent, Micros, time};
 use crate::proof::row::AuditRow;
 use crate::proof::verdict::TrailVerdict;
 use crate::secrets::sealing::{self, Binding, Sealed};
@@ -190,11 +190,12 @@ impl Bench {
         self.desk.settle(tx, step).await
     }
 
-    /// Switches consent with a member's credential.
+    /// Switches consent with a member's credential: off, or on until it is withdrawn.
     pub(crate) async fn set_consent(&self, member: &str, on: bool) -> Step<()> {
         let member = self.member(member).await;
         let mut tx = self.desk.begin().await?;
-        let step = self.desk.set_consent(&mut tx, &member, on, None).await;
+        let to = if on { Consent::UntilWithdrawn } else { Consent::Off };
+        let step = self.desk.set_consent(&mut tx, &member, &to, None).await;
         self.desk.settle(tx, step).await
     }
 

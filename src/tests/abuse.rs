@@ -131,7 +131,7 @@ async fn nobody_signs_with_a_customers_key_without_consent(bench: Bench) {
     let step = bench.desk.prepare_test_event(&mut tx, &ada, "org-acme", "whk_acme").await;
     assert!(matches!(step, Err(StepError::Conflict(_))));
     let org = orgs::by_id(tx.conn(), "org-acme").await.unwrap().unwrap();
-    assert!(!org.consents());
+    assert!(!org.consent().on());
 }
 
 async fn accounts_do_not_come_and_go_unseen(bench: Bench) {

@@ -3,11 +3,11 @@
 use secrecy::ExposeSecret as _;
 
 use crate::desk::{Step, StepError};
-use crate::model::{Standing, time};
+use crate::model::{Consent, EndCause, Standing, TicketState, time};
 use crate::proof::row::ActorType;
-use crate::store::orgs;
+use crate::store::{orgs, tickets};
 use crate::testing::mailbox::link_in;
-use crate::testing::story::{ADA, CLEO, STUCK};
+use crate::testing::story::{ADA, CLEO, LEAKED, STUCK, STUCK_TOO};
 use crate::testing::{Bench, both_engines};
 
 both_engines!(
@@ -19,6 +19,14 @@ both_engines!(
     a_link_is_for_who_was_owner_when_it_was_sent,
     of_the_link_only_the_hash_is_kept_and_no_row_has_it,
     the_link_is_sent_only_where_it_is_called_for,
+    the_link_gives_consent_for_its_ticket_unless_the_owner_says_otherwise,
+    consent_for_one_ticket_goes_off_by_itself_when_its_impersonation_ends,
+    consent_for_one_ticket_serves_no_other,
+    consent_for_one_ticket_goes_off_with_the_ticket,
+    consent_for_another_ticket_ends_what_runs,
+    consent_until_withdrawn_stays_when_an_impersonation_ends,
+    consent_for_a_ticket_wants_an_open_one_of_the_org,
+    a_test_event_goes_as_far_as_consent_does,
 );
 
 async fn request(bench: &Bench, staff: &str, ticket: &str) -> Step<()> {
@@ -28,23 +36,48 @@ async fn request(bench: &Bench, staff: &str, ticket: &str) -> Step<()> {
     bench.desk.settle(tx, step).await
 }
 
-async fn use_link(bench: &Bench, link: &secrecy::SecretString) -> Step<orgs::Org> {
+pub(super) async fn use_link(bench: &Bench, link: &secrecy::SecretString) -> Step<orgs::Org> {
+    use_link_for(bench, link, false).await
+}
+
+async fn use_link_for(
+    bench: &Bench,
+    link: &secrecy::SecretString,
+    until_withdrawn: bool,
+) -> Step<orgs::Org> {
     let mut tx = bench.desk.begin().await?;
-    let step = bench.desk.consent_by_link(&mut tx, link, None).await;
+    let step = bench.desk.consent_by_link(&mut tx, link, until_withdrawn, None).await;
     bench.desk.settle(tx, step).await
 }
 
-async fn consents(bench: &Bench, slug: &str) -> bool {
+async fn give(bench: &Bench, member: &str, to: &Consent) -> Step<()> {
+    let member = bench.member(member).await;
+    let mut tx = bench.desk.begin().await?;
+    let step = bench.desk.set_consent(&mut tx, &member, to, None).await;
+    bench.desk.settle(tx, step).await
+}
+
+fn only(ticket: &str) -> Consent {
+    Consent::ForTicket(ticket.to_owned())
+}
+
+pub(super) async fn consent_of(bench: &Bench, slug: &str) -> Consent {
     let mut conn = bench.desk.store.read().await.unwrap();
-    orgs::by_slug(&mut conn, slug).await.unwrap().unwrap().consents()
+    orgs::by_slug(&mut conn, slug).await.unwrap().unwrap().consent()
+}
+
+pub(super) async fn consents(bench: &Bench, slug: &str) -> bool {
+    consent_of(bench, slug).await.on()
 }
 
 /// Asks for Elm's consent; the link as the Owner receives it.
-async fn asked(bench: &Bench) -> secrecy::SecretString {
+pub(super) async fn asked(bench: &Bench) -> secrecy::SecretString {
     request(bench, ADA, "NOV-4806").await.unwrap();
     bench.desk.send_due().await.unwrap();
-    let mails = bench.mailbox.to("owner@elm.example");
-    assert_eq!(bench.mailbox.all().len(), mails.len(), "to the address on file and nowhere else");
+    let mut mails = bench.mailbox.all();
+    mails.retain(|mail| mail.subject.contains("May the platform act"));
+    let elsewhere = mails.iter().any(|mail| mail.to != "owner@elm.example");
+    assert!(!elsewhere, "to the address on file and nowhere else");
     link_in(mails.last().unwrap(), "/consent/")
 }
 
@@ -57,7 +90,7 @@ async fn only_the_owner_of_record_switches_it(bench: Bench) {
     let mut second = bench.member("acme-owner").await;
     second.id = "acme-second-owner".to_owned();
     let mut tx = bench.desk.begin().await.unwrap();
-    let step = bench.desk.set_consent(&mut tx, &second, false, None).await;
+    let step = bench.desk.set_consent(&mut tx, &second, &Consent::Off, None).await;
     let step = bench.desk.settle(tx, step).await;
     assert!(matches!(step, Err(StepError::Forbidden(_))), "{step:?}");
     assert!(consents(&bench, "acme").await);
@@ -164,4 +197,170 @@ async fn the_link_is_sent_only_where_it_is_called_for(bench: Bench) {
     assert!(matches!(request(&bench, ADA, "NOV-9999").await, Err(StepError::NotFound)));
     assert_eq!(bench.number("SELECT COUNT(*) FROM outbox").await, 0);
     assert_eq!(bench.number("SELECT COUNT(*) FROM consent_link").await, 0);
+}
+
+async fn the_link_gives_consent_for_its_ticket_unless_the_owner_says_otherwise(bench: Bench) {
+    let link = asked(&bench).await;
+    use_link(&bench, &link).await.unwrap();
+    assert_eq!(consent_of(&bench, "elm").await, only("NOV-4806"));
+    for log in ["platform", "elm"] {
+        let row = bench.rows_of(log, "consent.enabled").await.pop().unwrap();
+        assert_eq!(row.detail_str("only_for_ticket"), Some("NOV-4806"), "{log}");
+        assert_eq!(row.ticket_ref.as_deref(), Some("NOV-4806"));
+    }
+    bench.set_consent("elm-owner", false).await.unwrap();
+    let link = asked(&bench).await;
+    use_link_for(&bench, &link, true).await.unwrap();
+    assert_eq!(consent_of(&bench, "elm").await, Consent::UntilWithdrawn);
+    let row = bench.rows_of("elm", "consent.enabled").await.pop().unwrap();
+    assert_eq!(row.details["until_withdrawn"], serde_json::json!(true));
+    assert!(!row.details.contains_key("only_for_ticket"));
+}
+
+/// The rows of it come after the closing rows, which count what the impersonation wrote: the
+/// trail must stay complete.
+async fn consent_for_one_ticket_goes_off_by_itself_when_its_impersonation_ends(bench: Bench) {
+    let link = asked(&bench).await;
+    use_link(&bench, &link).await.unwrap();
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, "NOV-4806").await.unwrap();
+    bench.rotate(&grant).await.unwrap();
+    assert!(consents(&bench, "elm").await, "while it runs");
+    bench.hand_off(&ada, &grant.id).await.unwrap();
+    assert_eq!(consent_of(&bench, "elm").await, Consent::Off);
+    assert_eq!(bench.grant(&grant.id).await.end_cause(), Some(EndCause::Handoff));
+    for (log, end) in [("platform", "platform.impersonation_ended"), ("elm", "impersonation.ended")]
+    {
+        let rows = bench.rows(log).await;
+        let off = rows.iter().position(|r| r.action == "consent.disabled").unwrap();
+        assert_eq!(rows[off - 1].action, end, "{log}: right after the end");
+        let row = &rows[off];
+        assert_eq!(row.detail_str("cause"), Some("its one ticket is done"));
+        assert_eq!(row.detail_str("after_impersonation"), Some(grant.id.as_str()));
+        assert_eq!(row.impersonation_id, None, "it is not one of the impersonation's rows");
+        assert_eq!(row.ticket_ref.as_deref(), Some("NOV-4806"));
+        assert_eq!(row.actor_type, ActorType::System);
+    }
+    let verdict = bench.verdict(&grant.id).await;
+    assert_eq!(verdict.verdict, crate::proof::verdict::Verdict::Complete, "{verdict:#?}");
+    bench.verify_all().await.unwrap();
+    // It has to be asked for again.
+    match bench.impersonate(&ada, "NOV-4806").await {
+        Err(StepError::Refused(v)) => assert_eq!(v.failed_names(), ["consent"]),
+        other => panic!("{other:?}"),
+    }
+
+    // However it ends: here time runs out, and that is written later.
+    let link = asked(&bench).await;
+    use_link(&bench, &link).await.unwrap();
+    let grant = bench.impersonate(&ada, "NOV-4806").await.unwrap();
+    bench.clock.advance(15 * time::MINUTE);
+    bench.desk.sweep().await.unwrap();
+    assert_eq!(bench.grant(&grant.id).await.end_cause(), Some(EndCause::Expired));
+    assert_eq!(consent_of(&bench, "elm").await, Consent::Off);
+    bench.verify_all().await.unwrap();
+}
+
+async fn consent_for_one_ticket_serves_no_other(bench: Bench) {
+    give(&bench, "acme-owner", &only(STUCK)).await.unwrap();
+    let ada = bench.at_work(ADA).await;
+    match bench.impersonate(&ada, STUCK_TOO).await {
+        Err(StepError::Refused(v)) => assert_eq!(v.failed_names(), ["consent"]),
+        other => panic!("{other:?}"),
+    }
+    // The Owner can be asked for that one too.
+    request(&bench, ADA, STUCK_TOO).await.unwrap();
+    assert!(matches!(request(&bench, ADA, STUCK).await, Err(StepError::Conflict(_))));
+    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
+    bench.end(&ada, &grant.id).await.unwrap();
+    assert_eq!(consent_of(&bench, "acme").await, Consent::Off);
+}
+
+async fn consent_for_one_ticket_goes_off_with_the_ticket(bench: Bench) {
+    // Solved or closed by the support desk, with an impersonation running.
+    for (nth, state) in [TicketState::Solved, TicketState::Closed].into_iter().enumerate() {
+        let ticket = [STUCK, STUCK_TOO][nth];
+        give(&bench, "acme-owner", &only(ticket)).await.unwrap();
+        bench.desk.sweep().await.unwrap();
+        assert!(consents(&bench, "acme").await, "the ticket is open");
+        let ada = bench.at_work(ADA).await;
+        let grant = bench.impersonate(&ada, ticket).await.unwrap();
+        let mut tx = bench.desk.begin().await.unwrap();
+        tickets::set_state(&mut tx, ticket, state).await.unwrap();
+        tx.commit().await.unwrap();
+        bench.desk.sweep().await.unwrap();
+        assert_eq!(consent_of(&bench, "acme").await, Consent::Off, "{state}");
+        let ended = bench.grant(&grant.id).await;
+        assert_eq!(ended.end_cause(), Some(EndCause::ConsentWithdrawn));
+        bench.verify_all().await.unwrap();
+    }
+    // Escalated: in the same transaction.
+    give(&bench, "birch-owner", &only(LEAKED)).await.unwrap();
+    let ada = bench.at_work(ADA).await;
+    let mut tx = bench.desk.begin().await.unwrap();
+    let attempts = "Called twice, wrote to the address on file.";
+    bench.desk.mark_unreachable(&mut tx, &ada, LEAKED, attempts).await.unwrap();
+    bench.desk.escalate(&mut tx, &ada, LEAKED).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(consent_of(&bench, "birch").await, Consent::Off);
+    let row = bench.rows_of("birch", "consent.disabled").await.pop().unwrap();
+    assert_eq!(row.detail_str("cause"), Some("its one ticket is done"));
+}
+
+async fn consent_for_another_ticket_ends_what_runs(bench: Bench) {
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
+    let token = bench.token(&grant);
+    // Narrowed to the ticket it runs for, it goes on.
+    give(&bench, "acme-owner", &only(STUCK)).await.unwrap();
+    assert!(bench.grant(&grant.id).await.live(bench.now()));
+    give(&bench, "acme-owner", &only(STUCK_TOO)).await.unwrap();
+    let ended = bench.grant(&grant.id).await;
+    assert_eq!(ended.end_cause(), Some(EndCause::ConsentWithdrawn));
+    assert_eq!(consent_of(&bench, "acme").await, only(STUCK_TOO), "the new one stays");
+    let mut conn = bench.desk.store.read().await.unwrap();
+    assert!(bench.desk.check_token(&mut conn, &token).await.unwrap().is_err());
+}
+
+async fn consent_until_withdrawn_stays_when_an_impersonation_ends(bench: Bench) {
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
+    bench.end(&ada, &grant.id).await.unwrap();
+    bench.desk.sweep().await.unwrap();
+    assert_eq!(consent_of(&bench, "acme").await, Consent::UntilWithdrawn);
+    assert!(bench.rows_of("acme", "consent.disabled").await.is_empty());
+}
+
+async fn consent_for_a_ticket_wants_an_open_one_of_the_org(bench: Bench) {
+    for ticket in ["NOV-9999", LEAKED, ""] {
+        let step = give(&bench, "acme-owner", &only(ticket)).await;
+        assert!(matches!(step, Err(StepError::NotFound)), "{ticket}: {step:?}");
+    }
+    let closed = give(&bench, "acme-owner", &only("NOV-4815")).await;
+    assert!(matches!(closed, Err(StepError::Conflict(_))), "{closed:?}");
+    assert_eq!(consent_of(&bench, "acme").await, Consent::UntilWithdrawn, "nothing has changed");
+    assert!(bench.rows("acme").await.is_empty());
+    // Asked by link while it was open; over by the time the link is used.
+    let link = asked(&bench).await;
+    let mut tx = bench.desk.begin().await.unwrap();
+    tickets::set_state(&mut tx, "NOV-4806", TicketState::Closed).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(matches!(use_link(&bench, &link).await, Err(StepError::Conflict(_))));
+    assert!(!consents(&bench, "elm").await);
+}
+
+async fn a_test_event_goes_as_far_as_consent_does(bench: Bench) {
+    let ada = bench.at_work(ADA).await;
+    let prepare = async |secret: &'static str| {
+        let mut tx = bench.desk.begin().await.unwrap();
+        let step = bench.desk.prepare_test_event(&mut tx, &ada, "org-acme", secret).await;
+        tx.rollback().await.unwrap();
+        step.is_ok()
+    };
+    assert!(prepare("whk_acme").await && prepare("whk_acme_2").await);
+    give(&bench, "acme-owner", &only(STUCK)).await.unwrap();
+    assert!(prepare("whk_acme").await);
+    assert!(!prepare("whk_acme_2").await, "consent is for the other one");
+    give(&bench, "acme-owner", &Consent::Off).await.unwrap();
+    assert!(!prepare("whk_acme").await);
 }

@@ -77,7 +77,7 @@ pub(super) fn bytes(engine: Engine, bytes: &[u8]) -> String {
     }
 }
 
-async fn change(bench: &Bench, sql: &str) {
+pub(super) async fn change(bench: &Bench, sql: &str) {
     assert!(bench.sql(sql).await.unwrap() > 0, "{sql}");
 }
 
@@ -101,7 +101,7 @@ async fn rewrite(bench: &Bench, log: &str, seq: i64, hashed: bool) {
 }
 
 /// Makes the frontier of a log that of the rows it has.
-async fn mend_frontier(bench: &Bench, log: &str) {
+pub(super) async fn mend_frontier(bench: &Bench, log: &str) {
     let mut frontier = Frontier::new();
     {
         let mut conn = bench.desk.store.read().await.unwrap();

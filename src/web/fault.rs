@@ -78,7 +78,9 @@ impl From<&StepError> for Fault {
             StepError::Conflict(_) | StepError::NotPossible(_) | StepError::KeyReused => {
                 Fault::Conflict
             }
-            StepError::Invalid(_) | StepError::WrongPassword => Fault::Invalid,
+            StepError::Invalid(_) | StepError::BadKey(_) | StepError::WrongPassword => {
+                Fault::Invalid
+            }
             StepError::NotBuilt(_) => Fault::NotBuilt,
             StepError::Throttled(_) => Fault::Throttled,
             StepError::Store(_)

@@ -19,7 +19,7 @@ use crate::desk::Step;
 use crate::model::{Micros, TicketState, time};
 use crate::policy::access::{self, Act};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::{orgs, staff, tickets};
+use crate::store::{orgs, staff, tickets, verification};
 
 /// Which part of the console a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,7 @@ async fn framed(door: &mut Door, title: &str, part: Part, body: AnyView) -> Step
         .filter(|(state, _)| matches!(state, TicketState::Open | TicketState::Pending))
         .map(|(_, n)| n)
         .sum();
+    let broken = verification::standing_failure(&mut door.conn).await?;
     let flashes = door.flashes().await;
     let title = match live.first() {
         Some(first) => format!("● LIVE · {} · Keyturn", first.grant.ticket_id),
@@ -89,6 +90,12 @@ async fn framed(door: &mut Door, title: &str, part: Part, body: AnyView) -> Step
     let acts = acts(door);
     let inner = view! {
         <a class="skip-link" href="#main">"Skip to content"</a>
+        {broken.map(|v| view! {
+            <section class="alarmbar" role="alert">
+                {icon("warning")}
+                <p><strong>"A log does not hold."</strong>" "{v.fault.unwrap_or_default()}". Keep the database as it is, and call security. "<a href="/audit/integrity">"Log integrity"</a></p>
+            </section>
+        })}
         {live_bar(&live, acts, &door.here, now)}
         <div class="app">
             <header class="rail">

@@ -58,6 +58,13 @@ pub fn inspect(armored: &str, now: i64) -> Result<KeyReport, KeyProblem> {
     usable(armored, now).map(|usable| usable.report)
 }
 
+/// The full fingerprint of an ASCII-armored public key, whether or not it may be encrypted to, in
+/// capital hexadecimal digits; nothing where the text is no key.
+#[must_use]
+pub fn fingerprint_of(armored: &str) -> Option<String> {
+    parse(armored).ok().map(|key| fingerprint(&key.primary_key))
+}
+
 /// As [`inspect`], with the subkey to encrypt to.
 pub(super) fn usable(armored: &str, now: i64) -> Result<Usable, KeyProblem> {
     let key = parse(armored)?;

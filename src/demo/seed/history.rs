@@ -6,7 +6,7 @@ use crate::audit::{Actor, LogId, NewRow, append, create_log};
 use crate::demo::DemoError;
 use crate::desk::Desk;
 use crate::desk::rotate::member_actor;
-use crate::model::{Micros, time};
+use crate::model::{Consent, Micros, time};
 use crate::proof::actions;
 use crate::proof::row::ActorType;
 use crate::store::staff::Staff;
@@ -89,10 +89,14 @@ async fn happen(desk: &Desk, tx: &mut Tx, event: &Event<'_>) -> Result<(), DemoE
     let id = &event.org.id;
     match &event.what {
         What::Consent(on) => {
-            orgs::set_consent(tx, id, *on, event.at).await?;
+            let to = if *on { Consent::UntilWithdrawn } else { Consent::Off };
+            orgs::set_consent(tx, id, &to, event.at).await?;
             let action = if *on { actions::CONSENT_ENABLED } else { actions::CONSENT_DISABLED };
-            let row =
+            let mut row =
                 NewRow::new(action, &event.actor).org(id).with("allow_platform_impersonation", *on);
+            if *on {
+                row = row.with("until_withdrawn", true);
+            }
             write(desk, tx, &LogId::Platform, row.clone(), event.at).await?;
             write(desk, tx, &LogId::Org(id.clone()), row, event.at).await
         }

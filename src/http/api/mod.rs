@@ -28,6 +28,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/v1/gateways/{id}/rotate-cert", post(rotate::certificate))
         .route("/api/v1/org/consent", get(consent::read).put(consent::write))
         .route("/api/v1/org/audit-log", get(org_log::read))
+        .route("/api/v1/org/log/{*path}", get(super::logs::own))
         .route("/api/v1/introspect", post(introspect::ask))
         .route("/.well-known/jwks.json", get(keys::jwks))
         .route("/.well-known/keyturn-log-key", get(keys::log_key))

@@ -49,6 +49,8 @@ impl From<&Finding> for FailedCheck {
 pub enum ApiError {
     /// No credential, or none that we know.
     Unauthenticated,
+    /// The body can be read and does not say enough, or too much (RFC 9110 section 15.5.21).
+    Unprocessable(&'static str),
     /// A step was not taken.
     Step(StepError),
 }
@@ -69,6 +71,9 @@ impl IntoResponse for ApiError {
                 Vec::new(),
                 None,
             ),
+            ApiError::Unprocessable(what) => {
+                ("invalid", StatusCode::UNPROCESSABLE_ENTITY, (*what).to_owned(), Vec::new(), None)
+            }
             ApiError::Step(e) => {
                 let fault = Fault::from(e);
                 if fault == Fault::Unavailable {

@@ -2,9 +2,13 @@
 //! the work without it.
 
 mod countdown;
+mod evidence;
 mod helpers;
 mod live_rows;
+mod progress;
 
 pub use countdown::Countdown;
+pub use evidence::CheckEvidence;
 pub use helpers::Helpers;
 pub use live_rows::{LiveRow, LiveRows};
+pub use progress::{Far, Progress};

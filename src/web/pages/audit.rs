@@ -102,6 +102,9 @@ fn draw(loaded: &Loaded, ask: &Ask, now: Micros) -> AnyView {
                      impersonation are framed together, and a line ties what must agree. That you look is on record, too."
                 </p>
             </div>
+            <div class="page-actions">
+                <a class="btn" href="/audit/integrity">{icon("shield-check")}"Log integrity"</a>
+            </div>
         </div>
         {form(ask, &loaded.known, &loaded.problems)}
         {rows}

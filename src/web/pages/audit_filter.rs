@@ -264,6 +264,14 @@ fn known_actions() -> Vec<String> {
         actions::WEBHOOK_OVERLAP_ENDED,
         actions::VAULT_TOKEN_OLD_REVOKED,
         actions::PLATFORM_VAULT_TOKEN_OLD_REVOKED,
+        actions::PLATFORM_OWNER_KEY_CHANGE_ASKED,
+        actions::PLATFORM_OWNER_KEY_CHANGE_CANCELLED,
+        actions::PLATFORM_OWNER_KEY_CHANGE_OBJECTED,
+        actions::PLATFORM_OWNER_KEY_CHANGED,
+        actions::OWNER_KEY_CHANGE_ASKED,
+        actions::OWNER_KEY_CHANGE_CANCELLED,
+        actions::OWNER_KEY_CHANGE_OBJECTED,
+        actions::OWNER_KEY_CHANGED,
     ]
     .map(str::to_owned)
     .to_vec();

@@ -35,6 +35,7 @@ struct Loaded {
     book: Book,
     delivery: Option<Delivery>,
     rotation: Option<Rotation>,
+    log_key: String,
 }
 
 /// `GET /impersonations/{id}`.
@@ -78,6 +79,7 @@ async fn load(door: &mut Door, id: &str) -> Step<Loaded> {
         owner: members.into_iter().find(|m| m.id == grant.owner_id),
         secret: secrets::of_org(conn, &grant.org_id, &grant.secret_id).await?,
         delivery: Delivery::of(conn, &grant.id).await?,
+        log_key: key.key.vkey(),
         rotation: secrets::rotation_of(conn, &grant.id).await?,
         org,
         grant,
@@ -146,6 +148,7 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
                 {verdict_card(&l.verdict)}
                 {rules(&l.verdict)}
                 {impersonation_handoff::panel(l.delivery.as_ref(), g, acts, &back)}
+                {super::evidence::panel(&g.id, &l.log_key)}
             </div>
             <aside aria-label="The grant">{facts(l, now)}</aside>
         </div>

@@ -7,11 +7,13 @@ use leptos::prelude::*;
 
 use super::impersonation_handoff::masked;
 use super::org_secrets::{self, Held};
-use super::orgs::{consent, days_until};
+use super::orgs::{SOON, consent, days_until};
+use super::owner_key::{self, Changes};
 use super::vault_state::VaultState;
 use crate::delivery::openpgp;
 use crate::desk::{Step, StepError};
-use crate::model::{Channel, Micros, time};
+use crate::model::{Channel, Consent, Micros, time};
+use crate::policy::access;
 use crate::store::orgs::{self, Member, Org};
 use crate::store::secrets;
 use crate::store::tickets::{self, Filter, Ticket};
@@ -28,6 +30,9 @@ struct Loaded {
     members: Vec<Member>,
     held: Vec<Held>,
     tickets: Vec<Ticket>,
+    key_changes: Changes,
+    /// Whether the viewer has just proven to be there.
+    fresh: bool,
 }
 
 impl Loaded {
@@ -50,6 +55,7 @@ pub async fn show(mut door: Door, Path(slug): Path<String>) -> Response {
 
 async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
     let now = door.app.desk.now();
+    let fresh = access::fresh(door.who.proven_at, now);
     let conn = &mut *door.conn;
     let org = orgs::by_slug(conn, slug).await?.ok_or(StepError::NotFound)?;
     let mut held = Vec::new();
@@ -63,6 +69,8 @@ async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
     Ok(Loaded {
         members: orgs::members(conn, &org.id).await?,
         tickets: tickets::page(conn, &filter, None, TICKETS).await?,
+        key_changes: owner_key::changes(conn, &org.id, now).await?,
+        fresh,
         held,
         org,
     })
@@ -79,7 +87,11 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
                 <div class="page-meta">
                     {id(&o.id, "org id")}
                     <span>"customer since "{time::date(o.created_at)}</span>
-                    {if o.consents() { state("state-ok", "check", "Consent on") } else { state("state-needs", "cross", "Consent off") }}
+                    {match o.consent() {
+                        Consent::Off => state("state-needs", "cross", "Consent off"),
+                        Consent::UntilWithdrawn => state("state-ok", "check", "Consent on"),
+                        Consent::ForTicket(only) => state("state-ok", "check", format!("Consent for {only} only")),
+                    }}
                 </div>
             </div>
             <div class="page-actions">
@@ -99,6 +111,7 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
                 {owner(l)}
                 {consent_panel(o)}
                 {runbook(o, now)}
+                {owner_key::panel(o, &l.key_changes, acts, l.fresh)}
             </aside>
         </div>
     }
@@ -181,6 +194,16 @@ fn consent_panel(o: &Org) -> AnyView {
             <div class="panel-head"><h2>"Consent"</h2>{consent(o)}</div>
             <dl class="facts">
                 <div><dt>"Setting"</dt><dd><code>"allow_platform_impersonation"</code></dd></div>
+                {match o.consent() {
+                    Consent::Off => None,
+                    Consent::ForTicket(only) => Some(view! {
+                        <div>
+                            <dt>"For"</dt>
+                            <dd><a href=format!("/tickets/{only}")>{only.clone()}</a>" only"<small>"goes off by itself when that is done"</small></dd>
+                        </div>
+                    }.into_any()),
+                    Consent::UntilWithdrawn => Some(view! { <div><dt>"For"</dt><dd>"any ticket, until withdrawn"</dd></div> }.into_any()),
+                }}
                 {o.consent_changed_at.map(|t| view! { <div><dt>"Since"</dt><dd>{at(t)}</dd></div> })}
             </dl>
             <p class="panel-foot">"Only the Owner can change this. Staff have no way to."</p>
@@ -238,13 +261,17 @@ fn key(o: &Org, now: Micros) -> AnyView {
         None => "never expires".to_owned(),
         Some(t) => format!("expires {}, in {} days", time::date(t), days_until(t, now)),
     };
+    let word = match report.expires_at {
+        Some(t) if days_until(t, now) <= SOON => state("state-needs", "warning", "Expires soon"),
+        _ => state("state-ok", "check", "Valid"),
+    };
     let names = report
         .user_ids
         .iter()
         .map(|name| view! { <span class="sub">{name.clone()}</span> })
         .collect_view();
     view! {
-        <div><dt>"PGP key"</dt><dd>{state("state-ok", "check", "Valid")}<small>{expiry}</small></dd></div>
+        <div><dt>"PGP key"</dt><dd>{word}<small>{expiry}</small></dd></div>
         <div class="facts-full">
             <dt>"Fingerprint"</dt>
             <dd><span class="idc">{fingerprint(&report.fingerprint)}{copy(report.fingerprint.clone(), "fingerprint")}</span></dd>

@@ -9,7 +9,7 @@ use sqlx::AnyConnection;
 
 use crate::desk::Step;
 use crate::desk::facts::handoff_facts;
-use crate::model::{Micros, Standing, TicketState, time};
+use crate::model::{Consent, Micros, Standing, TicketState, time};
 use crate::policy::eligibility::HandoffFacts;
 use crate::store::orgs::{self, Org};
 use crate::store::secrets;
@@ -22,7 +22,7 @@ const PAGE: usize = 50;
 /// Beyond so many open tickets of one org their exact number says nothing more.
 const MANY: i64 = 100;
 /// A key that expires within so many days is told of.
-const SOON: i64 = 30;
+pub const SOON: i64 = 30;
 
 /// What the page is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -121,12 +121,12 @@ pub fn days_until(t: Micros, now: Micros) -> i64 {
     (t - now).max(0) / time::DAY
 }
 
-/// Consent as a state.
+/// Consent as a state, with how far it goes.
 pub fn consent(org: &Org) -> AnyView {
-    if org.consents() {
-        state("state-ok", "check", "On")
-    } else {
-        state("state-needs", "cross", "Off")
+    match org.consent() {
+        Consent::UntilWithdrawn => state("state-ok", "check", "On"),
+        Consent::ForTicket(only) => state("state-ok", "check", format!("On, for {only} only")),
+        Consent::Off => state("state-needs", "cross", "Off"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the Owner of record sees: the pages of the links in their mail.
+//! What the Owner of record sees: the page of the link in the mail with a new secret.
 
 use std::sync::Arc;
 
@@ -12,9 +12,8 @@ use tower_sessions::Session;
 use crate::desk::Step;
 use crate::model::HandoffState;
 use crate::store::handoffs::Handoff;
-use crate::store::orgs::{ConsentLink, Org};
 use crate::web::app::App;
-use crate::web::components::{at, icon};
+use crate::web::components::{at, fingerprint, icon};
 use crate::web::door::{Flash, Hand, take_flashes, theme};
 use crate::web::fault::Fault;
 use crate::web::shell::solo;
@@ -49,7 +48,7 @@ fn acknowledge_card(handoff: &Handoff, link: String) -> AnyView {
         <dl class="what">
             <dt>"Sent"</dt><dd>{handoff.sent_at.map(at)}</dd>
             <dt>"To"</dt><dd>{handoff.recipient.clone()}</dd>
-            <dt>"Encrypted to"</dt><dd>{super::super::components::fingerprint(&handoff.recipient_key)}</dd>
+            <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
         </dl>
     };
     if handoff.state == HandoffState::Acknowledged {
@@ -77,85 +76,14 @@ fn acknowledge_card(handoff: &Handoff, link: String) -> AnyView {
     .into_any()
 }
 
-fn no_link() -> AnyView {
+/// What is said of a link that was never sent, or does nothing any more.
+pub fn no_link() -> AnyView {
     view! {
         <div class="card">
             <div class="card-head">
                 <h1>"This link does not work"</h1>
                 <p>"It was used already, has expired, or was not copied whole. If you still need it, answer in your support ticket."</p>
             </div>
-        </div>
-    }
-    .into_any()
-}
-
-/// What is said once consent was given by the link, which is used up then.
-const CONSENT_GIVEN: &str = "Consent is on";
-
-/// `GET /consent/{link}`: what would be allowed, to whom and for how long; and asks.
-pub async fn consent_page(
-    State(app): State<Arc<App>>,
-    headers: HeaderMap,
-    session: Session,
-    Path(link): Path<String>,
-) -> Response {
-    let found: Step<Option<(ConsentLink, Org, String)>> = async {
-        let mut conn = app.desk.store.read().await?;
-        let Some((record, org)) =
-            app.desk.consent_of_link(&mut conn, &SecretString::from(link.clone())).await?
-        else {
-            return Ok(None);
-        };
-        let asked_by = crate::store::staff::by_id(&mut conn, &record.asked_by).await?;
-        Ok(Some((record, org, asked_by.map_or_else(String::new, |s| s.name))))
-    }
-    .await;
-    let flashes = take_flashes(&session).await;
-    let (status, body) = match found {
-        Err(e) => {
-            tracing::error!(error = %e, "reading a consent link");
-            return super::error::broken();
-        }
-        Ok(None) if flashes.iter().any(|f| f.title == CONSENT_GIVEN) => {
-            (StatusCode::OK, consent_given())
-        }
-        Ok(None) => (StatusCode::NOT_FOUND, no_link()),
-        Ok(Some((record, org, asked_by))) => {
-            (StatusCode::OK, consent_card(&record, &org, asked_by, link))
-        }
-    };
-    solo(&app, theme(&headers), status, "Consent", flashes, body)
-}
-
-fn consent_card(record: &ConsentLink, org: &Org, asked_by: String, link: String) -> AnyView {
-    view! {
-        <div class="card">
-            <div class="card-head">
-                <h1>{format!("Allow the platform to act for {}?", org.name)}</h1>
-                <p>"Only you, the Owner of record, can allow it, and you can withdraw it at any moment."</p>
-            </div>
-            <form class="card-body" method="post" action="/do/consent">
-                <dl class="what">
-                    <dt>"What it allows"</dt>
-                    <dd>"A platform admin may rotate the one secret of a ticket that you filed, for minutes, and nothing else. They never see the new value."</dd>
-                    <dt>"Until when"</dt>
-                    <dd>"Until you withdraw it. Withdrawing ends a running impersonation at once."</dd>
-                    <dt>"Asked by"</dt><dd>{asked_by}" for ticket "{record.ticket_id.clone()}", "{at(record.created_at)}</dd>
-                    <dt>"The link works"</dt><dd>"once, until "{at(record.expires_at)}</dd>
-                </dl>
-                <input type="hidden" name="link" value=link />
-                <button class="btn btn-lg btn-primary btn-block">{icon("check")}"Allow it"</button>
-            </form>
-            <div class="card-foot"><p>"If you do not want this, close the page. Nothing changes."</p></div>
-        </div>
-    }
-    .into_any()
-}
-
-fn consent_given() -> AnyView {
-    view! {
-        <div class="card">
-            <div class="card-head"><h1>"Thank you"</h1><p>"Consent is on. The platform’s staff can go on with your ticket."</p></div>
         </div>
     }
     .into_any()
@@ -174,21 +102,4 @@ pub async fn acknowledge(link: String) -> Result<(), Fault> {
     };
     let back = format!("/acknowledge/{}", crate::web::door::encode(&link));
     hand.answer(step.await, &back, |_| Flash::done("Recorded", "Both audit logs say so now.")).await
-}
-
-/// The Owner allows it.
-#[server(prefix = "/do", endpoint = "consent")]
-pub async fn consent(link: String) -> Result<(), Fault> {
-    let hand = Hand::here()?;
-    let secret = SecretString::from(link.clone());
-    let step = async {
-        let mut tx = hand.app.desk.begin().await?;
-        let step = hand.app.desk.consent_by_link(&mut tx, &secret, Some(hand.from.clone())).await;
-        hand.app.desk.settle(tx, step).await
-    };
-    let back = format!("/consent/{}", crate::web::door::encode(&link));
-    hand.answer(step.await, &back, |org| {
-        Flash::done(CONSENT_GIVEN, format!("The platform may act for {} again.", org.name))
-    })
-    .await
 }

@@ -37,6 +37,13 @@ pub fn note(row: &AuditRow) -> String {
             text("channel").to_uppercase()
         }
         actions::PLATFORM_HANDOFF_ACKNOWLEDGED | actions::HANDOFF_ACKNOWLEDGED => text("how"),
+        actions::CONSENT_ENABLED => match row.detail_str("only_for_ticket") {
+            Some(ticket) => format!("for {ticket} only"),
+            None => "until withdrawn".to_owned(),
+        },
+        actions::CONSENT_DISABLED
+        | actions::PLATFORM_OWNER_KEY_CHANGE_CANCELLED
+        | actions::OWNER_KEY_CHANGE_CANCELLED => text("cause"),
         actions::PLATFORM_TEST_EVENT_SENT | actions::WEBHOOK_TEST_EVENT_SENT => row
             .detail_i64("status")
             .map_or_else(|| "no answer".to_owned(), |status| format!("answered {status}")),

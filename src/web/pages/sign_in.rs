@@ -115,7 +115,7 @@ pub async fn step_up_page(
         <div class="card">
             <div class="card-head">
                 <h1>"Confirm that it is you"</h1>
-                <p>{format!("To start an impersonation you must have proven within the last {minutes} minutes that you are there, {}. Nothing was done yet.", door.who.staff.name)}</p>
+                <p>{format!("For what you asked for you must have proven within the last {minutes} minutes that you are there, {}. Nothing was done yet.", door.who.staff.name)}</p>
             </div>
             <form class="card-body" method="post" action="/do/step_up">
                 <input type="hidden" name="next" value=next.clone() />
@@ -218,10 +218,7 @@ async fn stepped_up(hand: &Hand, step: Step<()>, next: &str) -> Result<(), Fault
     match step {
         Ok(()) => {
             hand.answer(Ok(()), local(next), |()| {
-                Flash::done(
-                    "Confirmed",
-                    "It is you. For five minutes you can start an impersonation.",
-                )
+                Flash::done("Confirmed", "It is you. For five minutes nobody asks again.")
             })
             .await
         }

@@ -6,6 +6,7 @@ use http::{StatusCode, header};
 use leptos::prelude::*;
 use sqlx::AnyConnection;
 
+use super::owner_key::{self, Changes};
 use super::ticket_parts::{eligibility, facts, rows_written, thread};
 use super::ticket_steps::{next_action, steps, unreachable};
 use super::vault_state::VaultState;
@@ -49,6 +50,8 @@ pub struct View {
     pub now: Micros,
     /// How long an impersonation lasts.
     pub life: Micros,
+    /// What there is to tell of the Owner's key on file.
+    pub key_changes: Option<Changes>,
     /// How long the old key stays valid after the handoff, in seconds.
     pub overlap_seconds: i64,
 }
@@ -165,8 +168,15 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         versions = secrets::versions(conn, &secret.id).await?;
         vault = VaultState::of(conn, secret, &versions, now).await?;
     }
+    let key_changes = match &case.org {
+        Some(org) if org.channel.as_deref() == Some(Channel::Pgp.as_str()) => {
+            Some(owner_key::changes(conn, &org.id, now).await?)
+        }
+        _ => None,
+    };
     let stage = stage(&case, grant.as_ref(), now);
     Ok(View {
+        key_changes,
         messages: tickets::messages(conn, id).await?,
         ticket,
         case,
@@ -256,7 +266,7 @@ fn draw(v: &View) -> AnyView {
         </div>
         <div class="ticket">
             {steps(v)}
-            <div class="ticket-work">{first}{thread(v)}{unreachable(v)}</div>
+            <div class="ticket-work">{v.key_changes.as_ref().map(owner_key::notices)}{first}{thread(v)}{unreachable(v)}</div>
             <aside class="ticket-facts" aria-label="Facts about the ticket">{facts(v)}</aside>
         </div>
     }

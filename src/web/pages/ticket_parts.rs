@@ -2,10 +2,11 @@
 
 use leptos::prelude::*;
 
+use super::orgs::{SOON, days_until};
 use super::ticket::{Stage, View};
 use crate::delivery::openpgp;
-use crate::model::{Channel, time};
-use crate::policy::eligibility::{Finding, HandoffFacts};
+use crate::model::{Channel, Consent, time};
+use crate::policy::eligibility::{Check, Finding, HandoffFacts};
 use crate::web::components::{
     ago, at, badge, fingerprint, icon, id, id_link, initials, standing, state, version_state,
 };
@@ -82,12 +83,29 @@ fn check(v: &View, f: &Finding, primary: bool) -> AnyView {
                 })}
             </span>
             <div class="check-more">
-                <dl><div><dt>"What to do"</dt><dd>{f.advice.clone()}</dd></div></dl>
+                <dl><div><dt>"What to do"</dt><dd>{f.advice.clone()}{replace_key(v, f)}</dd></div></dl>
                 {reply}
             </div>
         </li>
     }
     .into_any()
+}
+
+/// Where a key that does not work is replaced.
+fn replace_key(v: &View, f: &Finding) -> AnyView {
+    let broken = f.check == Check::HandoffPossible
+        && matches!(
+            v.case.facts.handoff,
+            HandoffFacts::Works { channel: Channel::Pgp, .. }
+                | HandoffFacts::Broken { channel: Channel::Pgp, .. }
+        );
+    match (&v.case.org, broken) {
+        (Some(org), true) => {
+            view! { " "<a href=format!("/orgs/{}#owner-key", org.slug)>"Replace the key on file"</a> }
+                .into_any()
+        }
+        _ => ().into_any(),
+    }
 }
 
 /// Facts about the org, its Owner of record and the secret.
@@ -102,10 +120,16 @@ pub fn facts(v: &View) -> AnyView {
             <div><dt>"Standing"</dt><dd>{standing(m.standing)}</dd></div>
         }
     });
-    let consent = if org.consents() {
-        state("state-ok", "check", "On")
-    } else {
-        state("state-needs", "cross", "Off")
+    let consent = match org.consent() {
+        Consent::Off => state("state-needs", "cross", "Off"),
+        Consent::UntilWithdrawn => {
+            view! { {state("state-ok", "check", "On")}<small>"until withdrawn"</small> }.into_any()
+        }
+        Consent::ForTicket(only) if only == v.ticket.id => {
+            view! { {state("state-ok", "check", "On")}<small>"for this ticket only"</small> }
+                .into_any()
+        }
+        Consent::ForTicket(only) => state("state-needs", "cross", format!("For {only} only")),
     };
     let channel = match &v.case.facts.handoff {
         HandoffFacts::NoChannel => view! { <div><dt>"Channel"</dt><dd>"none named"</dd></div> }.into_any(),
@@ -113,7 +137,15 @@ pub fn facts(v: &View) -> AnyView {
             let report = org.pgp_key.as_deref().and_then(|key| openpgp::inspect(key, v.now).ok());
             let expires = report.and_then(|r| r.expires_at).map_or_else(
                 || view! { <small>"does not expire"</small> }.into_any(),
-                |t| view! { <small>"valid, expires in "{time::span(t - v.now)}</small> }.into_any(),
+                |t| {
+                    let left = time::span(t - v.now);
+                    if days_until(t, v.now) <= SOON {
+                        view! { <small>{state("state-needs", "warning", format!("expires soon, in {left}"))}</small> }
+                            .into_any()
+                    } else {
+                        view! { <small>"valid, expires in "{left}</small> }.into_any()
+                    }
+                },
             );
             view! {
                 <div class="facts-full"><dt>"Channel"</dt><dd>"PGP, mail to the address on file"</dd></div>

@@ -6,7 +6,6 @@ use super::ticket::{Grant, Stage, View};
 use crate::model::{HandoffState, SecretType, TicketState, VersionState, impersonation, time};
 use crate::policy::eligibility::Check;
 use crate::proof::verdict::Verdict;
-use crate::store::secrets::Secret;
 use crate::web::components::{at, badge, fingerprint, icon, id_link, sized_icon, verdict};
 
 const NAMES: [&str; 7] =
@@ -135,11 +134,11 @@ fn blocked(v: &View) -> AnyView {
         return card("next", "Ask the Owner for consent", step_of("Step 2 of 7"), body);
     }
     let over = !v.ticket.state.can_be_served();
+    if v.ticket.state == TicketState::Escalated {
+        return escalated(v);
+    }
     if over {
-        let text = match v.ticket.state {
-            TicketState::Escalated => "Legal has the case. Nothing can be started for this ticket.",
-            _ => "The ticket is not open any more. Nothing can be started for it.",
-        };
+        let text = "The ticket is not open any more. Nothing can be started for it.";
         let body = view! { <div class="next-body"><p>{text}</p></div> }.into_any();
         return card(
             "next next-refused",
@@ -202,6 +201,40 @@ fn escalate(v: &View) -> AnyView {
     }
     .into_any();
     card("next", "The procedure cannot go on", badge("badge-needs", "refused", "Refused"), body)
+}
+
+/// The end of the procedure: Legal has the case, and the summary to send is here.
+fn escalated(v: &View) -> AnyView {
+    let summary =
+        v.messages.iter().rev().find(|m| {
+            m.kind == "note" && m.body.starts_with(crate::desk::escalate::SUMMARY_BEGINS)
+        });
+    let summary = summary.map(|m| {
+        view! {
+            <figure class="reply">
+                <figcaption>{icon("scale")}"Summary to send to Legal"</figcaption>
+                <blockquote class="message-text">{m.body.clone()}</blockquote>
+                <div class="reply-actions">
+                    <button class="btn btn-sm btn-quiet copy-btn" type="button" data-copy=m.body.clone()>
+                        {icon("copy")}"Copy"
+                    </button>
+                </div>
+            </figure>
+        }
+    });
+    let body = view! {
+        <div class="next-body">
+            <p>"Legal has the case. Nothing can be started for this ticket."</p>
+            {summary}
+        </div>
+    }
+    .into_any();
+    card(
+        "next next-refused",
+        "Escalated to Legal",
+        badge("badge-needs", "scale", "With Legal"),
+        body,
+    )
 }
 
 /// For when the Owner does not answer. Folded: it ends the procedure for the org.
@@ -417,8 +450,14 @@ fn over(v: &View, g: &Grant) -> AnyView {
             });
         view! { <dt>"Handoff"</dt><dd>{said}</dd><dt>{old_name(v)}</dt><dd>{old}</dd> }
     });
-    let webhook = |s: &Secret| s.secret_type == SecretType::WebhookSigningKey;
-    let test = (v.acts && v.case.secret.as_ref().is_some_and(webhook)).then(|| {
+    // Consent that was for this ticket only has gone off with its end.
+    let consents = v.case.org.as_ref().is_some_and(|o| o.consent().covers(&v.ticket.id));
+    let webhook =
+        v.case.secret.as_ref().is_some_and(|s| s.secret_type == SecretType::WebhookSigningKey);
+    let no_test = (v.acts && webhook && !consents).then(|| {
+        view! { <p class="fineprint">{icon("info")}"Consent is off: no test event can be sent any more."</p> }
+    });
+    let test = (v.acts && consents && webhook).then(|| {
         view! {
             <form class="inline-form" method="post" action="/do/test_event">
                 <input type="hidden" name="org" value=g.grant.org_id.clone() />
@@ -459,6 +498,7 @@ fn over(v: &View, g: &Grant) -> AnyView {
             <div class="form-actions">
                 <a class="btn btn-primary" href=format!("/impersonations/{}", g.grant.id)>{icon("shield-check")}"See the proof"</a>
                 {test}
+                {no_test}
             </div>
             {record}
         </div>

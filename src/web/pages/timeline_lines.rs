@@ -7,8 +7,11 @@ use crate::audit::trail::{Judged, ReadRow};
 use crate::model::{Micros, time};
 use crate::proof::actions::{
     CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_SENT, IMPERSONATION_ENDED,
-    IMPERSONATION_STARTED, PLATFORM_HANDOFF_ACKNOWLEDGED, PLATFORM_IMPERSONATION_ENDED,
-    PLATFORM_IMPERSONATION_STARTED, PLATFORM_SECRET_HANDED_OFF, PLATFORM_TEST_EVENT_SENT,
+    IMPERSONATION_STARTED, OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_CANCELLED,
+    OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGED, PLATFORM_HANDOFF_ACKNOWLEDGED,
+    PLATFORM_IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_STARTED, PLATFORM_OWNER_KEY_CHANGE_ASKED,
+    PLATFORM_OWNER_KEY_CHANGE_CANCELLED, PLATFORM_OWNER_KEY_CHANGE_OBJECTED,
+    PLATFORM_OWNER_KEY_CHANGED, PLATFORM_SECRET_HANDED_OFF, PLATFORM_TEST_EVENT_SENT,
     PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED, WEBHOOK_TEST_EVENT_SENT,
     may_follow_end, rotated, rotated_type,
 };
@@ -16,7 +19,7 @@ use crate::proof::trail::Rule;
 use crate::proof::verdict::{RuleState, TrailVerdict};
 
 /// What one step writes into both logs: the platform's action, and the org's.
-const TWINS: [(&str, &str); 8] = [
+const TWINS: [(&str, &str); 12] = [
     (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED),
     (PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT),
     (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED),
@@ -25,10 +28,14 @@ const TWINS: [(&str, &str); 8] = [
     (PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED),
     (CONSENT_ENABLED, CONSENT_ENABLED),
     (CONSENT_DISABLED, CONSENT_DISABLED),
+    (PLATFORM_OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_ASKED),
+    (PLATFORM_OWNER_KEY_CHANGE_CANCELLED, OWNER_KEY_CHANGE_CANCELLED),
+    (PLATFORM_OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGE_OBJECTED),
+    (PLATFORM_OWNER_KEY_CHANGED, OWNER_KEY_CHANGED),
 ];
 
 /// Details that both rows of a pair must give alike, where they give them.
-const COMMON_DETAILS: [&str; 11] = [
+const COMMON_DETAILS: [&str; 15] = [
     "expires_at",
     "cause",
     "ended_at",
@@ -40,6 +47,10 @@ const COMMON_DETAILS: [&str; 11] = [
     "how",
     "message_id",
     "allow_platform_impersonation",
+    "only_for_ticket",
+    "key_change_id",
+    "new_fingerprint",
+    "effective_at",
 ];
 
 /// What one log has on a line.

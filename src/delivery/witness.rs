@@ -1,0 +1,240 @@
+//! Witnesses: somebody else who keeps our checkpoints, so that a log that is cut back or replaced
+//! by an older copy of itself is found, although whoever did it holds our database.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::proof::Hash;
+use crate::proof::checkpoint::Checkpoint;
+use crate::proof::evidence::hash_text;
+
+/// A checkpoint for a witness.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The log's origin.
+    pub origin: String,
+    /// How many rows the witness saw last, as far as we know.
+    pub old_size: u64,
+    /// The consistency proof from there.
+    pub proof: Vec<Hash>,
+    /// The checkpoint's own number of rows.
+    pub size: u64,
+    /// The signed checkpoint.
+    pub note: String,
+}
+
+/// Why a witness did not take a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WitnessError {
+    /// It saw another number of rows last than we thought.
+    #[error("the witness has seen {0} rows")]
+    Conflict(u64),
+    /// It has another checkpoint for the same number of rows, or the proof does not hold for it.
+    #[error("the witness has seen another content of this log: {0}")]
+    Disagrees(String),
+    /// It cannot be reached, or does not know us.
+    #[error("the witness does not take checkpoints: {0}")]
+    Unreachable(String),
+}
+
+/// Somebody who keeps checkpoints.
+#[async_trait]
+pub trait Witness: Send + Sync + 'static {
+    /// Under which name we remember what it has seen.
+    fn name(&self) -> String;
+
+    /// Gives it a checkpoint; its signature lines, where it gives any.
+    ///
+    /// # Errors
+    /// Where it does not take it.
+    async fn add(&self, seen: &Seen) -> Result<String, WitnessError>;
+}
+
+/// A folder, as one on a disk that only appends, or that another machine collects from: a file
+/// for each checkpoint, below the log's origin.
+#[derive(Debug)]
+pub struct FolderWitness {
+    folder: PathBuf,
+}
+
+impl FolderWitness {
+    /// The witness that keeps its files in `folder`.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+}
+
+#[async_trait]
+impl Witness for FolderWitness {
+    fn name(&self) -> String {
+        format!("folder {}", self.folder.display())
+    }
+
+    async fn add(&self, seen: &Seen) -> Result<String, WitnessError> {
+        let io = |e: std::io::Error| WitnessError::Unreachable(e.to_string());
+        let folder = place(&self.folder, &seen.origin)
+            .ok_or_else(|| WitnessError::Unreachable("the origin is no path".to_owned()))?;
+        std::fs::create_dir_all(&folder).map_err(io)?;
+        let newest = sizes(&folder).map_err(io)?.into_iter().max().unwrap_or(0);
+        let file = folder.join(format!("{:020}.note", seen.size));
+        if file.exists() {
+            let kept = std::fs::read_to_string(&file).map_err(io)?;
+            // A signature may be made anew; what counts is what was signed.
+            let same = match (Checkpoint::unverified(&kept), Checkpoint::unverified(&seen.note)) {
+                (Ok(kept), Ok(new)) => kept == new,
+                _ => false,
+            };
+            return if same {
+                Ok(String::new())
+            } else {
+                Err(WitnessError::Disagrees(format!("at {} rows", seen.size)))
+            };
+        }
+        if newest > seen.size {
+            return Err(WitnessError::Conflict(newest));
+        }
+        // Written whole or not at all: a half note would be a disagreement for ever.
+        let new = folder.join(".new");
+        std::fs::write(&new, &seen.note).map_err(io)?;
+        std::fs::rename(&new, &file).map_err(io)?;
+        Ok(String::new())
+    }
+}
+
+/// The folder of a log within a witness's folder; nothing for an origin that is no plain path.
+#[must_use]
+pub fn place(folder: &Path, origin: &str) -> Option<PathBuf> {
+    let plain = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:".contains(&b))
+    };
+    let mut place = folder.to_owned();
+    for part in origin.split('/') {
+        if !plain(part) {
+            return None;
+        }
+        place.push(part);
+    }
+    Some(place)
+}
+
+/// For how many rows each there is a checkpoint in a log's folder.
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn sizes(folder: &Path) -> std::io::Result<Vec<u64>> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        let size: Option<u64> =
+            name.to_str().and_then(|n| n.strip_suffix(".note")).and_then(|n| n.parse().ok());
+        all.extend(size);
+    }
+    all.sort_unstable();
+    Ok(all)
+}
+
+/// A witness over HTTP (C2SP tlog-witness, `add-checkpoint`).
+#[derive(Debug)]
+pub struct HttpWitness {
+    client: reqwest::Client,
+    address: String,
+}
+
+impl HttpWitness {
+    /// The witness at an address, without a slash at the end.
+    ///
+    /// # Errors
+    /// Where no client can be made.
+    pub fn new(address: &str) -> Result<Self, WitnessError> {
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(10))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| WitnessError::Unreachable(e.to_string()))?;
+        Ok(Self { client, address: address.trim_end_matches('/').to_owned() })
+    }
+}
+
+#[async_trait]
+impl Witness for HttpWitness {
+    fn name(&self) -> String {
+        self.address.clone()
+    }
+
+    async fn add(&self, seen: &Seen) -> Result<String, WitnessError> {
+        let unreachable =
+            |e: reqwest::Error| WitnessError::Unreachable(e.without_url().to_string());
+        let mut body = format!("old {}\n", seen.old_size);
+        for hash in &seen.proof {
+            body.push_str(&hash_text(hash));
+            body.push('\n');
+        }
+        body.push('\n');
+        body.push_str(&seen.note);
+        let answer = self
+            .client
+            .post(format!("{}/add-checkpoint", self.address))
+            .body(body)
+            .send()
+            .await
+            .map_err(unreachable)?;
+        let status = answer.status().as_u16();
+        if answer.content_length().is_some_and(|length| length > 16 * 1024) {
+            return Err(WitnessError::Unreachable("its answer is too long".to_owned()));
+        }
+        let text = answer.text().await.map_err(unreachable)?;
+        match status {
+            200 => Ok(text.chars().take(4096).collect()),
+            409 => Err(match text.trim().parse() {
+                Ok(size) => WitnessError::Conflict(size),
+                Err(_) => WitnessError::Unreachable("it answers 409 without a size".to_owned()),
+            }),
+            422 => Err(WitnessError::Disagrees("the consistency proof does not hold".to_owned())),
+            403 => Err(WitnessError::Unreachable("it does not trust our key (403)".to_owned())),
+            404 => Err(WitnessError::Unreachable("it does not know this log (404)".to_owned())),
+            other => Err(WitnessError::Unreachable(format!("it answers {other}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(size: u64, root: u8) -> Seen {
+        let key = crate::proof::note::NoteKey::new("k.example", &[3; 32]).unwrap();
+        let checkpoint = Checkpoint { origin: "k.example/platform".into(), size, root: [root; 32] };
+        Seen {
+            origin: checkpoint.origin.clone(),
+            old_size: 0,
+            proof: Vec::new(),
+            size,
+            note: checkpoint.sign(&key).unwrap(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_never_forgets_and_never_takes_a_log_that_was_cut_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let witness = FolderWitness::new(folder.path().to_owned());
+        witness.add(&seen(5, 1)).await.unwrap();
+        witness.add(&seen(5, 1)).await.unwrap();
+        witness.add(&seen(9, 2)).await.unwrap();
+        assert_eq!(witness.add(&seen(7, 3)).await, Err(WitnessError::Conflict(9)));
+        assert!(matches!(witness.add(&seen(9, 3)).await, Err(WitnessError::Disagrees(_))));
+        let place = place(folder.path(), "k.example/platform").unwrap();
+        assert_eq!(sizes(&place).unwrap(), [5, 9]);
+    }
+
+    #[test]
+    fn no_origin_leads_out_of_the_folder() {
+        for wrong in ["../x", "a//b", "", "a/../b", "/etc", "a/.hidden", "a b"] {
+            assert_eq!(place(Path::new("/w"), wrong), None, "{wrong}");
+        }
+    }
+}

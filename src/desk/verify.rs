@@ -1,0 +1,136 @@
+//! A full verification of the logs, asked for on a page: it runs by itself, says how far it is,
+//! and what it came to is a row of the platform log.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{AtWork, Desk, Step, StepError};
+use crate::audit::verify::{Fault, cross_recorded, missing_logs, whole_log};
+use crate::audit::{LogId, NewRow};
+use crate::model::{Micros, time};
+use crate::proof::actions;
+use crate::proof::row::Outcome;
+use crate::store::audit::{self, Head};
+use crate::store::verification::{self, Verification};
+use crate::store::{self, Tx};
+
+/// How long one may be silent before it counts as dead.
+const SILENCE: Micros = 30 * time::SECOND;
+
+impl Desk {
+    /// Begins a verification of all logs, and of what each recorded of the others. Anybody on
+    /// the staff may ask: it changes nothing.
+    ///
+    /// # Errors
+    /// [`StepError::Conflict`] where one is running.
+    pub async fn begin_verification(&self, tx: &mut Tx, who: &AtWork) -> Step<Verification> {
+        let now = self.now();
+        verification::stop_silent(tx, now - SILENCE).await?;
+        let heads = audit::heads(tx.conn()).await?;
+        let begun = Verification {
+            id: self.new_id(),
+            log_id: None,
+            asked_by: who.staff.id.clone(),
+            started_at: now,
+            beat_at: now,
+            rows_done: 0,
+            rows_total: heads.iter().map(|h| h.size).sum(),
+            state: "running".to_owned(),
+            fault_log: None,
+            fault: None,
+            finished_at: None,
+        };
+        verification::insert(tx, &begun).await.map_err(|e| {
+            if store::is_unique_violation(&e) {
+                StepError::Conflict("A verification is running already: see how far it is below.")
+            } else {
+                e.into()
+            }
+        })?;
+        Ok(begun)
+    }
+
+    /// Carries a verification out that was begun, and records what it came to.
+    pub async fn run_verification(self: Arc<Self>, begun: Verification, who: AtWork) {
+        let done = Arc::new(AtomicU64::new(0));
+        let beats = tokio::spawn(self.clone().beat(begun.id.clone(), done.clone()));
+        let found = self.verify_logs(&done).await;
+        beats.abort();
+        let outcome = match found {
+            Ok(outcome) => self.record_verification(&begun, &who, &done, outcome).await,
+            Err(e) => Err(e),
+        };
+        if let Err(e) = outcome {
+            // It counts as stopped once it has been silent for a while.
+            tracing::error!(error = %e, "a verification of the logs");
+        }
+    }
+
+    async fn beat(self: Arc<Self>, id: String, done: Arc<AtomicU64>) {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let rows = i64::try_from(done.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+            let beat = async {
+                let mut tx = self.begin().await?;
+                verification::beat(&mut tx, &id, rows, self.now()).await?;
+                Step::Ok(tx.commit().await?)
+            };
+            if let Err(e) = beat.await {
+                tracing::warn!(error = %e, "saying how far a verification is");
+            }
+        }
+    }
+
+    async fn verify_logs(&self, done: &AtomicU64) -> Step<Result<(), Fault>> {
+        let key = &self.keys.log;
+        let mut conn = self.store.read().await?;
+        let heads: Vec<Head> = audit::heads(&mut conn).await?;
+        if let Some(fault) = missing_logs(&mut conn, &heads).await?.into_iter().next() {
+            return Ok(Err(fault));
+        }
+        for head in &heads {
+            let before = done.load(Ordering::Relaxed);
+            let progress = |rows: u64| done.store(before + rows, Ordering::Relaxed);
+            let verifier = key.key.verifier();
+            match whole_log(&mut conn, verifier, &key.origin, head, progress).await? {
+                Ok(report) => done.store(before + report.rows, Ordering::Relaxed),
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        Ok(cross_recorded(&mut conn, key.key.verifier(), &heads).await?.map(|_| ()))
+    }
+
+    async fn record_verification(
+        &self,
+        begun: &Verification,
+        who: &AtWork,
+        done: &AtomicU64,
+        outcome: Result<(), Fault>,
+    ) -> Step<()> {
+        let rows = i64::try_from(done.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+        let what = outcome.as_ref().err().map(|fault| (fault.log.clone(), fault.to_string()));
+        let mut row = NewRow::new(actions::PLATFORM_LOGS_VERIFIED, &who.actor())
+            .with("verification_id", begun.id.clone())
+            .with("rows", rows);
+        if let Some((log, what)) = &what {
+            row = row.outcome(Outcome::Failed).with("log", log.clone()).with("fault", what.clone());
+        }
+        let fault = what.as_ref().map(|(log, what)| (log.as_str(), what.as_str()));
+        let mut tx = self.begin().await?;
+        verification::finish(&mut tx, &begun.id, rows, fault, self.now()).await?;
+        match self.log(&mut tx, &LogId::Platform, row).await {
+            Ok(_) => Ok(tx.commit().await?),
+            // The platform's own log may be what is broken: then no row can be written, and that
+            // it is broken has to be shown all the same.
+            Err(e) if fault.is_some() => {
+                tracing::error!(error = %e, "writing that a log failed its verification");
+                tx.rollback().await?;
+                let mut tx = self.begin().await?;
+                verification::finish(&mut tx, &begun.id, rows, fault, self.now()).await?;
+                Ok(tx.commit().await?)
+            }
+            Err(e) => Err(e),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The logs as tiles: for staff at `/logs/…`, for a customer its own at `/api/v1/org/log/…`.
+
+use std::sync::Arc;
+
+use axum::extract::{Path as PathOf, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+
+use super::api::caller::OrgMember;
+use super::api::problem::ApiError;
+use crate::audit::LogId;
+use crate::audit::tiles::{self, Path};
+use crate::desk::{Step, StepError};
+use crate::store::audit;
+use crate::web::app::App;
+use crate::web::door::Door;
+
+/// `GET /logs/platform/{*path}`: the platform's log.
+pub async fn platform(door: Door, PathOf(path): PathOf<String>) -> Response {
+    for_staff(door, &LogId::Platform, &path).await
+}
+
+/// `GET /logs/org/{id}/{*path}`: an org's log.
+pub async fn org(door: Door, PathOf((id, path)): PathOf<(String, String)>) -> Response {
+    for_staff(door, &LogId::Org(id), &path).await
+}
+
+async fn for_staff(door: Door, log: &LogId, path: &str) -> Response {
+    let Door { app, who, conn, .. } = door;
+    drop(conn);
+    let found = async {
+        app.desk.note_view(&who, &format!("/logs/{}", log.as_string()), "").await?;
+        read(&app, log, path).await
+    };
+    match found.await {
+        Ok(response) => response,
+        Err(e) => ApiError::from(e).into_response(),
+    }
+}
+
+/// Read the org's own audit log as tiles.
+#[utoipa::path(get, path = "/api/v1/org/log/{path}", tag = "audit",
+    params(("path" = String, Path, description = "checkpoint, tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>] (C2SP tlog-tiles)")),
+    responses((status = 200, content_type = "application/octet-stream"),
+        (status = 401, body = super::api::problem::Problem), (status = 403, body = super::api::problem::Problem),
+        (status = 404, body = super::api::problem::Problem)),
+    security(("org_credential" = [])))]
+pub async fn own(
+    State(app): State<Arc<App>>,
+    who: OrgMember,
+    PathOf(path): PathOf<String>,
+) -> Result<Response, ApiError> {
+    if !who.member.role.may_rotate() {
+        return Err(StepError::Forbidden(
+            "Only an Owner or an Admin of the org reads its audit log.",
+        )
+        .into());
+    }
+    Ok(read(&app, &LogId::Org(who.member.org_id.clone()), &path).await?)
+}
+
+async fn read(app: &App, log: &LogId, path: &str) -> Step<Response> {
+    let path = Path::parse(path).ok_or(StepError::NotFound)?;
+    let mut conn = app.desk.store.read().await?;
+    let head = audit::head(&mut conn, &log.as_string()).await?.ok_or(StepError::NotFound)?;
+    let bytes = tiles::read(&mut conn, &head, path).await?.ok_or(StepError::NotFound)?;
+    let kind = match path {
+        Path::Checkpoint => "text/plain; charset=utf-8",
+        Path::Hashes { .. } | Path::Entries { .. } => "application/octet-stream",
+    };
+    let keep = if path.immutable() { "private, max-age=31536000, immutable" } else { "no-store" };
+    let mut response = (StatusCode::OK, bytes).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    Ok(response)
+}

@@ -1,0 +1,121 @@
+//! Full verifications of the logs. Every function fails where the database does not answer.
+
+use sqlx::{AnyConnection, FromRow};
+
+use super::{Result, Tx};
+use crate::model::Micros;
+
+/// One verification.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Verification {
+    /// Id.
+    pub id: String,
+    /// Which log; all of them where absent.
+    pub log_id: Option<String>,
+    /// Who asked.
+    pub asked_by: String,
+    /// When it began.
+    pub started_at: Micros,
+    /// When it last said how far it is.
+    pub beat_at: Micros,
+    /// How many rows are done.
+    pub rows_done: i64,
+    /// How many there are.
+    pub rows_total: i64,
+    /// `running`, `held`, `failed` or `stopped`.
+    pub state: String,
+    /// The log that is wrong.
+    pub fault_log: Option<String>,
+    /// What is wrong with it.
+    pub fault: Option<String>,
+    /// When it was over.
+    pub finished_at: Option<Micros>,
+}
+
+const COLUMNS: &str = "SELECT id, log_id, asked_by, started_at, beat_at, rows_done, rows_total, state, fault_log, fault, \
+     finished_at FROM log_verification";
+
+fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
+    sqlx::AssertSqlSafe(format!("{COLUMNS} {rest}"))
+}
+
+/// Records that one begins. At most one runs at a time: the index sees to that.
+pub async fn insert(tx: &mut Tx, v: &Verification) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO log_verification (id, log_id, asked_by, started_at, beat_at, rows_done, rows_total, state) \
+         VALUES ($1, $2, $3, $4, $4, 0, $5, 'running')",
+    )
+    .bind(&v.id)
+    .bind(v.log_id.as_deref())
+    .bind(&v.asked_by)
+    .bind(v.started_at)
+    .bind(v.rows_total)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Marks those that have been silent since before `since` as stopped.
+pub async fn stop_silent(tx: &mut Tx, since: Micros) -> Result<u64> {
+    let done = sqlx::query(
+        "UPDATE log_verification SET state = 'stopped' WHERE state = 'running' AND beat_at < $1",
+    )
+    .bind(since)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Says how far one is.
+pub async fn beat(tx: &mut Tx, id: &str, rows_done: i64, now: Micros) -> Result<()> {
+    sqlx::query(
+        "UPDATE log_verification SET rows_done = $2, beat_at = $3 WHERE id = $1 AND state = 'running'",
+    )
+    .bind(id)
+    .bind(rows_done)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Records what one came to.
+pub async fn finish(
+    tx: &mut Tx,
+    id: &str,
+    rows_done: i64,
+    fault: Option<(&str, &str)>,
+    now: Micros,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE log_verification SET state = $2, rows_done = $3, fault_log = $4, fault = $5, finished_at = $6, \
+         beat_at = $6 WHERE id = $1",
+    )
+    .bind(id)
+    .bind(if fault.is_some() { "failed" } else { "held" })
+    .bind(rows_done)
+    .bind(fault.map(|(log, _)| log))
+    .bind(fault.map(|(_, what)| what))
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// The newest ones, newest first.
+pub async fn newest(conn: &mut AnyConnection, limit: i64) -> Result<Vec<Verification>> {
+    Ok(sqlx::query_as(select("ORDER BY started_at DESC, id DESC LIMIT $1"))
+        .bind(limit)
+        .fetch_all(conn)
+        .await?)
+}
+
+/// The newest failure that no later, whole verification has answered.
+pub async fn standing_failure(conn: &mut AnyConnection) -> Result<Option<Verification>> {
+    Ok(sqlx::query_as(select(
+        "WHERE state = 'failed' AND started_at > COALESCE((SELECT MAX(started_at) FROM log_verification \
+         WHERE state = 'held' AND log_id IS NULL), 0) ORDER BY started_at DESC LIMIT 1",
+    ))
+    .fetch_optional(conn)
+    .await?)
+}

@@ -1,0 +1,193 @@
+//! Witnesses and tiles: what somebody else keeps finds a log that was set back, and what a log
+//! serves is all that one needs to check it.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+
+use super::tamper::{change, fill, mend_frontier, opened};
+use crate::audit::tiles::{self, Path};
+use crate::audit::verify::whole_log_against;
+use crate::delivery::witness::{FolderWitness, HttpWitness, place, sizes};
+use crate::model::time;
+use crate::proof::checkpoint::Checkpoint;
+use crate::proof::merkle::{Frontier, leaf_hash, verify_consistency};
+use crate::proof::note::NoteVerifier;
+use crate::store::{audit, witness};
+use crate::testing::{Bench, both_engines};
+
+both_engines!(
+    a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness,
+    a_witness_over_http_sees_each_log_grow_and_no_fork,
+    the_tiles_of_a_log_are_all_that_it_takes_to_check_it,
+);
+
+async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench: Bench) {
+    opened(&bench).await;
+    let kept_by = tempfile::tempdir().unwrap();
+    let witness = FolderWitness::new(kept_by.path().to_owned());
+    assert!(bench.desk.witness_due(&witness).await.unwrap() > 1);
+    // A checkpoint that we keep, and then rows of the platform's own that no org's log records.
+    bench.clock.advance(2 * time::MINUTE);
+    fill(&bench, 1).await;
+    let keep =
+        bench.number("SELECT MAX(size) FROM audit_checkpoint WHERE log_id = 'platform'").await;
+    fill(&bench, 5).await;
+    assert_eq!(bench.desk.witness_due(&witness).await.unwrap(), 1, "only the platform's has grown");
+    assert_eq!(bench.desk.witness_due(&witness).await.unwrap(), 0, "nothing is new");
+    for sql in [
+        format!("DELETE FROM audit_entry WHERE log_id = 'platform' AND seq >= {keep}"),
+        format!(
+            "UPDATE audit_log SET size = {keep}, checkpoint = (SELECT note FROM audit_checkpoint \
+             WHERE log_id = 'platform' AND size = {keep}), last_at = (SELECT at FROM audit_entry \
+             WHERE log_id = 'platform' AND seq = {keep} - 1) WHERE id = 'platform'"
+        ),
+    ] {
+        change(&bench, &sql).await;
+    }
+    mend_frontier(&bench, "platform").await;
+    bench.verify_all().await.expect("the database alone no longer knows");
+
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let head = audit::head(&mut conn, "platform").await.unwrap().unwrap();
+    let key = &bench.desk.keys.log;
+    let verifier = key.key.verifier().clone();
+    let folder = place(kept_by.path(), &head.origin).unwrap();
+    let seen: Vec<Checkpoint> = sizes(&folder)
+        .unwrap()
+        .into_iter()
+        .map(|size| {
+            let note = std::fs::read_to_string(folder.join(format!("{size:020}.note"))).unwrap();
+            Checkpoint::open(&note, std::slice::from_ref(&verifier), &head.origin).unwrap()
+        })
+        .collect();
+    assert_eq!(seen.len(), 2);
+    let against = whole_log_against(&mut conn, &verifier, &key.origin, &head, &seen, |_| {});
+    let fault = against.await.unwrap().unwrap_err();
+    assert!(fault.what.contains("cut back"), "{fault}");
+
+    // Rows that are written over it do not help: the witness has seen others.
+    fill(&bench, 9).await;
+    bench.clock.advance(time::MINUTE);
+    bench.desk.witness_due(&witness).await.unwrap();
+    let head = audit::head(&mut conn, "platform").await.unwrap().unwrap();
+    let against = whole_log_against(&mut conn, &verifier, &key.origin, &head, &seen, |_| {});
+    assert!(against.await.unwrap().is_err());
+}
+
+/// A witness that keeps C2SP tlog-witness's rules: what each log was last, by origin.
+#[derive(Clone)]
+struct Rules {
+    verifier: NoteVerifier,
+    seen: Arc<Mutex<std::collections::HashMap<String, Checkpoint>>>,
+}
+
+async fn add_checkpoint(State(rules): State<Rules>, body: String) -> (StatusCode, String) {
+    let refuse = |status: StatusCode| (status, String::new());
+    let (request, note) = body.split_once("\n\n").unwrap();
+    let mut lines = request.lines();
+    let old: u64 = lines.next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
+    let proof: Vec<[u8; 32]> =
+        lines.map(|l| STANDARD.decode(l).unwrap().try_into().unwrap()).collect();
+    let claimed = Checkpoint::unverified(note).unwrap();
+    let Ok(new) = Checkpoint::open(note, &[rules.verifier.clone()], &claimed.origin) else {
+        return refuse(StatusCode::FORBIDDEN);
+    };
+    let mut all = rules.seen.lock().unwrap();
+    let before = all.get(&new.origin).cloned();
+    let (size, root) = before.map_or((0, [0; 32]), |b| (b.size, b.root));
+    if old != size {
+        return (StatusCode::CONFLICT, format!("{size}\n"));
+    }
+    if size > 0 && verify_consistency(size, new.size, &root, &new.root, &proof).is_err() {
+        return refuse(StatusCode::UNPROCESSABLE_ENTITY);
+    }
+    all.insert(new.origin.clone(), new);
+    (StatusCode::OK, "\u{2014} witness.example AAAA\n".to_owned())
+}
+
+async fn a_witness_over_http_sees_each_log_grow_and_no_fork(bench: Bench) {
+    opened(&bench).await;
+    let rules =
+        Rules { verifier: bench.desk.keys.log.key.verifier().clone(), seen: Arc::default() };
+    let router =
+        Router::new().route("/add-checkpoint", post(add_checkpoint)).with_state(rules.clone());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let witness = HttpWitness::new(&address).unwrap();
+    bench.desk.witness_due(&witness).await.unwrap();
+    for rows in [1, 300, 7] {
+        fill(&bench, rows).await;
+        bench.clock.advance(time::MINUTE);
+        assert_eq!(bench.desk.witness_due(&witness).await.unwrap(), 1);
+    }
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let state = witness::of_log(&mut conn, "platform").await.unwrap();
+    let size = bench.number("SELECT size FROM audit_log WHERE id = 'platform'").await;
+    assert_eq!((state[0].size, state[0].last_error.as_deref()), (size, None));
+    assert!(state[0].answer.contains("witness.example"));
+
+    // We forgot what it has seen: it says so, and goes on from there.
+    bench.sql("DELETE FROM witness_state").await.unwrap();
+    fill(&bench, 1).await;
+    bench.clock.advance(time::MINUTE);
+    bench.desk.witness_due(&witness).await.unwrap();
+    let state = witness::of_log(&mut conn, "platform").await.unwrap();
+    assert_eq!((state[0].size, state[0].last_error.as_deref()), (size + 1, None));
+
+    // It has seen another history: it takes no more, and that is remembered.
+    let origin = format!("{}/platform", bench.desk.keys.log.origin);
+    rules.seen.lock().unwrap().get_mut(&origin).unwrap().root = [5; 32];
+    fill(&bench, 1).await;
+    bench.clock.advance(time::MINUTE);
+    assert_eq!(bench.desk.witness_due(&witness).await.unwrap(), 0);
+    let state = witness::of_log(&mut conn, "platform").await.unwrap();
+    assert!(state[0].last_error.as_deref().unwrap().contains("another content"), "{state:?}");
+}
+
+async fn the_tiles_of_a_log_are_all_that_it_takes_to_check_it(bench: Bench) {
+    fill(&bench, 600).await;
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let head = audit::head(&mut conn, "platform").await.unwrap().unwrap();
+    let size = u64::try_from(head.size).unwrap();
+    let mut frontier = Frontier::new();
+    let mut first_tile = Vec::new();
+    for index in 0..size.div_ceil(256) {
+        let width = (size - index * 256).min(256);
+        let path = Path::parse(&Path::of_entries(index, width)).unwrap();
+        let bytes = tiles::read(&mut conn, &head, path).await.unwrap().unwrap();
+        let path = Path::Hashes { level: 0, index, width };
+        let hashes = tiles::read(&mut conn, &head, path).await.unwrap().unwrap();
+        for (row, hash) in tiles::entries(&bytes).unwrap().iter().zip(hashes.chunks(32)) {
+            assert_eq!(leaf_hash(row.as_bytes()).as_slice(), hash);
+            for (level, _, hash) in frontier.push(leaf_hash(row.as_bytes())) {
+                if level == 8 {
+                    first_tile.extend_from_slice(&hash);
+                }
+            }
+        }
+    }
+    let signed = Checkpoint::open(
+        &head.checkpoint,
+        &[bench.desk.keys.log.key.verifier().clone()],
+        &head.origin,
+    )
+    .unwrap();
+    assert_eq!(frontier.root(), signed.root);
+    let above = Path::Hashes { level: 1, index: 0, width: size >> 8 };
+    assert_eq!(tiles::read(&mut conn, &head, above).await.unwrap().unwrap(), first_tile);
+    for beyond in [
+        Path::Hashes { level: 0, index: size / 256, width: 256 },
+        Path::Hashes { level: 2, index: 0, width: 1 },
+        Path::Entries { index: size / 256, width: size % 256 + 1 },
+        Path::Entries { index: u64::MAX / 2, width: 256 },
+    ] {
+        assert_eq!(tiles::read(&mut conn, &head, beyond).await.unwrap(), None, "{beyond:?}");
+    }
+}

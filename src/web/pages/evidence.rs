@@ -1,0 +1,110 @@
+//! The evidence of an impersonation, to take along, and the page that checks such a file in the
+//! reader's own browser.
+
+use axum::extract::Path;
+use axum::response::{IntoResponse, Response};
+use http::{StatusCode, header};
+use leptos::prelude::*;
+
+use crate::audit::evidence::of_impersonation;
+use crate::desk::{Step, StepError};
+use crate::store::impersonations;
+use crate::web::components::{copy, icon};
+use crate::web::door::Door;
+use crate::web::islands::CheckEvidence;
+use crate::web::shell::{Part, page};
+
+/// `GET /impersonations/{id}/evidence.json`: the file. That it was taken is on record.
+pub async fn file(mut door: Door, Path(id): Path<String>) -> Response {
+    match make(&mut door, &id).await {
+        Ok(text) => (
+            [
+                (header::CONTENT_TYPE, "application/json".to_owned()),
+                (
+                    header::CONTENT_DISPOSITION,
+                    format!("attachment; filename=\"keyturn-evidence-{id}.json\""),
+                ),
+            ],
+            text,
+        )
+            .into_response(),
+        Err(e) => super::error::of(door, e).await,
+    }
+}
+
+async fn make(door: &mut Door, id: &str) -> Step<String> {
+    let desk = door.app.desk.clone();
+    let grant = impersonations::by_id(&mut door.conn, id).await?.ok_or(StepError::NotFound)?;
+    desk.note_export(&door.who, "evidence", &format!("impersonation={}", grant.id)).await?;
+    let evidence =
+        of_impersonation(&mut door.conn, &desk.keys.log, &grant.id, &grant.org_id).await?;
+    evidence.to_text().map_err(|e| StepError::crypto("writing the evidence")(&e))
+}
+
+/// `GET /verify`: a file is dropped here, and checked without being sent anywhere.
+pub async fn verify_page(door: Door) -> Response {
+    let key = door.app.desk.keys.log.key.vkey();
+    let body = view! {
+        <nav class="crumbs" aria-label="Where you are"><ol><li><a href="/audit">"Audit"</a></li></ol></nav>
+        <div class="page-head">
+            <div>
+                <h1>"Verify evidence"</h1>
+                <div class="page-meta"><span>"A file is checked in your browser: it is not sent to us."</span></div>
+            </div>
+        </div>
+        <div class="split">
+            <div class="stack-6">
+                <section class="panel" aria-label="Evidence">
+                    <div class="panel-head"><h2>"A file"</h2></div>
+                    <div class="panel-body stack">
+                        <CheckEvidence source=String::new() />
+                        {by_command("evidence.json", &key)}
+                    </div>
+                </section>
+            </div>
+            <aside aria-label="The key">
+                <section class="panel" aria-label="Public key of the logs">
+                    <div class="panel-head"><h2>"The logs’ public key"</h2></div>
+                    <div class="panel-body stack">
+                        <p class="muted">"As this server has it. Compare it with the one you were given when you began to audit, and pin that one: a server that lies about its logs lies about its key, too."</p>
+                        <p class="idc"><code class="hash">{key.clone()}</code>{copy(key.clone(), "public key")}</p>
+                    </div>
+                </section>
+            </aside>
+        </div>
+    }
+    .into_any();
+    page(door, StatusCode::OK, "Verify evidence", Part::Audit, body).await
+}
+
+/// The panel on the page of an impersonation.
+pub fn panel(id: &str, key: &str) -> AnyView {
+    let source = format!("/impersonations/{id}/evidence.json");
+    view! {
+        <section class="panel" aria-label="Evidence">
+            <div class="panel-head"><h2>"Evidence"</h2><p>"for somebody who does not trust us"</p></div>
+            <div class="panel-body stack">
+                <p>
+                    <a class="icon-text" href=source.clone() download="">{icon("download")}"Download the evidence"</a>
+                    <small class="muted">" Its rows of both logs, with what proves them, in one file."</small>
+                </p>
+                <CheckEvidence source=source />
+                {by_command(&format!("keyturn-evidence-{id}.json"), key)}
+            </div>
+        </section>
+    }
+    .into_any()
+}
+
+/// How the same is done without a browser.
+fn by_command(file: &str, key: &str) -> AnyView {
+    let command = format!("keyturn verify {file} --key '{key}'");
+    view! {
+        <details>
+            <summary>"Check it without a browser"</summary>
+            <p class="idc"><code class="hash">{command.clone()}</code>{copy(command, "command")}</p>
+            <p class="field-hint">"It needs no database and no network, and exits with 0 where the file proves a complete trail."</p>
+        </details>
+    }
+    .into_any()
+}
