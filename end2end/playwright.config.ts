@@ -32,8 +32,8 @@ export default defineConfig({
   projects: [
     { name: 'scripts-off', testMatch: 'nov-4801.spec.ts', use: { javaScriptEnabled: false } },
     { name: 'islands', testMatch: 'nov-4801.spec.ts' },
-    { name: 'console', testIgnore: /(nov-4801|evidence|looks-.*).spec.ts/ },
+    { name: 'console', testIgnore: /(nov-4801|nov-4814|evidence|looks-.*).spec.ts/ },
     { name: 'evidence', testMatch: 'evidence.spec.ts' },
-    { name: 'looks', testMatch: /looks-.*.spec.ts/, timeout: 300_000 },
+    { name: 'looks', testMatch: /(looks-.*|nov-4814).spec.ts/, timeout: 300_000 },
   ],
 });

@@ -36,6 +36,12 @@ pub struct Config {
     pub overlap_seconds: i64,
     /// The token with which services may introspect.
     pub introspection_token: Option<SecretString>,
+    /// The token with which a program may file tickets; without it there is no intake.
+    pub intake_token: Option<SecretString>,
+    /// What the numbers of tickets begin with.
+    pub tickets_prefix: String,
+    /// The Zendesk that keeps the tickets; without it they are kept here.
+    pub zendesk: Option<Zendesk>,
     /// The header in which a trusted proxy names the client.
     pub client_ip_header: Option<String>,
     /// The folder in which a witness keeps the logs' checkpoints.
@@ -50,6 +56,40 @@ pub struct Config {
     pub json_logs: bool,
     /// The vault.
     pub vault: vault::VaultSettings,
+    /// The 1Password Connect server, and its access token; without it no handoff goes into a
+    /// shared vault.
+    pub one_password: Option<OnePassword>,
+}
+
+/// Where the 1Password Connect server is.
+#[derive(Debug)]
+pub struct OnePassword {
+    /// Its address, without `/v1`.
+    pub url: String,
+    /// The access token.
+    pub token: SecretString,
+}
+
+/// A Zendesk, and what its custom ticket fields are called (their titles, or their ids in
+/// digits).
+#[derive(Debug)]
+pub struct Zendesk {
+    /// Its address, without a slash at the end.
+    pub url: String,
+    /// The address of the agent whose API token it is.
+    pub email: String,
+    /// The API token.
+    pub token: SecretString,
+    /// The field with how support authenticated the requester.
+    pub field_how: Option<String>,
+    /// The field with when it did.
+    pub field_when: Option<String>,
+    /// The field with the secret's id.
+    pub field_secret_id: Option<String>,
+    /// The field with the secret's type.
+    pub field_secret_type: Option<String>,
+    /// The field that says that a leak is suspected.
+    pub field_leak: Option<String>,
 }
 
 /// One setting: its name, whether it is secret, and what it is.
@@ -73,6 +113,16 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "client_ip_header", secret: false },
     Setting { name: "witness_folder", secret: false },
     Setting { name: "witness_url", secret: false },
+    Setting { name: "intake_token", secret: true },
+    Setting { name: "tickets_prefix", secret: false },
+    Setting { name: "tickets_zendesk_url", secret: false },
+    Setting { name: "tickets_email", secret: false },
+    Setting { name: "tickets_token", secret: true },
+    Setting { name: "tickets_field_how", secret: false },
+    Setting { name: "tickets_field_when", secret: false },
+    Setting { name: "tickets_field_secret_id", secret: false },
+    Setting { name: "tickets_field_secret_type", secret: false },
+    Setting { name: "tickets_field_leak", secret: false },
     Setting { name: "pkg", secret: false },
     Setting { name: "connections", secret: false },
     Setting { name: "json_logs", secret: false },
@@ -84,6 +134,8 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "vault_token_role", secret: false },
     Setting { name: "vault_ca_file", secret: false },
     Setting { name: "vault_allowed_policies", secret: false },
+    Setting { name: "one_password_url", secret: false },
+    Setting { name: "one_password_token", secret: true },
 ];
 
 /// Settings by name, before they are looked at.
@@ -156,8 +208,18 @@ impl Raw {
             Ok(table) => table,
             Err(e) => return self.problems.push(format!("{}: {}", file.display(), e.message())),
         };
-        for (name, value) in flattened(table) {
+        self.read_table("", table);
+    }
+
+    /// `[tickets] email` is `tickets_email`.
+    fn read_table(&mut self, group: &str, table: toml::Table) {
+        for (name, value) in table {
+            let name = format!("{group}{name}");
             let text = match value {
+                toml::Value::Table(table) if group.is_empty() => {
+                    self.read_table(&format!("{name}_"), table);
+                    continue;
+                }
                 toml::Value::String(s) => s,
                 toml::Value::Integer(n) => n.to_string(),
                 toml::Value::Boolean(b) => b.to_string(),
@@ -282,6 +344,15 @@ impl Raw {
         if text("introspection_token").is_some_and(|t| t.len() < 32) {
             wrong.push("introspection_token has at least 32 characters".to_owned());
         }
+        if text("intake_token").is_some_and(|t| t.len() < 32) {
+            wrong.push("intake_token has at least 32 characters".to_owned());
+        }
+        let tickets_prefix = text("tickets_prefix").unwrap_or_else(|| "NOV-".to_owned());
+        if !crate::model::ticket::ticket_like(&format!("{tickets_prefix}1")) {
+            wrong
+                .push("tickets_prefix is 1 to 10 capital letters and a dash, e.g. NOV-".to_owned());
+        }
+        let zendesk = zendesk(&text, &loopback, &mut wrong);
         let json_logs = match text("json_logs").as_deref() {
             None | Some("false") => false,
             Some("true") => true,
@@ -291,6 +362,35 @@ impl Raw {
             }
         };
         let vault = vault::read(text, &mut wrong);
+        let one_password = match (text("one_password_url"), text("one_password_token")) {
+            (None, None) => None,
+            (Some(url), Some(token)) => {
+                // New values are sent there.
+                let safe =
+                    url.starts_with("https://") || (url.starts_with("http://") && loopback(&url));
+                if !safe {
+                    wrong.push(
+                        "one_password_url begins with https:// (http:// only for 127.0.0.1 and localhost)"
+                            .to_owned(),
+                    );
+                }
+                if url.trim_end_matches('/').ends_with("/v1") {
+                    wrong.push("one_password_url is without /v1 at its end".to_owned());
+                }
+                if token.contains(char::is_whitespace) {
+                    wrong.push("one_password_token has no white space".to_owned());
+                }
+                Some(OnePassword { url, token: token.into() })
+            }
+            (Some(_), None) => {
+                wrong.push("one_password_token is missing: the access token of the 1Password Connect server at one_password_url".to_owned());
+                None
+            }
+            (None, Some(_)) => {
+                wrong.push("one_password_url is missing: where the 1Password Connect server is, e.g. https://connect.platform.example".to_owned());
+                None
+            }
+        };
         let config = Config {
             listen,
             base_url,
@@ -303,6 +403,9 @@ impl Raw {
             impersonation_life: minutes * time::MINUTE,
             overlap_seconds,
             introspection_token: text("introspection_token").map(SecretString::from),
+            intake_token: text("intake_token").map(SecretString::from),
+            tickets_prefix,
+            zendesk,
             client_ip_header: text("client_ip_header"),
             witness_folder: text("witness_folder").map(PathBuf::from),
             witness_url: text("witness_url"),
@@ -310,25 +413,55 @@ impl Raw {
             connections: u32::try_from(connections).unwrap_or(10),
             json_logs,
             vault,
+            one_password,
         };
         if wrong.is_empty() { Ok(config) } else { Err(wrong) }
     }
 }
 
-/// The settings of a file, with those under a head such as `[vault]` by their whole names.
-fn flattened(table: toml::Table) -> Vec<(String, toml::Value)> {
-    let mut all = Vec::new();
-    for (name, value) in table {
-        match value {
-            toml::Value::Table(under) => {
-                all.extend(
-                    under.into_iter().map(|(rest, value)| (format!("{name}_{rest}"), value)),
-                );
-            }
-            value => all.push((name, value)),
+/// The Zendesk of the settings, if they name one.
+fn zendesk(
+    text: &dyn Fn(&str) -> Option<String>,
+    loopback: &dyn Fn(&str) -> bool,
+    wrong: &mut Vec<String>,
+) -> Option<Zendesk> {
+    let Some(url) = text("tickets_zendesk_url") else {
+        if text("tickets_email").is_some() || text("tickets_token").is_some() {
+            wrong.push(
+                "tickets_zendesk_url is missing: the address of the Zendesk, e.g. https://example.zendesk.com"
+                    .to_owned(),
+            );
         }
+        return None;
+    };
+    let here = url.starts_with("http://") && loopback(&url);
+    if !url.starts_with("https://") && !here {
+        wrong.push("tickets_zendesk_url begins with https://".to_owned());
+    } else if url::Url::parse(&url).is_ok_and(|u| u.path() != "/" || u.query().is_some()) {
+        wrong.push("tickets_zendesk_url has nothing behind the host".to_owned());
     }
-    all
+    if text("intake_token").is_some() {
+        wrong.push(
+            "intake_token is for tickets that are kept here: leave it out where there is a tickets_zendesk_url"
+                .to_owned(),
+        );
+    }
+    let mut need = |name: &str, what: &str| {
+        text(name).unwrap_or_else(|| {
+            wrong.push(format!("{name} is missing: {what}"));
+            String::new()
+        })
+    };
+    Some(Zendesk {
+        url: url.trim_end_matches('/').to_owned(),
+        email: need("tickets_email", "the address of the agent whose API token it is"),
+        token: need("tickets_token", "the API token of Zendesk").into(),
+        field_how: text("tickets_field_how"),
+        field_when: text("tickets_field_when"),
+        field_secret_id: text("tickets_field_secret_id"),
+        field_secret_type: text("tickets_field_secret_type"),
+        field_leak: text("tickets_field_leak"),
+    })
 }
 
 #[cfg(test)]
@@ -417,6 +550,39 @@ mod tests {
         assert!(!format!("{:?}", raw.validate().unwrap()).contains("hunter2"));
     }
 
+    /// Protects a deployment from half a configuration: handoffs would wait for ever.
+    #[test]
+    fn the_connect_server_is_configured_wholly_and_safely_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, token) = (folder.path().join("keyturn.toml"), folder.path().join("token"));
+        std::fs::write(&token, "eyJ.hunter2\n").unwrap();
+        let read = |table: &str| {
+            std::fs::write(&file, format!("[one_password]\n{table}\n")).unwrap();
+            Raw::read(Some(&file), good)
+        };
+        let url = "url = \"https://connect.platform.example\"";
+        let from = format!("token_file = \"{}\"", token.display());
+        let raw = read(&format!("{url}\n{from}"));
+        let said = raw.describe();
+        assert!(said.contains("one_password_url = https://connect.platform.example"));
+        assert!(said.contains("one_password_token = (set, not shown)"));
+        let config = raw.validate().unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        assert_eq!(config.one_password.unwrap().token.expose_secret(), "eyJ.hunter2");
+        assert!(Raw::read(None, good).validate().unwrap().one_password.is_none());
+        for (table, says) in [
+            (url.to_owned(), "one_password_token is missing"),
+            (from.clone(), "one_password_url is missing"),
+            (format!("{from}\nurl = \"http://connect.platform.example\""), "begins with https://"),
+            (format!("{url}\ntoken = \"a b\""), "no white space"),
+            (format!("{from}\nurl = \"https://c.example/v1/\""), "without /v1"),
+            ("uri = \"x\"".to_owned(), "there is no setting one_password_uri"),
+        ] {
+            let wrong = read(&table).validate().unwrap_err();
+            assert!(wrong.len() == 1 && wrong[0].contains(says), "{table}: {wrong:?}");
+        }
+    }
+
     #[test]
     fn a_secret_can_stand_in_a_file() {
         let folder = tempfile::tempdir().unwrap();
@@ -432,5 +598,46 @@ mod tests {
         .validate()
         .unwrap();
         assert_eq!(config.smtp_url.expose_secret(), "smtps://elsewhere");
+    }
+
+    #[test]
+    fn zendesk_is_set_up_as_a_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keyturn.toml");
+        let with = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Raw::read(Some(&file), good)
+        };
+        let none = with("").validate().unwrap();
+        assert!(none.zendesk.is_none() && none.intake_token.is_none());
+        assert_eq!(none.tickets_prefix, "NOV-");
+        let whole = "[tickets]\nzendesk_url = \"https://example.zendesk.com/\"\nemail = \"a@b.example\"\n\
+                     token = \"hunter2\"\nprefix = \"SUP-\"\nfield_how = \"901\"\n";
+        assert!(!with(whole).describe().contains("hunter2"));
+        let config = with(whole).validate().unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let zendesk = config.zendesk.unwrap();
+        assert_eq!(zendesk.url, "https://example.zendesk.com");
+        assert_eq!(zendesk.field_how.as_deref(), Some("901"));
+        assert_eq!(config.tickets_prefix, "SUP-");
+        for (text, problem) in [
+            (
+                "[tickets]\nzendesk_url = \"https://example.zendesk.com\"\n",
+                "tickets_email is missing",
+            ),
+            ("[tickets]\nemail = \"a@b.example\"\n", "tickets_zendesk_url is missing"),
+            ("[tickets]\nzendesk_url = \"http://example.zendesk.com\"\n", "begins with https://"),
+            ("[tickets]\nzendesk_url = \"https://example.zendesk.com/api\"\n", "nothing behind"),
+            ("[tickets]\nprefix = \"nov\"\n", "tickets_prefix is"),
+            ("[intake]\ntoken = \"short\"\n", "at least 32"),
+            (
+                "[intake]\ntoken = \"0123456789012345678901234567890123\"\n[tickets]\nzendesk_url = \"https://e.zendesk.com\"\n",
+                "leave it out",
+            ),
+            ("[tickets]\nno_such = 1\n", "no setting tickets_no_such"),
+        ] {
+            let wrong = with(text).validate().unwrap_err();
+            assert!(wrong.iter().any(|w| w.contains(problem)), "{text}: {wrong:?}");
+        }
     }
 }

@@ -24,7 +24,7 @@ test('NOV-4803: a vault token is replaced, handed over, and the old one refused'
 
   const customer = await context.newPage();
   await test.step('at the customer, the old token works', async () => {
-    await customer.goto(`${demo.customer_side}/vault`);
+    await customer.goto(`${demo.customer_side}/tokens`);
     await customer.getByRole('button', { name: new RegExp(`Try the present token .* of ${secret}`) }).click();
     await expect(customer.getByText('accepted (200)')).toBeVisible();
   });

@@ -126,7 +126,6 @@ for (const [ticket, { check, saw, next, reply, closed }] of Object.entries(refus
 const notBuilt = {
   'NOV-4804': 'Rotate',
   'NOV-4805': 'Rotate',
-  'NOV-4814': 'Hand off',
 };
 
 for (const [ticket, step] of Object.entries(notBuilt)) {
@@ -138,7 +137,7 @@ for (const [ticket, step] of Object.entries(notBuilt)) {
     const missing = steps.getByRole('listitem').filter({ hasText: '(not built yet)' });
     await expect(missing).toHaveCount(1);
     await expect(missing).toContainText(step);
-    await expect(page.getByRole('heading', { name: /^This (rotation|handoff) is not built yet$/ })).toBeVisible();
+    await expect(page.getByRole('heading', { name: /^This rotation is not built yet$/ })).toBeVisible();
     await expect(page.getByRole('button', { name: 'Start impersonation' })).toHaveCount(0);
 
     const answer = await postByScript(page, 'impersonate', { ticket });

@@ -19,11 +19,12 @@ const BATCH: i64 = 1000;
 
 /// The actions whose rows record where another log stands, under which name, and whether they
 /// must.
-const RECORDING: [(&str, &str, bool); 12] = [
+const RECORDING: &[(&str, &str, bool)] = &[
     (actions::PLATFORM_IMPERSONATION_ENDED, "org_checkpoint", true),
     (actions::IMPERSONATION_ENDED, "platform_checkpoint", true),
     (actions::IMPERSONATION_STARTED, "platform_checkpoint", false),
     (actions::HANDOFF_SENT, "platform_checkpoint", false),
+    (actions::HANDOFF_DELIVERED, "platform_checkpoint", false),
     (actions::HANDOFF_ACKNOWLEDGED, "platform_checkpoint", false),
     (actions::CONSENT_ENABLED, "platform_checkpoint", false),
     (actions::CONSENT_DISABLED, "platform_checkpoint", false),
@@ -213,7 +214,7 @@ pub async fn cross_recorded(
     let by_origin: HashMap<&str, &Head> = heads.iter().map(|h| (h.origin.as_str(), h)).collect();
     let sizes: HashMap<&str, i64> = heads.iter().map(|h| (h.id.as_str(), h.size)).collect();
     let mut agreed = 0;
-    for (action, field, required) in RECORDING {
+    for &(action, field, required) in RECORDING {
         let filter = audit::Filter { action: Some(action.to_owned()), ..audit::Filter::default() };
         let mut seek = audit::Seek::Newest;
         loop {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng, new_token};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::one_password::Connect;
+use keyturn::delivery::tickets::embedded::EmbeddedDesk;
 use keyturn::delivery::witness::FolderWitness;
 use keyturn::demo::smtp_catcher::SmtpCatcher;
-use keyturn::demo::{Addresses, Demo, vault_policies};
+use keyturn::demo::{Addresses, Demo, connect_token, vault_policies};
 use keyturn::desk::keys::{Keys, Names, create};
 use keyturn::desk::{Desk, Settings};
 use keyturn::model::time;
@@ -47,6 +49,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     let store = connect(&Store::sqlite_in(data), 8).await?;
     let vault = Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone()));
     let desk = Arc::new(Desk {
+        tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
         store,
         clock,
         rng: rng.clone(),
@@ -62,6 +65,10 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         },
         vault: vault.clone(),
         mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),
+        shared_vault: Some(Arc::new(
+            Connect::new(&customer_address, &connect_token(data, &SystemRng).map_err(text)?)
+                .map_err(text)?,
+        )),
     });
     let introspection = new_token(rng.as_ref());
     let addresses = Addresses { console: address.clone(), customer_side: customer_address.clone() };
@@ -87,6 +94,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         demo: Some(DemoDoors { people, customer_side: customer_address.clone() }),
         pkg: pkg(Path::new("target/site/pkg")),
         introspection_hash: Some(credential::hash(&introspection)),
+        intake_hash: None,
         client_ip_header: None,
         embedded_vault: Some(vault),
     };

@@ -2,6 +2,7 @@
 
 mod demo;
 mod evidence;
+mod org;
 mod serve;
 mod staff;
 mod start;
@@ -90,6 +91,36 @@ enum Command {
         #[command(subcommand)]
         command: StaffCommand,
     },
+    /// Bring orgs in, and give their members credentials.
+    Org {
+        /// The settings of the deployment.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: OrgCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OrgCommand {
+    /// Bring in orgs with their members and secrets from a JSON document. The same document again
+    /// changes nothing. Consent cannot be brought in.
+    Import {
+        /// The document.
+        file: PathBuf,
+        /// Only say what would change.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Give a member a new credential of the org. It is printed once.
+    Credential {
+        /// The org's short name.
+        #[arg(long)]
+        org: String,
+        /// The member's address.
+        #[arg(long)]
+        member: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -154,6 +185,7 @@ pub async fn run(cli: Cli) -> ExitCode {
             staff::new_keys(&file, &user_id)
         }
         Command::Staff { config, command } => staff::run(config.as_deref(), command).await,
+        Command::Org { config, command } => org::run(config.as_deref(), command).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

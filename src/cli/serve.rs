@@ -8,6 +8,11 @@ use keyturn::clock::{Clock, SystemClock, SystemRng};
 use keyturn::config::vault::{VaultCredential, VaultServer};
 use keyturn::config::{Config, Raw};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::one_password::Connect;
+use keyturn::delivery::tickets::Tickets;
+use keyturn::delivery::tickets::embedded::EmbeddedDesk;
+use keyturn::delivery::tickets::fields::FieldNames;
+use keyturn::delivery::tickets::zendesk::{self, Zendesk};
 use keyturn::delivery::witness::{FolderWitness, HttpWitness};
 use keyturn::desk::keys::{Keys, Names};
 use keyturn::desk::{Desk, Settings};
@@ -33,14 +38,18 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     }
     let config = raw.validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
     if check {
-        let (desk, _) = desk(&config).await?;
-        desk.store.close().await;
+        let desk = desk(&config).await?;
         println!("The settings, the keys and the database are good.");
-        return Ok(());
+        let vaults = desk.check_shared_vaults().await.map_err(text)?;
+        desk.store.close().await;
+        let wrong: Vec<String> = vaults
+            .into_iter()
+            .filter_map(|(org, seen)| seen.err().map(|why| format!("{org}: {why}")))
+            .collect();
+        return if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\nkeyturn: ")) };
     }
     telemetry::init(if config.json_logs { Format::Json } else { Format::Text });
-    let (desk, embedded) = desk(&config).await?;
-    let desk = Arc::new(desk);
+    let desk = Arc::new(desk(&config).await?);
     prepare(&desk).await?;
     if let Some(folder) = &config.witness_folder {
         tokio::spawn(desk.clone().run_witness(Arc::new(FolderWitness::new(folder.clone()))));
@@ -52,11 +61,16 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
     tracing::info!(listen = %config.listen, base_url = %config.base_url, "serving");
+    // It has no state of its own: all of it is in the database.
+    let embedded = config.vault.server.is_none().then(|| {
+        Arc::new(EmbeddedVault::new(desk.store.clone(), desk.clock.clone(), desk.rng.clone()))
+    });
     let app = App {
         desk,
         demo: None,
         pkg: pkg(&config.pkg),
         introspection_hash: config.introspection_token.as_ref().map(credential::hash),
+        intake_hash: config.intake_token.as_ref().map(credential::hash),
         client_ip_header: config.client_ip_header,
         embedded_vault: embedded,
     };
@@ -68,8 +82,8 @@ pub fn read(file: Option<&Path>) -> Raw {
     Raw::read(file, |name| std::env::var(name).ok())
 }
 
-/// The desk of a deployment, and the embedded vault, where that is the one in use.
-pub async fn desk(config: &Config) -> Result<(Desk, Option<Arc<EmbeddedVault>>), String> {
+/// The desk of a deployment.
+pub async fn desk(config: &Config) -> Result<Desk, String> {
     let clock = Arc::new(SystemClock);
     let rng = Arc::new(SystemRng);
     let url = match &config.database_url {
@@ -82,16 +96,13 @@ pub async fn desk(config: &Config) -> Result<(Desk, Option<Arc<EmbeddedVault>>),
     let api = format!("{}/api", config.base_url);
     let names = Names { issuer: &config.base_url, audience: &api, log_origin: &config.log_origin };
     let store = connect(&url, config.connections).await?;
-    let mut embedded = None;
     let vault: Arc<dyn Vault> = match &config.vault.server {
         Some(server) => Arc::new(HttpVault::new(address(server)?)?),
-        None => {
-            let vault = EmbeddedVault::new(store.clone(), clock.clone(), rng.clone());
-            embedded.insert(Arc::new(vault)).clone()
-        }
+        None => Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone())),
     };
-    let desk = Desk {
+    Ok(Desk {
         keys: Keys::load(&config.keys_file, &names, clock.now()).map_err(text)?,
+        tickets: tickets(config, &store)?,
         store,
         clock,
         rng,
@@ -105,8 +116,11 @@ pub async fn desk(config: &Config) -> Result<(Desk, Option<Arc<EmbeddedVault>>),
         },
         mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
         vault,
-    };
-    Ok((desk, embedded))
+        shared_vault: match &config.one_password {
+            Some(at) => Some(Arc::new(Connect::new(&at.url, &at.token).map_err(text)?)),
+            None => None,
+        },
+    })
 }
 
 /// How the vault's client finds and knows the vault. Its root certificate is read now.
@@ -130,4 +144,26 @@ fn address(server: &VaultServer) -> Result<Address, String> {
         token_role: server.token_role.clone(),
         root_certificate,
     })
+}
+
+/// Where the deployment's tickets live.
+fn tickets(config: &Config, store: &Store) -> Result<Arc<dyn Tickets>, String> {
+    let Some(zendesk) = &config.zendesk else {
+        return Ok(Arc::new(EmbeddedDesk::new(store.clone(), &config.tickets_prefix)));
+    };
+    let usual = FieldNames::default();
+    let settings = zendesk::Settings {
+        url: zendesk.url.clone(),
+        email: zendesk.email.clone(),
+        token: zendesk.token.clone(),
+        prefix: config.tickets_prefix.clone(),
+        fields: FieldNames {
+            how: zendesk.field_how.clone().unwrap_or(usual.how),
+            when: zendesk.field_when.clone().unwrap_or(usual.when),
+            secret_id: zendesk.field_secret_id.clone().unwrap_or(usual.secret_id),
+            secret_type: zendesk.field_secret_type.clone().unwrap_or(usual.secret_type),
+            leak: zendesk.field_leak.clone().unwrap_or(usual.leak),
+        },
+    };
+    Ok(Arc::new(Zendesk::new(settings).map_err(text)?))
 }

@@ -25,7 +25,7 @@ pub fn new_keys(file: &Path, user_id: &str) -> Result<(), String> {
 /// Adds or disables an account.
 pub async fn run(config: Option<&Path>, command: StaffCommand) -> Result<(), String> {
     let config = read(config).validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
-    let (desk, _) = desk(&config).await?;
+    let desk = desk(&config).await?;
     prepare(&desk).await?;
     let mut tx = desk.begin().await.map_err(text)?;
     // Whoever has the keys file and the database may do this; the log says under which name.

@@ -1,6 +1,10 @@
-//! How things reach people outside: OpenPGP messages, mail, and the guard on what staff write.
+//! How things reach people outside: OpenPGP messages, mail, shared vaults, and the guard on what
+//! staff write.
 
 pub mod guard;
 pub mod mail;
+pub mod one_password;
 pub mod openpgp;
+pub mod shared_vault;
+pub mod tickets;
 pub mod witness;

@@ -1,7 +1,7 @@
 //! The customer's own world, on a port of its own: the Owners' mail, the private keys that open
-//! it, the receiver of the webhooks, and the
-//! tokens for the vault. It is what the platform never sees, so it reads nothing
-//! of the platform's: only mail that arrived, and messages that were posted to it.
+//! it, the shared vaults, the receiver of the webhooks, and the tokens for the vault. It is what the
+//! platform never sees, so it reads nothing of the platform's: only mail that arrived, items that
+//! were put into a vault, and messages that were posted to it.
 
 mod hooks;
 mod html;
@@ -10,6 +10,7 @@ mod letter;
 mod opened;
 mod receiver;
 mod same_origin;
+mod tokens;
 mod vault;
 mod wallet;
 
@@ -22,15 +23,17 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use secrecy::SecretString;
 use tokio::net::TcpListener;
 
 use self::opened::Keychain;
 use self::receiver::Receiver;
 use self::wallet::Wallet;
+use super::connect_server::{Access, ConnectServer, Vault};
 use super::smtp_catcher::SmtpCatcher;
-use super::story::OrgAccess;
+use super::story::{OrgAccess, SharedVault};
 use super::{DemoError, Story};
-use crate::clock::Clock;
+use crate::clock::{Clock, Rng};
 
 /// More than any message of a webhook, or form of this site.
 const LONGEST_BODY: usize = 64 * 1024;
@@ -48,6 +51,9 @@ struct Inner {
     keychain: Keychain,
     receiver: Receiver,
     wallet: Wallet,
+    vaults: ConnectServer,
+    /// Whose vault is which.
+    vault_orgs: Vec<SharedVault>,
     clock: Arc<dyn Clock>,
 }
 
@@ -67,8 +73,21 @@ impl CustomerSide {
         story: &Story,
         mails: Arc<SmtpCatcher>,
         clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
         folder: &Path,
     ) -> Result<Self, DemoError> {
+        let vaults = story.shared_vaults.vaults.iter().map(|vault| Vault {
+            id: vault.id.clone(),
+            name: name_of(&story.orgs, &vault.org),
+            access: Access::Write,
+        });
+        let vaults = ConnectServer::open(
+            &folder.join("shared_vaults.json"),
+            &SecretString::from(story.shared_vaults.token.as_str()),
+            vaults.collect(),
+            Arc::clone(&clock),
+            rng,
+        )?;
         let receiver = Receiver::open(folder, &story.webhooks, clock.now())?;
         let wallet = Wallet::open(folder, &story.vault_tokens, &story.address, clock.now())?;
         Ok(Self(Arc::new(Inner {
@@ -78,9 +97,17 @@ impl CustomerSide {
             keychain: Keychain::new(&story.owner_pgp, &story.platform_pgp.public_key)?,
             receiver,
             wallet,
+            vaults,
+            vault_orgs: story.shared_vaults.vaults.clone(),
             clock,
         })))
     }
+}
+
+/// What people call the vault of an org.
+fn name_of(orgs: &[OrgAccess], slug: &str) -> String {
+    let org = orgs.iter().find(|org| org.slug == slug);
+    format!("Shared by {}", org.map_or(slug, |org| &org.name))
 }
 
 /// Serves the customer's side until the task is dropped.
@@ -101,7 +128,9 @@ fn router(state: Arc<Inner>) -> Router {
         .route("/hooks", get(hooks::show))
         .route("/hooks/{webhook}/keys/{number}/remove", post(hooks::remove))
         .route("/vault", get(vault::show))
-        .route("/vault/{secret}/{number}/try", post(vault::try_out))
+        .route("/tokens/{secret}/{number}/try", post(tokens::try_out))
+        .route("/tokens", get(tokens::show))
+        .route("/vault/items/{item}/install", post(vault::install))
         .route("/style.css", get(style))
         .route("/favicon.svg", get(favicon))
         .fallback(nowhere)
@@ -109,6 +138,8 @@ fn router(state: Arc<Inner>) -> Router {
     // The platform posts here from elsewhere; a signature is what it is let in by.
     Router::new()
         .route("/hooks/{webhook}", post(hooks::receive))
+        // And here with the access token of the Connect server.
+        .merge(state.vaults.router())
         .merge(for_browsers)
         .layer(DefaultBodyLimit::max(LONGEST_BODY))
         .layer(map_response(harden))

@@ -1,6 +1,7 @@
 //! The seeded story of `keyturn demo`: cases for every branch of the procedure, a mail catcher,
 //! and the customer's own side.
 
+pub mod connect_server;
 pub mod customer_side;
 mod owner_keys;
 pub mod seed;
@@ -18,7 +19,9 @@ use zeroize::Zeroizing;
 use self::customer_side::CustomerSide;
 use self::smtp_catcher::SmtpCatcher;
 pub use self::story::Story;
-use self::story::{PlatformKey, Service};
+use self::story::{PlatformKey, Service, SharedVaults};
+use crate::clock::{Rng, new_token};
+use crate::desk::keys::write_private;
 use crate::desk::{Desk, StepError};
 use crate::model::StaffRole;
 
@@ -76,6 +79,13 @@ impl Demo {
         let mut story = seed::seed(desk, folder, &addresses.customer_side).await?;
         story.address.clone_from(&addresses.console);
         story.customer_side.clone_from(&addresses.customer_side);
+        story.shared_vaults = SharedVaults {
+            connect: addresses.customer_side.clone(),
+            token: Zeroizing::new(
+                connect_token(folder, desk.rng.as_ref())?.expose_secret().to_owned(),
+            ),
+            vaults: seed::shared_vaults(),
+        };
         story.services = vec![Service {
             name: "introspection".to_owned(),
             token: Zeroizing::new(introspection.expose_secret().to_owned()),
@@ -90,7 +100,8 @@ impl Demo {
         story.save(folder)?;
 
         let clock = Arc::clone(&desk.clock);
-        let side = CustomerSide::new(&story, Arc::new(mails), clock, folder)?;
+        let rng = Arc::clone(&desk.rng);
+        let side = CustomerSide::new(&story, Arc::new(mails), clock, rng, folder)?;
         let customer_side = tokio::spawn(async move {
             if let Err(error) = customer_side::serve(listener, side).await {
                 tracing::error!(%error, "the customer's side has stopped");
@@ -114,6 +125,25 @@ impl Demo {
 impl Drop for Demo {
     fn drop(&mut self) {
         self.customer_side.abort();
+    }
+}
+
+/// The access token of the demo's 1Password Connect server: made once, kept in a file of its own,
+/// since the desk needs it before the story is told.
+///
+/// # Errors
+/// Where the file can be neither read nor written.
+pub fn connect_token(folder: &Path, rng: &dyn Rng) -> Result<SecretString, DemoError> {
+    let file = folder.join("connect-token");
+    match std::fs::read_to_string(&file) {
+        Ok(token) => Ok(SecretString::from(token)),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let token = new_token(rng);
+            write_private(&file, token.expose_secret().as_bytes(), true)
+                .map_err(DemoError::io(&file))?;
+            Ok(token)
+        }
+        Err(e) => Err(DemoError::io(&file)(e)),
     }
 }
 

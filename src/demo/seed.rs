@@ -10,6 +10,7 @@ mod tickets;
 
 use std::path::Path;
 
+use super::story::SharedVault;
 use super::{DemoError, Story};
 use crate::audit::Actor;
 use crate::desk::Desk;
@@ -35,6 +36,17 @@ pub async fn seed(desk: &Desk, folder: &Path, customer_side: &str) -> Result<Sto
     };
     tx.commit().await?;
     Ok(story)
+}
+
+/// The vaults that customers share with the platform.
+pub(super) fn shared_vaults() -> Vec<SharedVault> {
+    let vaults = orgs::ORGS.iter().filter_map(|spec| match spec.way {
+        orgs::Way::OnePassword(id) => {
+            Some(SharedVault { org: spec.slug.to_owned(), id: id.to_owned() })
+        }
+        orgs::Way::Pgp { .. } => None,
+    });
+    vaults.collect()
 }
 
 async fn tell(desk: &Desk, tx: &mut Tx, customer_side: &str) -> Result<Story, DemoError> {

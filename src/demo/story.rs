@@ -32,6 +32,9 @@ pub struct Story {
     /// The vault tokens as the customers have them.
     #[serde(default)]
     pub vault_tokens: Vec<VaultToken>,
+    /// The 1Password vaults that customers share with the platform.
+    #[serde(default)]
+    pub shared_vaults: SharedVaults,
 }
 
 // Passwords and private keys do not belong into a log.
@@ -109,6 +112,26 @@ pub struct Service {
     pub name: String,
     /// Its credential.
     pub token: Zeroizing<String>,
+}
+
+/// The shared vaults, and how the platform gets at them.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct SharedVaults {
+    /// Where the 1Password Connect server is, without `/v1`.
+    pub connect: String,
+    /// Its access token.
+    pub token: Zeroizing<String>,
+    /// The vaults.
+    pub vaults: Vec<SharedVault>,
+}
+
+/// A vault that a customer shares with the platform.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SharedVault {
+    /// The org's short name.
+    pub org: String,
+    /// Its id.
+    pub id: String,
 }
 
 /// A webhook, as its customer has it.

@@ -7,14 +7,25 @@ use secrecy::SecretString;
 
 use crate::clock::{Clock, SystemRng};
 use crate::delivery::mail::SmtpMailer;
+use crate::delivery::one_password::Connect;
+use crate::delivery::shared_vault::SharedVault;
+use crate::delivery::tickets::embedded::EmbeddedDesk;
+use crate::demo::connect_token;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::{Desk, Settings};
 use crate::model::time;
 use crate::secrets::vault::embedded::EmbeddedVault;
 use crate::store::Store;
 
-/// A desk on a fresh SQLite file in `folder`, whose mail goes to `smtp`.
-pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str) -> Desk {
+/// The way into the shared vaults of the customer's side at `side`.
+fn shared_vault(folder: &Path, side: &str) -> Arc<dyn SharedVault> {
+    let token = connect_token(folder, &SystemRng).unwrap();
+    Arc::new(Connect::new(side, &token).unwrap())
+}
+
+/// A desk on a fresh SQLite file in `folder`, whose mail goes to `smtp`, and whose shared vaults
+/// are at `side`.
+pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str, side: &str) -> Desk {
     let now = clock.now();
     let file = folder.join("keys.json");
     if !file.exists() {
@@ -30,6 +41,7 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str) -> De
     Desk {
         vault: Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone())),
         deaths: Arc::default(),
+        tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
         store,
         keys: Keys::load(&file, &names, now).unwrap(),
         clock,
@@ -43,5 +55,6 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str) -> De
             vault_policies: crate::demo::vault_policies(),
         },
         mailer: Arc::new(SmtpMailer::new(&SecretString::from(smtp)).unwrap()),
+        shared_vault: Some(shared_vault(folder, side)),
     }
 }

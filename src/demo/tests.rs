@@ -31,10 +31,10 @@ async fn play() -> Playing {
 async fn start(folder: &Path) -> (Arc<Desk>, Demo, String) {
     let (smtp, mails) =
         SmtpCatcher::bind_anywhere(folder.join("mail"), || SystemClock.now()).await.unwrap();
-    let desk = testing::desk(folder, Arc::new(SystemClock), &format!("smtp://{smtp}")).await;
-    let desk = Arc::new(desk);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let side = format!("http://{}", listener.local_addr().unwrap());
+    let smtp = format!("smtp://{smtp}");
+    let desk = Arc::new(testing::desk(folder, Arc::new(SystemClock), &smtp, &side).await);
     let addresses =
         Addresses { console: desk.settings.base_url.clone(), customer_side: side.clone() };
     let token = SecretString::from("kti_token");
@@ -204,18 +204,62 @@ async fn a_vault_token_is_replaced_and_kept_by_the_customer() {
     let opened = click(side, &format!("{mail}/decrypt")).await.text().await.unwrap();
     assert!(opened.contains("Keep as the new vault token") && !opened.contains("webhook key"));
     let kept = click(side, &format!("{mail}/keep")).await;
-    assert_eq!(kept.headers()["location"], "/vault#vtk_3c8n5w2p");
-    let page = get(&format!("{side}/vault")).await;
+    assert_eq!(kept.headers()["location"], "/tokens#vtk_3c8n5w2p");
+    let page = get(&format!("{side}/tokens")).await;
     assert!(page.contains("new token") && page.contains("old token"));
     let card = page.split("aria-labelledby=\"vtk_3c8n5w2p\"").nth(1).unwrap();
     let new = card.split("X-Vault-Token: ").nth(1).unwrap().split('&').next().unwrap();
     assert_ne!(new, old.token.as_str());
     assert_eq!(look(new).await.expect("the new one works").policies, before.policies);
     // The console is not served here, and the page says so instead of failing.
-    let tried = click(side, "/vault/vtk_3c8n5w2p/2/try").await;
+    let tried = click(side, "/tokens/vtk_3c8n5w2p/2/try").await;
     assert_eq!(tried.status(), StatusCode::SEE_OTHER);
-    let nothing = click(side, "/vault/vtk_3c8n5w2p/7/try").await;
+    let nothing = click(side, "/tokens/vtk_3c8n5w2p/7/try").await;
     assert_eq!(nothing.status(), StatusCode::NOT_FOUND);
+}
+
+/// Protects the case of the shared vault: the item is in it, with a key that the receiver takes,
+/// and stays there when the demo is started again.
+#[tokio::test]
+async fn a_new_key_comes_into_the_shared_vault() {
+    let mut playing = play().await;
+    let side = playing.side.clone();
+    let page = format!("{side}/vault");
+    assert!(get(&page).await.contains("Nothing yet."));
+    let who = signed_in(&playing.desk, &playing.demo.people()[0]).await;
+    let (org, secret) = carry_out(&playing.desk, &who, "NOV-4814").await;
+
+    let shown = get(&page).await;
+    assert!(shown.contains(&format!("Webhook signing key {secret}, version")));
+    let (open, concealed) = shown.split_once("<details>").unwrap();
+    assert!(!open.contains("whsec_"), "it is behind a click");
+    assert_eq!(concealed.matches("whsec_").count(), 1);
+    playing.desk.send_due().await.unwrap();
+    let inbox = get(&side).await;
+    assert!(inbox.contains("Your new secret is in the shared vault"), "and the Owner is told");
+
+    let form = shown.split("action=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let installed = click(&side, &form).await;
+    assert_eq!(installed.headers()["location"], format!("/hooks#{secret}"));
+    let both = (Some(200), "new key: accepted, old key: accepted".to_owned());
+    assert_eq!(test_event(&playing.desk, &who, &org, &secret).await, both);
+    assert_eq!(click(&side, "/vault/items/x/install").await.status(), StatusCode::NOT_FOUND);
+    let elsewhere = browser().post(format!("{side}{form}")).header("origin", "http://evil.example");
+    assert_eq!(elsewhere.send().await.unwrap().status(), StatusCode::FORBIDDEN);
+
+    drop(playing.demo);
+    playing.desk.store.close().await;
+    (playing.desk, playing.demo, playing.side) = start(playing.folder.path()).await;
+    assert_eq!(get(&format!("{}/vault", playing.side)).await, shown);
+
+    // A script finds its way in by what demo.json says, and nobody does without.
+    let story = Story::load(playing.folder.path()).unwrap().unwrap();
+    let at = format!("{}/v1/vaults/{}", playing.side, story.shared_vaults.vaults[0].id);
+    let ask = |token: &str| browser().get(&at).header("authorization", format!("Bearer {token}"));
+    let good = ask(&story.shared_vaults.token).send().await.unwrap();
+    assert_eq!(good.status(), StatusCode::OK);
+    assert_eq!(ask("x").send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(get(&at).await, r#"{"message":"Invalid token signature","status":401}"#);
 }
 
 /// Protects the case of the missing consent: the Owner's link is in the inbox, and after it the

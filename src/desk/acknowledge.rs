@@ -90,6 +90,11 @@ impl Desk {
             .await?
             .ok_or(StepError::NotFound)?;
         lock_both(tx, &handoff.org_id).await?;
+        if handoff.awaits_vault() {
+            return Err(StepError::Conflict(
+                "The item is not in the shared vault yet: the Owner cannot have it.",
+            ));
+        }
         if !handoffs::mark_acknowledged(tx, &handoff.id, how, self.now()).await? {
             return Err(StepError::Conflict(
                 "This handoff is acknowledged already, or was not sent yet.",

@@ -7,7 +7,7 @@ use crate::audit::{LogId, NewRow};
 use crate::model::{EndCause, TicketState, time};
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
-use crate::store::tickets::{self, Message, Ticket};
+use crate::store::tickets::{self, Ticket};
 use crate::store::{Tx, impersonations, orgs};
 
 /// How the summary for Legal begins.
@@ -74,18 +74,7 @@ impl Desk {
         }
         let summary = self.summary(&ticket, &case, who);
         tickets::set_state(tx, ticket_id, TicketState::Escalated).await?;
-        tickets::insert_message(
-            tx.conn(),
-            &Message {
-                id: self.new_id(),
-                ticket_id: ticket_id.to_owned(),
-                author: who.staff.name.clone(),
-                kind: "note".to_owned(),
-                body: summary.clone(),
-                at: self.now(),
-            },
-        )
-        .await?;
+        self.put_message(tx, ticket_id, &who.staff.name, "note", summary.clone()).await?;
         let row = NewRow::new(actions::PLATFORM_ESCALATED_TO_LEGAL, &who.actor())
             .org(&ticket.org_id)
             .ticket(ticket_id)

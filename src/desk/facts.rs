@@ -4,9 +4,10 @@ use sqlx::AnyConnection;
 
 use super::{Desk, Step};
 use crate::delivery::openpgp;
+use crate::delivery::shared_vault::{SharedVaultError, is_id};
 use crate::model::{Channel, Micros, SecretType};
 use crate::policy::eligibility::{
-    self, Facts, HandoffFacts, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
+    self, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
     TicketFacts, Verdict,
 };
 use crate::store::impersonations;
@@ -53,11 +54,50 @@ impl Desk {
         admin_id: &str,
         using: Option<&str>,
     ) -> Step<Case> {
+        self.gather_case(conn, ticket_id, admin_id, using, false).await
+    }
+
+    /// The same for a list, where the copy of a ticket counts whatever its age: nothing is begun
+    /// from a list.
+    ///
+    /// # Errors
+    /// As [`Desk::case`].
+    pub async fn case_at_a_glance(
+        &self,
+        conn: &mut AnyConnection,
+        ticket_id: &str,
+        admin_id: &str,
+    ) -> Step<Case> {
+        self.gather_case(conn, ticket_id, admin_id, None, true).await
+    }
+
+    /// Who keeps a ticket. Where a system outside is set up, it keeps all of them.
+    fn kept(&self, ticket: &Ticket, glance: bool) -> Kept {
+        match self.tickets.outside() {
+            None => Kept::Here,
+            Some(system) => Kept::Outside {
+                system: system.to_owned(),
+                told_at: ticket
+                    .fetched_at
+                    .filter(|_| ticket.source.as_deref() == Some(system))
+                    .map(|at| if glance { self.now() } else { at }),
+            },
+        }
+    }
+
+    async fn gather_case(
+        &self,
+        conn: &mut AnyConnection,
+        ticket_id: &str,
+        admin_id: &str,
+        using: Option<&str>,
+        glance: bool,
+    ) -> Step<Case> {
         let now = self.now();
         let ticket = tickets::by_id(conn, ticket_id).await?;
         let org = match &ticket {
-            Some(t) => orgs::by_id(conn, &t.org_id).await?,
-            None => None,
+            Some(t) if !t.org_unknown() => orgs::by_id(conn, &t.org_id).await?,
+            _ => None,
         };
         let members = match &org {
             Some(o) => orgs::members(conn, &o.id).await?,
@@ -88,6 +128,7 @@ impl Desk {
                 filed_at: t.filed_at,
                 requester_name: t.requester_name.clone(),
                 authenticated: t.authenticated_how.clone().zip(t.authenticated_at),
+                kept: self.kept(t, glance),
             }),
             org: org.as_ref().map(|o| OrgFacts {
                 id: o.id.clone(),
@@ -103,7 +144,7 @@ impl Desk {
                 .map(member_facts),
             members: org.is_some().then(|| members.iter().map(member_facts).collect()),
             secret: secret_facts,
-            handoff: org.as_ref().map_or(HandoffFacts::NoChannel, |o| handoff_facts(o, now)),
+            handoff: org.as_ref().map_or(HandoffFacts::NoChannel, |o| self.handoff_facts(o, now)),
             live,
         };
         let verdict = eligibility::decide(&facts, now);
@@ -148,9 +189,16 @@ async fn secret_of(
     Ok((Some(secret), facts))
 }
 
-/// Whether the channel of an org's runbook entry works.
-#[must_use]
-pub fn handoff_facts(org: &Org, now: Micros) -> HandoffFacts {
+impl Desk {
+    /// Whether the channel of an org's runbook entry works. Nobody outside is asked: this stands
+    /// inside transactions.
+    #[must_use]
+    pub fn handoff_facts(&self, org: &Org, now: Micros) -> HandoffFacts {
+        handoff_facts(org, now, self.shared_vault.is_some())
+    }
+}
+
+fn handoff_facts(org: &Org, now: Micros, vaults: bool) -> HandoffFacts {
     match org.channel.as_deref().map(str::parse::<Channel>) {
         None => HandoffFacts::NoChannel,
         Some(Err(e)) => HandoffFacts::Broken { channel: Channel::Pgp, problem: e.to_string() },
@@ -178,18 +226,22 @@ pub fn handoff_facts(org: &Org, now: Micros) -> HandoffFacts {
         }
         Some(Ok(Channel::OnePassword)) => {
             let channel = Channel::OnePassword;
-            // 1Password Connect: ids are 26 lower-case letters and digits.
             match org.shared_vault_id.as_deref() {
-                Some(id)
-                    if id.len() == 26
-                        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()) =>
-                {
-                    HandoffFacts::Works { channel, to: format!("vault {id}"), expires_at: None }
-                }
-                _ => HandoffFacts::Broken {
+                None | Some("") => HandoffFacts::Broken {
                     channel,
                     problem: "the runbook entry names no vault".to_owned(),
                 },
+                Some(id) if !is_id(id) => HandoffFacts::Broken {
+                    channel,
+                    problem: SharedVaultError::VaultId(id.to_owned()).to_string(),
+                },
+                Some(_) if !vaults => HandoffFacts::Broken {
+                    channel,
+                    problem: SharedVaultError::NotConfigured.to_string(),
+                },
+                Some(id) => {
+                    HandoffFacts::Works { channel, to: format!("vault {id}"), expires_at: None }
+                }
             }
         }
     }

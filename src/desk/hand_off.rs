@@ -5,15 +5,15 @@ use crate::audit::NewRow;
 use crate::audit::append::lock_both;
 use crate::auth::credential;
 use crate::clock::new_token;
-use crate::model::{EndCause, SecretType, VersionState, time};
+use crate::model::{Channel, EndCause};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations;
 use crate::store::{Tx, orgs, secrets};
 
 impl Desk {
-    /// Sends the sealed message to the Owner of record, starts the overlap of the old key, and
-    /// ends the impersonation. Where the impersonation has ended meanwhile (its time ran out
+    /// Sends the sealed value to the Owner of record, by mail or into the shared vault, starts the
+    /// overlap of the old key, and ends the impersonation. Where the impersonation has ended meanwhile (its time ran out
     /// between the rotation and this), the message is sent all the same: otherwise the customer
     /// would be left without the new secret.
     ///
@@ -49,27 +49,11 @@ impl Desk {
         if !handoffs::mark_sent(tx, &handoff.id, &credential::hash(&ack), now).await? {
             return Err(StepError::Conflict("The handoff was made already."));
         }
-        let mut old_valid_until = None;
-        for version in secrets::versions(tx.conn(), &rotation.secret_id).await? {
-            // Also what an earlier rotation left behind whose handoff never came. An old vault token
-            // has no overlap: it waits for its revocation alone.
-            if grant.secret_type != SecretType::VaultToken
-                && version.version <= rotation.from_version
-                && version.state == VersionState::Retiring
-                && version.retires_at.is_none()
-            {
-                let until = now + rotation.overlap_seconds * time::SECOND;
-                secrets::set_state(
-                    tx,
-                    &rotation.secret_id,
-                    version.version,
-                    VersionState::Retiring,
-                    Some(until),
-                )
-                .await?;
-                old_valid_until = Some(until);
-            }
-        }
+        // The overlap begins when the customer has the new value: for a mail that is now, for a
+        // shared vault when the item is there.
+        let to_vault = handoff.channel == Channel::OnePassword && handoff.sealed.is_some();
+        let old_valid_until =
+            if to_vault { None } else { self.start_overlap(tx, &rotation, now).await? };
         let tell = |action: &str, actor| {
             let mut row = NewRow::new(action, actor)
                 .under(&grant)
@@ -94,7 +78,15 @@ impl Desk {
             tell(actions::HANDOFF_SENT, &in_org),
         );
         self.log_both(tx, &grant.org_id, platform, org).await?;
-        self.mail_handoff(tx, &grant, &handoff, &ack, old_valid_until).await?;
+        if to_vault {
+            self.queue_item(tx, &grant, &handoff, &rotation, &ack).await?;
+        } else {
+            if handoff.channel == Channel::OnePassword {
+                // Nothing goes into the vault: the notice is all there is.
+                handoffs::mark_delivered(tx, &handoff.id, None, now).await?;
+            }
+            self.mail_handoff(tx, &grant, &handoff, &ack, old_valid_until).await?;
+        }
         if grant.ended_at.is_none() {
             self.end(tx, &grant, EndCause::Handoff, &actor).await?;
         }

@@ -1,4 +1,4 @@
-//! The mail that carries a handoff to the Owner, and sending it again.
+//! The mail that carries a handoff to the Owner, or says where it is; and sending it again.
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -8,7 +8,7 @@ use crate::audit::append::lock_both;
 use crate::auth::credential;
 use crate::clock::new_token;
 use crate::model::org::in_fours;
-use crate::model::{HandoffState, Micros, OutboxKind, time};
+use crate::model::{Channel, HandoffState, Micros, OutboxKind, time};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
@@ -24,7 +24,8 @@ pub enum SentAgain {
 }
 
 impl Desk {
-    /// Queues the mail that carries a handoff, with the link by which the Owner acknowledges it.
+    /// Queues the mail that carries a handoff, or says in which vault it is, with the link by which
+    /// the Owner acknowledges it.
     pub(super) async fn mail_handoff(
         &self,
         tx: &mut Tx,
@@ -44,37 +45,47 @@ impl Desk {
             }
             None => "The old secret has stopped working.".to_owned(),
         };
-        self.queue_mail(
-            tx,
-            &grant.org_id,
-            &handoff.id,
-            &handoff.recipient,
-            &format!("[{}] Your new secret, encrypted to your key", grant.ticket_id),
-            &format!(
-                "{admin} of the platform replaced your secret {} for ticket {}.\n\
-                 Reason: {}\n\n\
-                 The message below is encrypted to your OpenPGP key\n{}\n\
-                 Decrypt it with: gpg --decrypt\n\n\
-                 {until}\n\n\
-                 When you have it, tell us with this link. It works once:\n\
-                 {}/acknowledge/{}\n\n\
-                 {consent}\n\
-                 {}\n",
-                grant.secret_id,
-                grant.ticket_id,
-                grant.reason,
-                in_fours(&handoff.recipient_key),
-                self.settings.base_url,
-                ack.expose_secret(),
-                handoff.message,
-            ),
-        )
-        .await
+        let link = format!(
+            "When you have it, tell us with this link. It works once:\n{}/acknowledge/{}\n",
+            self.settings.base_url,
+            ack.expose_secret(),
+        );
+        let ticket = &grant.ticket_id;
+        match handoff.channel {
+            Channel::Pgp => {
+                let subject = format!("[{ticket}] Your new secret, encrypted to your key");
+                let body = format!(
+                    "{admin} of the platform replaced your secret {} for ticket {ticket}.\n\
+                     Reason: {}\n\n\
+                     The message below is encrypted to your OpenPGP key\n{}\n\
+                     Decrypt it with: gpg --decrypt\n\n\
+                     {until}\n\n{link}\n{consent}\n{}\n",
+                    grant.secret_id,
+                    grant.reason,
+                    in_fours(&handoff.recipient_key),
+                    handoff.message,
+                );
+                self.queue_mail(tx, &grant.org_id, &handoff.id, &handoff.recipient, &subject, &body)
+                    .await
+            }
+            Channel::OnePassword => {
+                let place = self.place_in_vault(tx, handoff).await?;
+                let subject = format!("[{ticket}] Your new secret is in the shared vault");
+                let body = format!(
+                    "{admin} of the platform replaced your {} {} for ticket {ticket}.\n\
+                     Reason: {}\n\n{place}\n{until}\n\n{link}\n{consent}\n",
+                    grant.secret_type.label().to_lowercase(),
+                    grant.secret_id,
+                    grant.reason,
+                );
+                self.mail_owner(tx, &grant.org_id, &handoff.id, &subject, &body).await
+            }
+        }
     }
 
     /// Sends a handoff again that the Owner has not acknowledged. What still waits is tried now;
     /// what has left goes once more, to the address that it was made for, encrypted to the key
-    /// that it was made for, with a new acknowledgement link that replaces the old one.
+    /// that it was made for (of an item in a shared vault it is the notice that goes again), with a new acknowledgement link that replaces the old one.
     ///
     /// # Errors
     /// [`StepError::Conflict`] for a handoff that was not sent yet, or is acknowledged.

@@ -9,9 +9,8 @@ use crate::audit::append::{keep, lock_both};
 use crate::audit::{LogId, NewRow};
 use crate::auth::token::{self, Claims, TokenError, whole_second};
 use crate::model::ticket::ticket_like;
-use crate::model::{Channel, EndCause, StaffRole, TicketState, time};
+use crate::model::{EndCause, StaffRole, TicketState, time};
 use crate::policy::access;
-use crate::policy::eligibility::HandoffFacts;
 use crate::proof::actions;
 use crate::proof::row::Outcome;
 use crate::secrets::sealing::{self, Binding, Sealed};
@@ -71,11 +70,6 @@ impl Desk {
             return Err(StepError::Refused(Box::new(verdict)));
         };
         rotation_built(secret.secret_type).map_err(StepError::NotBuilt)?;
-        if matches!(case.facts.handoff, HandoffFacts::Works { channel: Channel::OnePassword, .. }) {
-            return Err(StepError::NotBuilt(
-                "The handoff through 1Password is not built yet. Nothing can be started for this ticket.",
-            ));
-        }
         let now = self.now();
         if !access::fresh(who.proven_at, now) {
             return Err(StepError::StepUp);

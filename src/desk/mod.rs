@@ -13,6 +13,8 @@ pub mod facts;
 pub mod hand_off;
 pub mod handoff_mail;
 pub mod impersonate;
+pub mod import;
+pub mod intake;
 pub mod keys;
 pub mod outbox;
 pub mod overlap;
@@ -23,9 +25,12 @@ pub mod rotate;
 mod rotate_vault;
 mod rotate_webhook;
 mod seal;
+mod shared_vault;
 pub mod staff;
 pub mod sweep;
 pub mod test_event;
+mod ticket_comment;
+pub mod ticket_copy;
 mod vault_clearing;
 pub mod verify;
 pub mod view;
@@ -39,6 +44,7 @@ use std::sync::Arc;
 
 use crate::audit::{Actor, Appended, AuditError, LogId, NewRow, append};
 use crate::clock::{Clock, Rng};
+use crate::delivery::shared_vault::{SharedVault, SharedVaultError};
 use crate::model::{Micros, SecretType, StaffRole};
 use crate::policy::access::{self, Act};
 use crate::policy::eligibility::Verdict;
@@ -82,6 +88,10 @@ pub struct Desk {
     /// Where a test lets the process die.
     #[cfg(test)]
     pub(crate) deaths: Arc<crate::testing::deaths::Deaths>,
+    /// Where tickets live.
+    pub tickets: Arc<dyn crate::delivery::tickets::Tickets>,
+    /// The way into the vaults that customers share with us, where one is configured.
+    pub shared_vault: Option<Arc<dyn SharedVault>>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -163,6 +173,12 @@ pub enum StepError {
     /// A key for the Owner that cannot be encrypted to.
     #[error("this key is not taken: {0}")]
     BadKey(#[from] crate::delivery::openpgp::KeyProblem),
+    /// What was asked for cannot be taken as it is. That it was sent may be in the platform log.
+    #[error("{0}")]
+    Unprocessable(&'static str),
+    /// A system outside is needed for this, and does not answer.
+    #[error("{0}")]
+    NoAnswer(&'static str),
     /// The rotation of this type, or this channel, is not there yet.
     #[error("{0}")]
     NotBuilt(&'static str),
@@ -192,6 +208,9 @@ pub enum StepError {
     /// The vault did not do its part.
     #[error("{0}")]
     Vault(&'static str),
+    /// A shared vault.
+    #[error(transparent)]
+    SharedVault(#[from] SharedVaultError),
     /// Something outside did not answer as it should.
     #[error("{0}")]
     Outside(String),
@@ -205,7 +224,13 @@ impl StepError {
     /// Whether rows were written that must stay although the step was not taken.
     #[must_use]
     pub fn leaves_rows(&self) -> bool {
-        matches!(self, StepError::Refused(_) | StepError::Denied(_) | StepError::WrongPassword)
+        matches!(
+            self,
+            StepError::Refused(_)
+                | StepError::Denied(_)
+                | StepError::Unprocessable(_)
+                | StepError::WrongPassword
+        )
     }
 }
 

@@ -8,8 +8,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::rotate_vault::Revocation;
+use super::shared_vault::InVault;
 use super::{Desk, Step, StepError};
 use crate::delivery::mail::Mail;
+use crate::delivery::shared_vault::SharedVaultError;
 use crate::model::{Micros, OutboxKind, time};
 use crate::secrets::sealing::{self, Binding, Sealed};
 use crate::store::outbox::{self, Item};
@@ -21,6 +23,12 @@ const LEASE: Micros = 5 * time::MINUTE;
 
 /// The longest pause between two attempts: what was down is found to be back within a minute.
 const LONGEST_PAUSE: Micros = time::MINUTE;
+
+/// Where somebody has to set something right first, we ask less often.
+const SETUP_PAUSES: (Micros, Micros) = (15 * time::SECOND, 10 * time::MINUTE);
+
+/// Where a server may still be at what we asked of it, it gets the time to finish.
+const UNSURE_PAUSES: (Micros, Micros) = (30 * time::SECOND, LONGEST_PAUSE);
 
 /// A mail as it waits.
 #[derive(Serialize, Deserialize)]
@@ -36,10 +44,36 @@ pub(super) enum Delivered {
     Plainly,
     /// An old vault token is revoked.
     Revoked(Box<Revocation>),
+    /// A comment stands in the ticket outside, under this id.
+    Comment(String),
+    /// An item is in a shared vault.
+    InVault(InVault),
 }
 
 fn binding(item_id: &str) -> Binding<'_> {
     Binding { context: "outbox", org_id: "", secret_id: item_id, version: 0 }
+}
+
+/// How many items are taken at once: no more than can be tried within the lease, each answer
+/// being waited for as long as it may take.
+const fn at_once(kind: OutboxKind) -> i64 {
+    match kind {
+        OutboxKind::Mail => 20,
+        // Two requests each.
+        OutboxKind::TicketComment | OutboxKind::OnePassword => 10,
+        // Four, where a login has run out.
+        OutboxKind::VaultRevoke => 5,
+    }
+}
+
+/// How long to wait after an attempt that failed.
+fn pause(e: &StepError, attempts: i64) -> Micros {
+    let (first, longest) = match e {
+        StepError::SharedVault(SharedVaultError::Unsure(_)) => UNSURE_PAUSES,
+        StepError::SharedVault(e) if !e.waits() => SETUP_PAUSES,
+        _ => (time::SECOND, LONGEST_PAUSE),
+    };
+    (first << attempts.clamp(0, 9)).min(longest)
 }
 
 impl Desk {
@@ -151,7 +185,7 @@ impl Desk {
 
     pub(super) async fn send_due_of(&self, kind: OutboxKind) -> Step<usize> {
         let mut tx = self.begin().await?;
-        let taken = outbox::take_due(&mut tx, kind, self.now(), LEASE, 20).await?;
+        let taken = outbox::take_due(&mut tx, kind, self.now(), LEASE, at_once(kind)).await?;
         tx.commit().await?;
         let mut done = 0;
         for item in taken {
@@ -163,7 +197,7 @@ impl Desk {
                 Ok(()) => done += 1,
                 Err(e) => {
                     tracing::warn!(item = %item.id, %kind, error = %e, "it waits");
-                    let pause = (time::SECOND << item.attempts.clamp(0, 9)).min(LONGEST_PAUSE);
+                    let pause = pause(&e, item.attempts);
                     let mut conn = self.store.read().await?;
                     outbox::failed(&mut conn, &item.id, &e.to_string(), self.now() + pause).await?;
                 }
@@ -178,6 +212,8 @@ impl Desk {
         match item.kind {
             OutboxKind::Mail => self.deliver_mail(item).await,
             OutboxKind::VaultRevoke => self.revoke_old(item).await,
+            OutboxKind::TicketComment => self.deliver_comment(item).await,
+            OutboxKind::OnePassword => Ok(Delivered::InVault(self.put_into_vault(item).await?)),
         }
     }
 
@@ -187,6 +223,8 @@ impl Desk {
         let step = match delivered {
             Delivered::Plainly => Ok(()),
             Delivered::Revoked(owed) => self.note_revoked(&mut tx, &owed).await,
+            Delivered::Comment(id) => self.note_comment(&mut tx, item, &id).await,
+            Delivered::InVault(found) => self.record_in_vault(&mut tx, item, found).await,
         };
         let step = match step {
             Ok(()) => outbox::done(&mut tx, &item.id, self.now()).await.map_err(StepError::from),

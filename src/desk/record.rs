@@ -72,7 +72,7 @@ impl Desk {
         secrets::insert_rotation(tx, &rotation).await?;
         let handoff_id = match (&known.grant, &ready.org) {
             (Some(grant), Some(org)) => Some(
-                self.seal_for_owner(tx, org, grant, secret, &rotation, new.value.as_ref()).await?,
+                self.seal_handoff(tx, org, grant, secret, &rotation, new.value.as_ref()).await?,
             ),
             _ => None,
         };

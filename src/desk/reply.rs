@@ -1,6 +1,8 @@
 //! Replies to a ticket: the server's own words for a failed check, or what a platform admin
 //! writes, which the guard reads before it leaves.
 
+use sqlx::AnyConnection;
+
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::{LogId, NewRow};
 use crate::delivery::guard;
@@ -8,7 +10,7 @@ use crate::model::TicketState;
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
 use crate::proof::row::Outcome;
-use crate::store::tickets::{self, Message, Ticket};
+use crate::store::tickets::{self, Ticket};
 use crate::store::{Tx, secrets};
 
 /// The longest reply, in characters.
@@ -69,18 +71,7 @@ impl Desk {
         body: String,
         check: Option<Check>,
     ) -> Step<()> {
-        tickets::insert_message(
-            tx.conn(),
-            &Message {
-                id: self.new_id(),
-                ticket_id: ticket.id.clone(),
-                author: who.staff.name.clone(),
-                kind: "staff".to_owned(),
-                body,
-                at: self.now(),
-            },
-        )
-        .await?;
+        self.put_message(tx, &ticket.id, &who.staff.name, "staff", body).await?;
         if ticket.state == TicketState::Open {
             tickets::set_state(tx, &ticket.id, TicketState::Pending).await?;
         }
@@ -104,15 +95,7 @@ impl Desk {
         ticket_id: &str,
         text: &str,
     ) -> Step<()> {
-        let found = match (guard::shape(text), guard::candidates(text, &self.keys.fingerprint)) {
-            (Ok(Some(shape)), _) => Some(shape.as_str().to_owned()),
-            (Ok(None), Ok(candidates)) => {
-                let issued = secrets::any_issued(tx.conn(), &candidates).await?;
-                issued.then(|| "an issued value".to_owned())
-            }
-            (Err(e), _) | (_, Err(e)) => Some(e.to_string()),
-        };
-        let Some(found) = found else { return Ok(()) };
+        let Some(found) = self.secret_in(tx.conn(), text).await? else { return Ok(()) };
         let row = NewRow::new(actions::PLATFORM_REPLY_REFUSED, &who.actor())
             .outcome(Outcome::Refused)
             .org(org_id)
@@ -122,5 +105,22 @@ impl Desk {
         Err(StepError::Denied(
             "The text holds a secret, or something of the shape of one. It was not posted and not kept. Take it out and write again.",
         ))
+    }
+
+    /// What of a secret is in a text: the name of a shape, that it is an issued value, or why the
+    /// text cannot be read to its end. Nothing where it is clean.
+    pub(super) async fn secret_in(
+        &self,
+        conn: &mut AnyConnection,
+        text: &str,
+    ) -> Step<Option<String>> {
+        Ok(match (guard::shape(text), guard::candidates(text, &self.keys.fingerprint)) {
+            (Ok(Some(shape)), _) => Some(shape.as_str().to_owned()),
+            (Ok(None), Ok(candidates)) => {
+                let issued = secrets::any_issued(conn, &candidates).await?;
+                issued.then(|| "an issued value".to_owned())
+            }
+            (Err(e), _) | (_, Err(e)) => Some(e.to_string()),
+        })
     }
 }

@@ -107,6 +107,9 @@ impl Desk {
         caller: &Caller,
         ask: &Ask,
     ) -> Step<Rotated> {
+        if let Caller::Token(token) = caller {
+            self.refresh_for(token).await?;
+        }
         let step = if secret_type == SecretType::VaultToken {
             // Not one transaction: it writes down by itself what fails half-way.
             self.rotate_vault_token(secret_id, caller, ask).await

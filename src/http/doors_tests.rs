@@ -20,6 +20,7 @@ use crate::testing::story::{ADA, CLEO, STUCK, credential_of, member_id};
 use crate::web::app::{App, DemoDoors, DemoPerson};
 
 pub(super) const SERVICE: &str = "a-service-token-of-some-length-for-tests";
+const INTAKE: &str = "an-intake-token-of-some-length-for-tests";
 
 /// Who may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub(super) enum For {
     Service,
     /// Whoever holds a token of the embedded vault: the token is the credential.
     Holder,
+    /// The program that files tickets.
+    Intake,
 }
 
 /// A door: the method, the route as it stands in the router, a request for it, and who may.
@@ -119,6 +122,8 @@ pub(super) const DOORS: &[Door] = &[
     ("POST", "/v1/auth/token/renew-self", "/v1/auth/token/renew-self", "", For::Holder),
     ("PUT", "/v1/auth/token/renew-self", "/v1/auth/token/renew-self", "", For::Holder),
     ("GET", "/v1/sys/health", "/v1/sys/health", "", For::Anybody("whether the embedded vault answers; a client asks first")),
+    ("POST", "/api/v1/tickets", "/api/v1/tickets", "{}", For::Intake),
+    ("POST", "/api/v1/tickets/{id}/messages", "/api/v1/tickets/NOV-4801/messages", "{}", For::Intake),
     ("GET", "/.well-known/jwks.json", "/.well-known/jwks.json", "", PUBLIC_KEY),
     ("GET", "/.well-known/keyturn-log-key", "/.well-known/keyturn-log-key", "", PUBLIC_KEY),
     ("GET", "/.well-known/keyturn-openpgp-key.asc", "/.well-known/keyturn-openpgp-key.asc", "", PUBLIC_KEY),
@@ -151,6 +156,7 @@ impl Site {
             demo: Some(DemoDoors { people, customer_side: "http://127.0.0.1:1".into() }),
             pkg: None,
             introspection_hash: Some(credential::hash(&SERVICE.into())),
+            intake_hash: Some(credential::hash(&INTAKE.into())),
             client_ip_header: None,
             embedded_vault: Some(bench.vault.inner.clone()),
         };
@@ -291,7 +297,7 @@ async fn without_a_credential_nobody_gets_in_and_nothing_is_written() {
             For::Holder => {
                 assert_eq!(program.status(), StatusCode::FORBIDDEN, "{door:?}");
             }
-            For::Org { .. } | For::Rotator | For::Service => {
+            For::Org { .. } | For::Rotator | For::Service | For::Intake => {
                 assert_eq!(program.status(), StatusCode::UNAUTHORIZED, "{door:?}");
                 assert_eq!(program.headers()[header::CONTENT_TYPE], "application/problem+json");
                 assert!(program.headers().contains_key(header::WWW_AUTHENTICATE));
@@ -305,8 +311,9 @@ async fn without_a_credential_nobody_gets_in_and_nothing_is_written() {
 #[tokio::test]
 async fn a_credential_that_is_not_one_is_none() {
     let site = Site::new().await;
-    for door in
-        DOORS.iter().filter(|d| matches!(d.4, For::Org { .. } | For::Rotator | For::Service))
+    for door in DOORS
+        .iter()
+        .filter(|d| matches!(d.4, For::Org { .. } | For::Rotator | For::Service | For::Intake))
     {
         for token in ["ktc_unknown", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", SERVICE] {
             if token == SERVICE && door.4 == For::Service {
@@ -552,7 +559,8 @@ async fn an_impersonation_token_opens_one_door_while_it_is_live() {
             .unwrap();
         site.send(request)
     };
-    for door in DOORS.iter().filter(|d| matches!(d.4, For::Org { .. } | For::Service)) {
+    for door in DOORS.iter().filter(|d| matches!(d.4, For::Org { .. } | For::Service | For::Intake))
+    {
         assert_eq!(ask(door, door.2).await.status(), StatusCode::UNAUTHORIZED, "{door:?}");
     }
     let webhook: &Door = DOORS.iter().find(|d| d.1.ends_with("rotate-secret")).unwrap();
@@ -703,6 +711,7 @@ async fn a_forged_line_before_the_proxys_own_is_not_believed() {
         demo: None,
         pkg: None,
         introspection_hash: None,
+        intake_hash: None,
         client_ip_header: Some("x-forwarded-for".into()),
         embedded_vault: None,
     };

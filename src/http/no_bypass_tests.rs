@@ -281,6 +281,7 @@ async fn no_switch_of_the_server_lets_a_failed_check_through() {
                 demo: None,
                 pkg: None,
                 introspection_hash,
+                intake_hash: None,
                 client_ip_header: client_ip_header.clone(),
                 embedded_vault: client_ip_header.as_ref().map(|_| site.bench.vault.inner.clone()),
             };

@@ -152,6 +152,7 @@ mod tests {
                 demo: None,
                 pkg: None,
                 introspection_hash: None,
+                intake_hash: None,
                 client_ip_header: None,
                 embedded_vault: embedded.then(|| bench.vault.inner.clone()),
             };

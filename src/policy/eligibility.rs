@@ -42,7 +42,28 @@ pub struct TicketFacts {
     pub requester_name: String,
     /// How support authenticated the requester, and when; absent where it did not.
     pub authenticated: Option<(String, Micros)>,
+    /// Who keeps the ticket.
+    #[serde(default)]
+    pub kept: Kept,
 }
+
+/// Who keeps a ticket, and so how old what is known of it may be.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Kept {
+    /// Our own database: what it says is so now.
+    #[default]
+    Here,
+    /// A ticket system outside: what is known is a copy.
+    Outside {
+        /// Its name.
+        system: String,
+        /// When it last told; absent where it never did.
+        told_at: Option<Micros>,
+    },
+}
+
+/// How old the copy of a ticket may be that a system outside keeps, for anything to be begun.
+pub const OLDEST_COPY: Micros = time::MINUTE;
 
 /// The org.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,7 +251,7 @@ pub fn decide(facts: &Facts, now: Micros) -> Verdict {
         .iter()
         .map(|&check| {
             let outcome = match check {
-                Check::TicketOpen => ticket_open(facts),
+                Check::TicketOpen => ticket_open(facts, now),
                 Check::RequesterAuthenticated => requester_authenticated(facts, now),
                 Check::RequesterIsOwner => requester_is_owner(facts),
                 Check::OwnerReachable => owner_reachable(facts),
@@ -274,8 +295,29 @@ fn ticket(facts: &Facts) -> Result<&TicketFacts, No> {
     })
 }
 
-fn ticket_open(facts: &Facts) -> Outcome {
+fn ticket_open(facts: &Facts, now: Micros) -> Outcome {
     let ticket = ticket(facts)?;
+    if let Kept::Outside { system, told_at } = &ticket.kept
+        && told_at.is_none_or(|at| at > now || now - at > OLDEST_COPY)
+    {
+        return Err(match told_at {
+            Some(at) => no(
+                format!(
+                    "the ticket system did not answer; what is known is what {system} said at {}",
+                    time::seconds(*at)
+                ),
+                format!(
+                    "Try again in a moment. Nothing is begun on what {system} said more than a minute ago."
+                ),
+                "",
+            ),
+            None => no(
+                format!("{system} has not told us of this ticket"),
+                format!("Check that {system} has a ticket of this number, and try again."),
+                "",
+            ),
+        });
+    }
     if ticket.state.can_be_served() {
         return Ok(format!("{}, filed {}", ticket.state.label(), time::minutes(ticket.filed_at)));
     }

@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 
 use super::eligibility::{
-    Check, Facts, HandoffFacts, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
-    TicketFacts, decide,
+    Check, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, OLDEST_COPY, OrgFacts, OwnerFacts,
+    SecretFacts, TicketFacts, decide,
 };
 use crate::model::{Channel, Consent, MemberRole, Micros, SecretType, Standing, TicketState, time};
 
@@ -19,6 +19,7 @@ fn good() -> Facts {
             filed_at: NOW - time::HOUR,
             requester_name: "Olive Ownsby".into(),
             authenticated: Some(("support SSO".into(), NOW - time::HOUR)),
+            kept: Kept::Here,
         }),
         org: Some(OrgFacts {
             id: "org-1".into(),
@@ -56,6 +57,23 @@ fn member(id: &str, role: MemberRole, standing: Standing) -> MemberFacts {
     MemberFacts { id: id.into(), role, standing }
 }
 
+fn outside(told_at: Option<Micros>) -> Kept {
+    Kept::Outside { system: "Zendesk".into(), told_at }
+}
+
+#[test]
+fn a_copy_of_a_ticket_counts_for_a_minute_and_no_longer() {
+    let mut facts = good();
+    for told_at in [NOW, NOW - OLDEST_COPY] {
+        facts.ticket.as_mut().unwrap().kept = outside(Some(told_at));
+        assert!(decide(&facts, NOW).eligible(), "{told_at}");
+    }
+    facts.ticket.as_mut().unwrap().kept = outside(Some(NOW - OLDEST_COPY - 1));
+    let verdict = decide(&facts, NOW);
+    assert_eq!(verdict.failed_names(), ["ticket_open"]);
+    assert!(verdict.failed().next().unwrap().saw.contains("the ticket system did not answer"));
+}
+
 #[test]
 fn the_good_case_is_eligible_and_lists_all_nine_checks() {
     let verdict = decide(&good(), NOW);
@@ -73,6 +91,9 @@ fn breakages() -> Vec<(Check, Facts)> {
     };
     for state in [TicketState::Escalated, TicketState::Solved, TicketState::Closed] {
         add(Check::TicketOpen, &|f| f.ticket.as_mut().unwrap().state = state);
+    }
+    for told_at in [None, Some(NOW - OLDEST_COPY - 1), Some(NOW + 1)] {
+        add(Check::TicketOpen, &|f| f.ticket.as_mut().unwrap().kept = outside(told_at));
     }
     add(Check::RequesterAuthenticated, &|f| f.ticket.as_mut().unwrap().authenticated = None);
     add(Check::RequesterAuthenticated, &|f| {
@@ -212,6 +233,7 @@ prop_compose! {
     fn any_facts()(
         state in prop::option::of(word(TicketState::ALL)),
         filed in -2i64..2,
+        kept in prop::option::of(prop::option::of(-1i64..120)),
         authenticated in prop::option::of((prop::sample::select(vec!["", "SSO"]), -1i64..2)),
         consent in prop::option::of(any_consent()),
         owner in prop::option::of(("m[1-2]", -3i64..3, any::<bool>())),
@@ -228,6 +250,7 @@ prop_compose! {
                 filed_at: NOW + filed,
                 requester_name: "R".into(),
                 authenticated: authenticated.map(|(how, at)| (how.to_owned(), NOW + at)),
+                kept: kept.map_or(Kept::Here, |told| outside(told.map(|ago| NOW - ago * time::SECOND))),
             }),
             org: consent.map(|consent| OrgFacts { id: "o".into(), name: "O".into(), consent, consent_changed_at: None }),
             owner: owner.map(|(member_id, since, lost)| OwnerFacts {
@@ -261,6 +284,12 @@ fn all_hold(f: &Facts) -> bool {
         return false;
     };
     [TicketState::Open, TicketState::Pending].contains(&t.state)
+        && match &t.kept {
+            Kept::Here => true,
+            Kept::Outside { told_at, .. } => {
+                told_at.is_some_and(|at| (0..=60 * time::SECOND).contains(&(NOW - at)))
+            }
+        }
         && t.authenticated.as_ref().is_some_and(|(how, at)| !how.is_empty() && *at <= NOW)
         && r.id == owner.member_id
         && owner.since < t.filed_at

@@ -11,6 +11,8 @@ pub const PLATFORM_IMPERSONATION_STARTED: &str = "platform.impersonation_started
 pub const PLATFORM_IMPERSONATION_ENDED: &str = "platform.impersonation_ended";
 /// Platform log: a new secret was handed off to the Owner of record.
 pub const PLATFORM_SECRET_HANDED_OFF: &str = "platform.secret_handed_off";
+/// Platform log: a new secret is in the vault that is shared with the customer.
+pub const PLATFORM_SECRET_DELIVERED: &str = "platform.secret_delivered";
 /// Platform log: an impersonation was asked for and refused.
 pub const PLATFORM_IMPERSONATION_REFUSED: &str = "platform.impersonation_refused";
 /// Platform log: a rotation was asked for and refused.
@@ -43,6 +45,14 @@ pub const PLATFORM_HANDOFF_SENT_AGAIN: &str = "platform.handoff_sent_again";
 pub const PLATFORM_TEST_EVENT_SENT: &str = "platform.test_event_sent";
 /// Platform log: a reply was posted to a ticket.
 pub const PLATFORM_REPLY_POSTED: &str = "platform.reply_posted";
+/// Platform log: a program filed a ticket.
+pub const PLATFORM_TICKET_FILED: &str = "platform.ticket_filed";
+/// Platform log: a program added a message to a ticket.
+pub const PLATFORM_TICKET_MESSAGE_RECEIVED: &str = "platform.ticket_message_received";
+/// Platform log: what a program sent for a ticket was refused, as it looked like a secret.
+pub const PLATFORM_TICKET_MESSAGE_REFUSED: &str = "platform.ticket_message_refused";
+/// Platform log: the ticket system outside told something new of a ticket.
+pub const PLATFORM_TICKET_FETCHED: &str = "platform.ticket_fetched";
 /// Platform log: a reply to a ticket was refused, as it looked like a secret.
 pub const PLATFORM_REPLY_REFUSED: &str = "platform.reply_refused";
 
@@ -55,6 +65,15 @@ pub const PLATFORM_OWNER_KEY_CHANGE_OBJECTED: &str = "platform.owner_key_change_
 /// Platform log: another key for the Owner is the one used.
 pub const PLATFORM_OWNER_KEY_CHANGED: &str = "platform.owner_key_changed";
 
+/// Platform log: something of an org was brought in, from the command line.
+pub const PLATFORM_ORG_IMPORTED: &str = "platform.org_imported";
+/// Platform log: a member of an org got a credential, from the command line.
+pub const PLATFORM_ORG_CREDENTIAL_ISSUED: &str = "platform.org_credential_issued";
+
+/// Org log: something of this org was brought in by the platform.
+pub const ORG_IMPORTED: &str = "org.imported";
+/// Org log: a member of this org got a credential from the platform.
+pub const ORG_CREDENTIAL_ISSUED: &str = "org.credential_issued";
 /// Org log: an impersonation in this org began.
 pub const IMPERSONATION_STARTED: &str = "impersonation.started";
 /// Org log: an impersonation in this org ended.
@@ -67,6 +86,8 @@ pub const CONSENT_DISABLED: &str = "consent.disabled";
 pub const HANDOFF_SENT: &str = "handoff.sent";
 /// Org log: a handoff that was not acknowledged was sent again.
 pub const HANDOFF_SENT_AGAIN: &str = "handoff.sent_again";
+/// Org log: a new secret is in the shared vault.
+pub const HANDOFF_DELIVERED: &str = "handoff.delivered";
 /// Org log: the Owner acknowledged a handoff.
 pub const HANDOFF_ACKNOWLEDGED: &str = "handoff.acknowledged";
 /// Org log: a test event was sent to a webhook endpoint.

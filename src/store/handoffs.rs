@@ -36,14 +36,29 @@ pub struct Handoff {
     pub created_at: Micros,
     /// When it was sent.
     pub sent_at: Option<Micros>,
+    /// When the item was in the shared vault, or the notice went where there is no item; only for
+    /// that channel.
+    pub delivered_at: Option<Micros>,
+    /// The item there.
+    pub item_id: Option<String>,
     /// When the Owner confirmed it.
     pub acknowledged_at: Option<Micros>,
     /// How that is known.
     pub acknowledged_how: Option<String>,
 }
 
+impl Handoff {
+    /// Whether the Owner cannot have it yet: the item is not in the shared vault.
+    #[must_use]
+    pub fn awaits_vault(&self) -> bool {
+        self.channel == Channel::OnePassword
+            && self.sent_at.is_some()
+            && self.delivered_at.is_none()
+    }
+}
+
 const COLUMNS: &str = "SELECT id, rotation_id, impersonation_id, org_id, channel, recipient, recipient_key, message, \
-     kek_id, sealed, state, created_at, sent_at, acknowledged_at, acknowledged_how FROM handoff";
+     kek_id, sealed, state, created_at, sent_at, delivered_at, item_id, acknowledged_at, acknowledged_how FROM handoff";
 
 fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(format!("{COLUMNS} {rest}"))
@@ -124,6 +139,25 @@ pub async fn erase_sealed(tx: &mut Tx, id: &str) -> Result<()> {
         .execute(tx.conn())
         .await?;
     Ok(())
+}
+
+/// Marks a handoff as delivered into the shared vault, as this item where it has one; false where
+/// it already is.
+pub async fn mark_delivered(
+    tx: &mut Tx,
+    id: &str,
+    item_id: Option<&str>,
+    now: Micros,
+) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE handoff SET delivered_at = $3, item_id = $2 WHERE id = $1 AND delivered_at IS NULL",
+    )
+    .bind(id)
+    .bind(item_id)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Marks a sent handoff as acknowledged; false where it is not sent, or already acknowledged.

@@ -126,6 +126,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0004_vault.sql"),
     ),
     (
+        6,
+        "tickets",
+        include_str!("../../migrations/0006_tickets.sql"),
+        include_str!("../../migrations/0006_tickets.sql"),
+    ),
+    (
         7,
         "consent and keys",
         include_str!("../../migrations/0007_consent_and_keys.sql"),
@@ -142,6 +148,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "verification",
         include_str!("../../migrations/0009_verification.sql"),
         include_str!("../../migrations/0009_verification.sql"),
+    ),
+    (
+        10,
+        "shared vault",
+        include_str!("../../migrations/0010_shared_vault.sql"),
+        include_str!("../../migrations/0010_shared_vault.sql"),
     ),
 ];
 

@@ -124,6 +124,50 @@ pub async fn set_owner(
     Ok(())
 }
 
+/// Renames an org.
+pub async fn set_name(tx: &mut Tx, id: &str, name: &str) -> Result<()> {
+    sqlx::query("UPDATE org SET name = $2 WHERE id = $1")
+        .bind(id)
+        .bind(name)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Changes where the Owner's mail goes.
+pub async fn set_owner_address(tx: &mut Tx, id: &str, address: &str) -> Result<()> {
+    sqlx::query("UPDATE org SET owner_address = $2 WHERE id = $1")
+        .bind(id)
+        .bind(address)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Writes the runbook entry. A key that is on file and not given here stays on file.
+pub async fn set_runbook(
+    tx: &mut Tx,
+    id: &str,
+    channel: Channel,
+    pgp_key: Option<&str>,
+    vault: Option<&str>,
+    now: Micros,
+) -> Result<()> {
+    sqlx::query(
+        "UPDATE org SET channel = $2, shared_vault_id = COALESCE($4, shared_vault_id), \
+         pgp_key_since = CASE WHEN pgp_key IS NULL AND $3 IS NOT NULL THEN $5 ELSE pgp_key_since END, \
+         pgp_key = COALESCE($3, pgp_key) WHERE id = $1",
+    )
+    .bind(id)
+    .bind(channel.as_str())
+    .bind(pgp_key)
+    .bind(vault)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// The org with this id.
 pub async fn by_id(conn: &mut AnyConnection, id: &str) -> Result<Option<Org>> {
     Ok(sqlx::query_as(select("WHERE id = $1")).bind(id).fetch_optional(conn).await?)
@@ -259,6 +303,21 @@ pub async fn set_standing(
         .bind(standing.as_str())
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// Writes a member's name, role and standing.
+pub async fn update_member(tx: &mut Tx, m: &Member) -> Result<()> {
+    sqlx::query(
+        "UPDATE member SET name = $2, role = $3, standing = $4, role_since = $5 WHERE id = $1",
+    )
+    .bind(&m.id)
+    .bind(&m.name)
+    .bind(m.role.as_str())
+    .bind(m.standing.as_str())
+    .bind(m.role_since)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

@@ -75,7 +75,8 @@ pub async fn take_due(
     let mut taken = Vec::with_capacity(due.len());
     for item in due {
         let done = sqlx::query(
-            "UPDATE outbox SET next_at = $3 WHERE id = $1 AND next_at = $2 AND done_at IS NULL",
+            "UPDATE outbox SET next_at = $3, taken_until = $3 \
+             WHERE id = $1 AND next_at = $2 AND done_at IS NULL",
         )
         .bind(&item.id)
         .bind(item.next_at)
@@ -91,7 +92,7 @@ pub async fn take_due(
 
 /// Notes that an item was sent, and erases its content.
 pub async fn done(tx: &mut Tx, id: &str, now: Micros) -> Result<()> {
-    sqlx::query("UPDATE outbox SET done_at = $2, sealed = NULL, last_error = NULL WHERE id = $1")
+    sqlx::query("UPDATE outbox SET done_at = $2, taken_until = NULL, sealed = NULL, last_error = NULL WHERE id = $1")
         .bind(id)
         .bind(now)
         .execute(tx.conn())
@@ -102,7 +103,8 @@ pub async fn done(tx: &mut Tx, id: &str, now: Micros) -> Result<()> {
 /// Notes that an attempt failed, and when the next one is due.
 pub async fn failed(conn: &mut AnyConnection, id: &str, why: &str, next_at: Micros) -> Result<()> {
     sqlx::query(
-        "UPDATE outbox SET attempts = attempts + 1, next_at = $3, last_error = $2 WHERE id = $1",
+        "UPDATE outbox SET attempts = attempts + 1, next_at = $3, taken_until = NULL, last_error = $2 \
+         WHERE id = $1",
     )
     .bind(id)
     .bind(why)
@@ -112,10 +114,12 @@ pub async fn failed(conn: &mut AnyConnection, id: &str, why: &str, next_at: Micr
     Ok(())
 }
 
-/// Makes an item due now: somebody asked for another attempt. False where it is done.
+/// Makes an item due now: somebody asked for another attempt. False where it is done, or under
+/// way: two attempts at once could do twice what is to be done once.
 pub async fn hasten(tx: &mut Tx, id: &str, now: Micros) -> Result<bool> {
     let done = sqlx::query(
-        "UPDATE outbox SET next_at = $2 WHERE id = $1 AND done_at IS NULL AND next_at > $2",
+        "UPDATE outbox SET next_at = $2 WHERE id = $1 AND done_at IS NULL AND next_at > $2 \
+         AND (taken_until IS NULL OR taken_until <= $2)",
     )
     .bind(id)
     .bind(now)

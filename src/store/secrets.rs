@@ -328,6 +328,33 @@ pub async fn any_issued(conn: &mut AnyConnection, fingerprints: &[String]) -> Re
     Ok(false)
 }
 
+/// Whether a version of a secret has, or had, the value with this fingerprint.
+pub async fn has_fingerprint(
+    conn: &mut AnyConnection,
+    secret_id: &str,
+    fingerprint: &str,
+) -> Result<bool> {
+    let found: i64 = sqlx::query_scalar(
+        "SELECT COUNT(*) FROM secret_version WHERE secret_id = $1 AND fingerprint = $2",
+    )
+    .bind(secret_id)
+    .bind(fingerprint)
+    .fetch_one(conn)
+    .await?;
+    Ok(found > 0)
+}
+
+/// Writes what people call a secret, and its target.
+pub async fn describe(tx: &mut Tx, id: &str, label: &str, target: &str) -> Result<()> {
+    sqlx::query("UPDATE secret SET label = $2, target = $3 WHERE id = $1")
+        .bind(id)
+        .bind(label)
+        .bind(target)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// How many secrets each org has, for the list of orgs.
 pub async fn count_of_org(conn: &mut AnyConnection, org_id: &str) -> Result<i64> {
     Ok(sqlx::query_scalar("SELECT COUNT(*) FROM secret WHERE org_id = $1")

@@ -33,9 +33,28 @@ pub struct Ticket {
     leak: i64,
     /// When it was filed.
     pub filed_at: Micros,
+    /// The system outside that keeps it; absent where this database does.
+    pub source: Option<String>,
+    /// When that system last told what stands here.
+    pub fetched_at: Option<Micros>,
+    #[sqlx(rename = "org_unknown")]
+    no_org: i64,
 }
 
 impl Ticket {
+    /// Whether the system outside names an org that is none of ours: then no org is known.
+    #[must_use]
+    pub fn org_unknown(&self) -> bool {
+        self.no_org == 1
+    }
+
+    /// The same ticket, with its org known or not.
+    #[must_use]
+    pub fn with_org_unknown(mut self, unknown: bool) -> Self {
+        self.no_org = flag(unknown);
+        self
+    }
+
     /// Whether the secret is suspected to have leaked.
     #[must_use]
     pub fn suspected_leak(&self) -> bool {
@@ -64,6 +83,9 @@ impl Ticket {
             secret_id: None,
             leak: 0,
             filed_at,
+            source: None,
+            fetched_at: None,
+            no_org: 0,
         }
     }
 
@@ -82,14 +104,14 @@ impl Ticket {
 }
 
 const COLUMNS: &str = "SELECT id, org_id, subject, state, requester_name, requester_member, authenticated_how, \
-     authenticated_at, secret_type, secret_id, suspected_leak, filed_at FROM ticket";
+     authenticated_at, secret_type, secret_id, suspected_leak, filed_at, source, fetched_at, org_unknown FROM ticket";
 
 /// Files a ticket.
 pub async fn insert(conn: &mut AnyConnection, t: &Ticket) -> Result<()> {
     sqlx::query(
         "INSERT INTO ticket (id, org_id, subject, state, requester_name, requester_member, authenticated_how, \
-         authenticated_at, secret_type, secret_id, suspected_leak, filed_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         authenticated_at, secret_type, secret_id, suspected_leak, filed_at, source, fetched_at, org_unknown) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(&t.id)
     .bind(&t.org_id)
@@ -103,9 +125,91 @@ pub async fn insert(conn: &mut AnyConnection, t: &Ticket) -> Result<()> {
     .bind(t.secret_id.as_deref())
     .bind(t.leak)
     .bind(t.filed_at)
+    .bind(t.source.as_deref())
+    .bind(t.fetched_at)
+    .bind(t.no_org)
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Writes everything about a ticket but its number, as the system that keeps it told.
+pub async fn overwrite(tx: &mut Tx, t: &Ticket) -> Result<()> {
+    sqlx::query(
+        "UPDATE ticket SET org_id = $2, subject = $3, state = $4, requester_name = $5, requester_member = $6, \
+         authenticated_how = $7, authenticated_at = $8, secret_type = $9, secret_id = $10, suspected_leak = $11, \
+         filed_at = $12, source = $13, fetched_at = $14, org_unknown = $15 WHERE id = $1",
+    )
+    .bind(&t.id)
+    .bind(&t.org_id)
+    .bind(&t.subject)
+    .bind(t.state.as_str())
+    .bind(&t.requester_name)
+    .bind(t.requester_member.as_deref())
+    .bind(t.authenticated_how.as_deref())
+    .bind(t.authenticated_at)
+    .bind(t.secret_type.as_deref())
+    .bind(t.secret_id.as_deref())
+    .bind(t.leak)
+    .bind(t.filed_at)
+    .bind(t.source.as_deref())
+    .bind(t.fetched_at)
+    .bind(t.no_org)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Notes that the system outside said again what it said at `before`; false where somebody else
+/// wrote what it said later.
+pub async fn told_again(tx: &mut Tx, id: &str, before: Micros, now: Micros) -> Result<bool> {
+    let done = sqlx::query("UPDATE ticket SET fetched_at = $3 WHERE id = $1 AND fetched_at = $2")
+        .bind(id)
+        .bind(before)
+        .bind(now)
+        .execute(tx.conn())
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The digest of what a program filed as this ticket.
+pub async fn filed_as(conn: &mut AnyConnection, id: &str) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT filed_as FROM ticket WHERE id = $1")
+        .bind(id)
+        .fetch_optional(conn)
+        .await?
+        .flatten())
+}
+
+/// Notes the digest of what a program filed, and of the key it sent with it.
+pub async fn set_filed_as(tx: &mut Tx, id: &str, digest: &str, key: Option<&str>) -> Result<()> {
+    sqlx::query("UPDATE ticket SET filed_as = $2, filed_key = $3 WHERE id = $1")
+        .bind(id)
+        .bind(digest)
+        .bind(key)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The number of the ticket that a program filed with this key.
+pub async fn by_filed_key(conn: &mut AnyConnection, key: &str) -> Result<Option<String>> {
+    Ok(sqlx::query_scalar("SELECT id FROM ticket WHERE filed_key = $1")
+        .bind(key)
+        .fetch_optional(conn)
+        .await?)
+}
+
+/// The highest number behind a prefix of capital letters and a dash.
+pub async fn highest(conn: &mut AnyConnection, prefix: &str) -> Result<i64> {
+    let sql = format!(
+        "SELECT COALESCE(MAX(CAST(SUBSTR(id, {}) AS BIGINT)), 0) FROM ticket WHERE id LIKE $1",
+        prefix.len() + 1
+    );
+    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(format!("{prefix}%"))
+        .fetch_one(conn)
+        .await?)
 }
 
 /// The ticket with this number.
@@ -209,18 +313,56 @@ pub struct Message {
     pub body: String,
     /// When.
     pub at: Micros,
+    /// Its id outside: the comment's at the support desk, or the filing program's own.
+    pub outside_id: Option<String>,
+    /// 1 until the support desk outside has it.
+    pub waits: i64,
 }
 
 /// Adds a message.
 pub async fn insert_message(conn: &mut AnyConnection, m: &Message) -> Result<()> {
-    sqlx::query("INSERT INTO ticket_message (id, ticket_id, author, kind, body, at) VALUES ($1, $2, $3, $4, $5, $6)")
-        .bind(&m.id)
-        .bind(&m.ticket_id)
-        .bind(&m.author)
-        .bind(&m.kind)
-        .bind(&m.body)
-        .bind(m.at)
-        .execute(conn)
+    sqlx::query(
+        "INSERT INTO ticket_message (id, ticket_id, author, kind, body, at, outside_id, waits) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(&m.id)
+    .bind(&m.ticket_id)
+    .bind(&m.author)
+    .bind(&m.kind)
+    .bind(&m.body)
+    .bind(m.at)
+    .bind(m.outside_id.as_deref())
+    .bind(m.waits)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Changes the text of a message that was changed where it is kept.
+pub async fn set_body(tx: &mut Tx, id: &str, body: &str) -> Result<()> {
+    sqlx::query("UPDATE ticket_message SET body = $2 WHERE id = $1")
+        .bind(id)
+        .bind(body)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Notes that the support desk outside has a message of ours, under this id. A copy of it that
+/// came in from there meanwhile goes.
+pub async fn posted(tx: &mut Tx, id: &str, outside_id: &str) -> Result<()> {
+    sqlx::query(
+        "DELETE FROM ticket_message WHERE outside_id = $2 AND id <> $1 \
+         AND ticket_id = (SELECT ticket_id FROM ticket_message WHERE id = $1)",
+    )
+    .bind(id)
+    .bind(outside_id)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query("UPDATE ticket_message SET waits = 0, outside_id = $2 WHERE id = $1")
+        .bind(id)
+        .bind(outside_id)
+        .execute(tx.conn())
         .await?;
     Ok(())
 }
@@ -228,7 +370,8 @@ pub async fn insert_message(conn: &mut AnyConnection, m: &Message) -> Result<()>
 /// Every message of a ticket, oldest first.
 pub async fn messages(conn: &mut AnyConnection, ticket_id: &str) -> Result<Vec<Message>> {
     Ok(sqlx::query_as(
-        "SELECT id, ticket_id, author, kind, body, at FROM ticket_message WHERE ticket_id = $1 ORDER BY at, id",
+        "SELECT id, ticket_id, author, kind, body, at, outside_id, waits FROM ticket_message \
+         WHERE ticket_id = $1 ORDER BY at, id",
     )
     .bind(ticket_id)
     .fetch_all(conn)

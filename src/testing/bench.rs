@@ -17,6 +17,8 @@ use crate::audit::trail::{Depth, judge};
 use crate::audit::verify::{Fault, cross_recorded, whole_log};
 use crate::auth::credential;
 use crate::clock::{ManualClock, SeededRng};
+use crate::delivery::tickets::Tickets;
+use crate::delivery::tickets::embedded::EmbeddedDesk;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::rotate::{Ask, Caller, Rotated};
 use crate::desk::{AtWork, Desk, Settings, Step};
@@ -83,6 +85,7 @@ impl Bench {
         let embedded = Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone()));
         let vault = Arc::new(Breakable::new(embedded, deaths.clone()));
         let desk = Desk {
+            tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
             store,
             clock: clock.clone(),
             rng,
@@ -98,6 +101,7 @@ impl Bench {
             mailer: mailbox.clone(),
             vault: vault.clone(),
             deaths,
+            shared_vault: None,
         };
         Self {
             desk: Arc::new(desk),
@@ -108,6 +112,12 @@ impl Bench {
             folder: folder.to_owned(),
             _removed: None,
         }
+    }
+
+    /// The same desk, with tickets that are kept elsewhere. To be called while nobody else has the
+    /// desk in hand.
+    pub(crate) fn keep_tickets_in(&mut self, tickets: Arc<dyn Tickets>) {
+        Arc::get_mut(&mut self.desk).expect("nobody else has the desk").tickets = tickets;
     }
 
     /// The folder of the keys, and of SQLite's files.

@@ -4,6 +4,7 @@
 pub(crate) mod bench;
 pub(crate) mod breakable;
 pub(crate) mod child;
+pub(crate) mod connect;
 pub(crate) mod deaths;
 pub(crate) mod mailbox;
 pub(crate) mod owners;
@@ -11,6 +12,7 @@ pub(crate) mod postgres;
 pub(crate) mod receiver;
 pub(crate) mod story;
 pub(crate) mod vault_server;
+pub(crate) mod zendesk_server;
 
 pub(crate) use bench::Bench;
 

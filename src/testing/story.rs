@@ -207,6 +207,8 @@ pub(crate) async fn write(desk: &Desk, vault: &Breakable, tx: &mut Tx) {
             kind: "customer".to_owned(),
             body: "Please help.".to_owned(),
             at: ticket.filed_at,
+            outside_id: None,
+            waits: 0,
         };
         queue::insert_message(tx.conn(), &message).await.unwrap();
     }

@@ -1,5 +1,5 @@
-//! The new value is nowhere but in the sealed column and in the Owner's encrypted message; and
-//! the token nowhere but in its sealed column.
+//! The new value is nowhere but in the sealed column, in the Owner's encrypted message or in the
+//! vault that the customer shares; and the token nowhere but in its sealed column.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,6 +13,7 @@ use crate::auth::credential::hex;
 use crate::desk::rotate::{Ask, Caller};
 use crate::model::{Micros, time};
 use crate::store::Engine;
+use crate::testing::connect::{Mood, Running};
 use crate::testing::owners::{decrypt, owners};
 use crate::testing::story::{ADA, BEN, LEAKED, STUCK};
 use crate::testing::{Bench, both_engines, child};
@@ -102,6 +103,12 @@ async fn a_whole_run_leaves_no_trace_of_a_value_or_a_token(bench: Bench) {
     for (secret, version) in [("whk_birch", 2), ("whk_hazel", 2)] {
         values.push(bench.value(secret, version).await.expose_secret().to_owned());
     }
+    // The customer of the shared vault has the value there: a file of the other side's.
+    let kept = read(&folder, "connect.json");
+    let in_vault = bench.value("whk_lark", 2).await.expose_secret().to_owned();
+    assert!(holds(&kept, in_vault.as_bytes()), "it was delivered");
+    std::fs::remove_file(folder.join("connect.json")).unwrap();
+    values.extend([in_vault, crate::testing::connect::TOKEN.to_owned()]);
     let token = String::from_utf8(read(&folder, "token")).unwrap();
     std::fs::remove_file(folder.join("token")).unwrap();
     let links = String::from_utf8(read(&folder, "links")).unwrap();
@@ -110,7 +117,7 @@ async fn a_whole_run_leaves_no_trace_of_a_value_or_a_token(bench: Bench) {
     assert_absent(&values, "the mails", &mails);
     let mut secrets = values;
     secrets.extend(links.lines().map(ToOwned::to_owned));
-    assert_eq!(secrets.len(), 7);
+    assert_eq!(secrets.len(), 10);
 
     let traced = read(&folder, "trace");
     assert!(traced.len() > 100_000 && holds(&traced, b"INSERT INTO audit_entry"), "all is traced");
@@ -172,7 +179,10 @@ async fn child() {
         .with_ansi(false)
         .with_writer(std::sync::Mutex::new(file("trace")))
         .init();
-    let bench = Bench::open(&order.url, &order.folder, order.now, 5).await;
+    let mut bench = Bench::open(&order.url, &order.folder, order.now, 5).await;
+    let connect = Running::start(&order.folder, bench.clock.clone()).await;
+    std::sync::Arc::get_mut(&mut bench.desk).unwrap().shared_vault =
+        Some(std::sync::Arc::new(connect.client()));
     let mut debug = String::new();
     let mut note = |what: &dyn std::fmt::Debug| debug.push_str(&format!("{what:?}\n{what:#?}\n"));
 
@@ -211,6 +221,24 @@ async fn child() {
     let step = bench.desk.request_consent(&mut tx, &ben, "NOV-4806").await;
     bench.desk.settle(tx, step).await.unwrap();
     bench.desk.send_due().await.unwrap();
+
+    // Into a shared vault, which answers only after a while, and whose answers are lost at first.
+    let ada = bench.at_work(ADA).await;
+    let shared = bench.impersonate(&ada, "NOV-4814").await.unwrap();
+    note(&bench.rotate(&shared).await.unwrap());
+    note(&bench.handoff_of(&shared.id).await);
+    note(&bench.hand_off(&ada, &shared.id).await.unwrap());
+    for mood in [Mood::Busy, Mood::LosesAnswers, Mood::Babbles, Mood::Well] {
+        connect.set(mood);
+        bench.desk.send_due().await.unwrap();
+        bench.clock.advance(time::MINUTE);
+    }
+    bench.desk.send_due().await.unwrap();
+    let delivered = bench.handoff_of(&shared.id).await;
+    assert!(delivered.item_id.is_some() && connect.items().len() == 1);
+    note(&delivered);
+    note(&connect.client());
+    note(&connect.server);
     bench.clock.advance(time::DAY);
     bench.desk.sweep().await.unwrap();
     note(&bench.verify_all().await.unwrap());
@@ -218,8 +246,12 @@ async fn child() {
     note(&bench.mailbox);
 
     use crate::testing::mailbox::link_in;
-    let links = [("Your new secret", "/acknowledge/"), ("May the platform act", "/consent/")]
-        .map(|(about, path)| link_in(&bench.mailbox.about(about), path));
+    let links = [
+        ("Your new secret, encrypted", "/acknowledge/"),
+        ("is in the shared vault", "/acknowledge/"),
+        ("May the platform act", "/consent/"),
+    ]
+    .map(|(about, path)| link_in(&bench.mailbox.about(about), path));
     let mails: Vec<String> =
         bench.mailbox.all().iter().map(|mail| mail.body.expose_secret().to_owned()).collect();
     let put = |name: &str, text: &str| std::fs::write(order.folder.join(name), text).unwrap();

@@ -38,6 +38,8 @@ pub struct App {
     pub pkg: Option<PathBuf>,
     /// The hash of the token with which other services may ask whether a token is live.
     pub introspection_hash: Option<String>,
+    /// The hash of the token with which a program may file tickets.
+    pub intake_hash: Option<String>,
     /// The header in which a trusted proxy names the client's address.
     pub client_ip_header: Option<String>,
     /// The embedded vault, where it is the one in use: its tokens can be tried under `/v1/`.

@@ -78,15 +78,18 @@ impl From<&StepError> for Fault {
             StepError::Conflict(_) | StepError::NotPossible(_) | StepError::KeyReused => {
                 Fault::Conflict
             }
-            StepError::Invalid(_) | StepError::BadKey(_) | StepError::WrongPassword => {
-                Fault::Invalid
-            }
+            StepError::Invalid(_)
+            | StepError::Unprocessable(_)
+            | StepError::BadKey(_)
+            | StepError::WrongPassword => Fault::Invalid,
             StepError::NotBuilt(_) => Fault::NotBuilt,
             StepError::Throttled(_) => Fault::Throttled,
             StepError::Store(_)
             | StepError::Audit(_)
             | StepError::Crypto { .. }
             | StepError::Vault(_)
+            | StepError::NoAnswer(_)
+            | StepError::SharedVault(_)
             | StepError::Outside(_) => Fault::Unavailable,
         }
     }
@@ -108,6 +111,7 @@ pub fn sentence(e: &StepError) -> String {
         StepError::Store(_)
         | StepError::Audit(_)
         | StepError::Crypto { .. }
+        | StepError::SharedVault(_)
         | StepError::Outside(_) => {
             "The cause is in the server's log. Try again; if it stays, tell whoever runs Keyturn."
                 .to_owned()

@@ -112,7 +112,7 @@ pub(super) async fn keep(State(side): State<Arc<Inner>>, Path(id): Path<u64>) ->
     let secret = token_for(&side, &mail, &opened).ok_or(Shut::NoKeyInIt)?;
     let token = opened.vault_token().ok_or(Shut::NoKeyInIt)?;
     side.wallet.add(&secret, token, side.clock.now());
-    Ok(Redirect::to(&format!("/vault#{secret}")).into_response())
+    Ok(Redirect::to(&format!("/tokens#{secret}")).into_response())
 }
 
 fn open(side: &Inner, id: u64) -> Result<(Arc<CaughtMail>, Opened), Shut> {

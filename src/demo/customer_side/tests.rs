@@ -47,7 +47,8 @@ async fn side(folder: &Path) -> CustomerSide {
         }],
         ..Story::default()
     };
-    CustomerSide::new(&story, Arc::new(mails), Arc::new(SystemClock), folder).unwrap()
+    let clock = Arc::new(SystemClock);
+    CustomerSide::new(&story, Arc::new(mails), clock, Arc::new(SystemRng), folder).unwrap()
 }
 
 async fn ask(side: &CustomerSide, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
@@ -147,6 +148,8 @@ async fn every_answer_is_hardened_and_every_page_labelled() {
     for (path, status) in [
         ("/", StatusCode::OK),
         ("/hooks", StatusCode::OK),
+        ("/vault", StatusCode::OK),
+        ("/v1/vaults", StatusCode::UNAUTHORIZED),
         ("/style.css", StatusCode::OK),
         ("/mail/7", StatusCode::NOT_FOUND),
         ("/mail/x", StatusCode::BAD_REQUEST),

@@ -17,7 +17,7 @@ const NO_MAIL: &str = "smtp://127.0.0.1:1";
 
 async fn seeded() -> (tempfile::TempDir, Desk, Story) {
     let folder = tempfile::tempdir().unwrap();
-    let desk = testing::desk(folder.path(), Arc::new(ManualClock::at(NOW)), NO_MAIL).await;
+    let desk = testing::desk(folder.path(), Arc::new(ManualClock::at(NOW)), NO_MAIL, SIDE).await;
     let story = seed(&desk, folder.path(), SIDE).await.unwrap();
     (folder, desk, story)
 }

@@ -326,6 +326,8 @@ pub(super) async fn plant(
                 kind: kind.to_owned(),
                 body: text.to_owned(),
                 at: filed_at + after,
+                outside_id: None,
+                waits: 0,
             };
             tickets::insert_message(conn, &message).await?;
         }

@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod consent;
+pub mod intake;
 pub mod introspect;
 pub mod keys;
 pub mod openapi;
@@ -30,6 +31,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/v1/org/audit-log", get(org_log::read))
         .route("/api/v1/org/log/{*path}", get(super::logs::own))
         .route("/api/v1/introspect", post(introspect::ask))
+        .route("/api/v1/tickets", post(intake::file))
+        .route("/api/v1/tickets/{id}/messages", post(intake::add_message))
         .route("/.well-known/jwks.json", get(keys::jwks))
         .route("/.well-known/keyturn-log-key", get(keys::log_key))
         .route("/.well-known/keyturn-openpgp-key.asc", get(keys::openpgp_key))

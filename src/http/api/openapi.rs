@@ -11,6 +11,7 @@ use utoipa::{Modify, OpenApi};
     paths(
         super::rotate::webhook, super::rotate::end_overlap, super::rotate::vault_token, super::rotate::certificate,
         super::consent::read, super::consent::write, super::org_log::read, super::super::logs::own, super::introspect::ask,
+        super::intake::file, super::intake::add_message,
         super::keys::jwks, super::keys::log_key, super::keys::openpgp_key
     ),
     components(schemas(super::problem::Problem, super::problem::FailedCheck)),
@@ -23,7 +24,7 @@ struct Schemes;
 impl Modify for Schemes {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_with(Default::default);
-        for name in ["org_credential", "impersonation_token", "service_token"] {
+        for name in ["org_credential", "impersonation_token", "service_token", "intake_token"] {
             components
                 .add_security_scheme(name, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         }

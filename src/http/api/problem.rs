@@ -51,6 +51,10 @@ pub enum ApiError {
     Unauthenticated,
     /// The body can be read and does not say enough, or too much (RFC 9110 section 15.5.21).
     Unprocessable(&'static str),
+    /// The body is not of a kind that is read here.
+    Unsupported(&'static str),
+    /// The body does not read as what it must be, and what is wrong.
+    Malformed(String),
     /// A step was not taken.
     Step(StepError),
 }
@@ -74,6 +78,16 @@ impl IntoResponse for ApiError {
             ApiError::Unprocessable(what) => {
                 ("invalid", StatusCode::UNPROCESSABLE_ENTITY, (*what).to_owned(), Vec::new(), None)
             }
+            ApiError::Unsupported(why) => (
+                "unsupported",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                (*why).to_owned(),
+                Vec::new(),
+                None,
+            ),
+            ApiError::Malformed(why) => {
+                ("invalid", StatusCode::BAD_REQUEST, why.clone(), Vec::new(), None)
+            }
             ApiError::Step(e) => {
                 let fault = Fault::from(e);
                 if fault == Fault::Unavailable {
@@ -91,7 +105,7 @@ impl IntoResponse for ApiError {
                     Fault::Unavailable => "unavailable",
                 };
                 // RFC draft on Idempotency-Key: the same key for another request is 422.
-                let status = if matches!(e, StepError::KeyReused) {
+                let status = if matches!(e, StepError::KeyReused | StepError::Unprocessable(_)) {
                     StatusCode::UNPROCESSABLE_ENTITY
                 } else {
                     fault.status()

@@ -23,18 +23,24 @@ pub async fn of(door: Door, e: StepError) -> Response {
         Fault::Forbidden => {
             ("Your role does not allow this.", "Ask a platform admin, if it has to be done.")
         }
+        Fault::Conflict => ("This cannot be shown as things stand.", "Mend that, and try again."),
+        _ if matches!(e, StepError::NoAnswer(_)) => {
+            ("Something outside does not answer.", "Try again in a moment.")
+        }
         _ => (
             "Something is broken on our side.",
             "Try again in a moment. If it stays, tell whoever runs Keyturn.",
         ),
     };
+    // Words that were written for this case, and hold nothing internal.
+    let own = fault == Fault::Conflict || matches!(e, StepError::NoAnswer(_));
     let status = fault.status();
     let body = view! {
         <div class="error-page">
             <p class="error-code">{status.as_u16()}</p>
             <h1>{status.canonical_reason().unwrap_or("Error")}</h1>
             <dl class="what">
-                <dt>"What happened"</dt><dd>{happened}" "{(fault == Fault::Conflict).then(|| sentence(&e))}</dd>
+                <dt>"What happened"</dt><dd>{happened}" "{own.then(|| sentence(&e))}</dd>
                 <dt>"What was not done"</dt><dd>"Nothing was changed."</dd>
                 <dt>"What to do"</dt><dd>{todo}</dd>
             </dl>

@@ -4,19 +4,21 @@ use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use crate::desk::Step;
-use crate::model::{Channel, HandoffState, time};
+use crate::model::{Channel, HandoffState, OutboxKind, time};
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::Impersonation;
 use crate::store::outbox::{self, Item};
-use crate::web::components::{copy, fingerprint, icon, state};
+use crate::web::components::{copy, fingerprint, icon, id, state};
 
-/// The handoff of an impersonation, and the mail that carries it.
+/// The handoff of an impersonation, and what carries it.
 #[derive(Clone)]
 pub struct Delivery {
     /// The handoff.
     pub handoff: Handoff,
     /// Its mails, oldest first.
     pub mails: Vec<Item>,
+    /// What is to be in the shared vault.
+    pub item: Option<Item>,
 }
 
 impl Delivery {
@@ -28,8 +30,12 @@ impl Delivery {
         let Some(handoff) = handoffs::of_impersonation(conn, impersonation_id).await? else {
             return Ok(None);
         };
-        let mails = outbox::about(conn, &handoff.id).await?;
-        Ok(Some(Self { handoff, mails }))
+        let (mails, others): (Vec<_>, Vec<_>) = outbox::about(conn, &handoff.id)
+            .await?
+            .into_iter()
+            .partition(|item| item.kind == OutboxKind::Mail);
+        let item = others.into_iter().find(|item| item.kind == OutboxKind::OnePassword);
+        Ok(Some(Self { handoff, mails, item }))
     }
 }
 
@@ -71,16 +77,18 @@ pub fn panel(
         view! { <span class="idc">{fingerprint(&h.recipient_key)}{copy(h.recipient_key.clone(), "fingerprint")}</span> }
             .into_any()
     } else {
-        view! { <span class="mono">{h.recipient_key.clone()}</span> }.into_any()
+        id(&h.recipient_key, "vault id")
     };
-    let to = if pgp { masked(&h.recipient) } else { h.recipient.clone() };
+    let to =
+        if pgp { masked(&h.recipient) } else { "the vault shared with the customer".to_owned() };
     view! {
         <section class="panel" aria-label="Handoff">
             <div class="panel-head"><h2>"Handoff"</h2><p>{h.channel.label()}</p></div>
-            {stages(h)}
+            {stages(d)}
             <dl class="facts">
                 <div><dt>"To"</dt><dd>{to}</dd></div>
                 <div class="facts-full"><dt>{if pgp { "Encrypted to the key" } else { "Vault" }}</dt><dd>{key}</dd></div>
+                {d.item.as_ref().map(|item| view! { <div class="facts-full"><dt>"Item"</dt><dd>{in_vault(h, item)}</dd></div> })}
                 <div><dt>"Mail"</dt><dd>{mail(d)}</dd></div>
                 {pgp.then(|| view! {
                     <div>
@@ -93,13 +101,14 @@ pub fn panel(
                 })}
             </dl>
             {(acts && h.state == HandoffState::Sent).then(|| send_again(d, back))}
-            {(acts && h.state == HandoffState::Sent).then(|| acknowledge(h, back))}
+            {(acts && h.state == HandoffState::Sent && !h.awaits_vault()).then(|| acknowledge(h, back))}
         </section>
     }
     .into_any()
 }
 
-fn stages(h: &Handoff) -> AnyView {
+fn stages(d: &Delivery) -> AnyView {
+    let h = &d.handoff;
     let stage = |done: bool, name: &'static str, sub: String| {
         let (class, glyph) = if done { ("is-done", "check") } else { ("is-wait", "clock") };
         view! { <li class=class>{icon(glyph)}<span>{name}</span><span class="sub">{sub}</span></li> }
@@ -127,17 +136,41 @@ fn stages(h: &Handoff) -> AnyView {
         <ol class="stages">
             {stage(true, "Sealed", time::seconds(h.created_at))}
             {sent}
+            {d.item.as_ref().map(|_| match h.delivered_at {
+                Some(at) => stage(true, "In the shared vault", time::seconds(at)),
+                None => stage(false, "Not in the shared vault yet", "Keyturn tries until it is".to_owned()),
+            })}
             {acknowledged}
         </ol>
     }
     .into_any()
 }
 
+/// Whether the item is in the shared vault, and where it is not, what to do.
+fn in_vault(h: &Handoff, item: &Item) -> AnyView {
+    match (&h.item_id, &item.last_error) {
+        (Some(there), _) => view! {
+            <span>{state("state-ok", "check", "Written")}<small>{id(there, "item id")}</small></span>
+        }
+        .into_any(),
+        (None, Some(error)) => view! {
+            <span>
+                {state("state-needs", "warning", "Waits")}
+                <small>{error.clone()}</small>
+                <small>{format!("tried {} times, again {}", item.attempts, time::seconds(item.next_at))}</small>
+            </span>
+        }
+        .into_any(),
+        (None, None) => state("", "clock", "About to be written"),
+    }
+}
+
 /// Where the mail is: a handoff counts as sent from the moment its mail is queued, so whether it
 /// has left is told here.
 fn mail(d: &Delivery) -> AnyView {
     let Some(last) = d.mails.last() else {
-        return "none yet".into_any();
+        let waits = d.item.is_some() && d.handoff.delivered_at.is_none();
+        return if waits { "goes once the item is there" } else { "none yet" }.into_any();
     };
     match (last.done_at, &last.last_error) {
         (Some(at), _) => view! { <span>{state("state-ok", "check", "Delivered to the mail server")}<small>{time::seconds(at)}</small></span> }
@@ -154,9 +187,14 @@ fn mail(d: &Delivery) -> AnyView {
 }
 
 fn send_again(d: &Delivery, back: &str) -> AnyView {
-    let waits = d.mails.iter().any(|m| m.done_at.is_none());
+    let waits = d.mails.iter().chain(&d.item).any(|m| m.done_at.is_none());
     let (word, hint) = if waits {
         ("Try again now", "It has not left yet. Keyturn tries again by itself; this tries at once.")
+    } else if d.handoff.channel == Channel::OnePassword {
+        (
+            "Send the notice again",
+            "The item stays as it is. The mail that says where it is goes once more, with a new link. The old link stops working.",
+        )
     } else {
         (
             "Send again",

@@ -8,7 +8,6 @@ use serde::Deserialize;
 use sqlx::AnyConnection;
 
 use crate::desk::Step;
-use crate::desk::facts::handoff_facts;
 use crate::model::{Consent, Micros, Standing, TicketState, time};
 use crate::policy::eligibility::HandoffFacts;
 use crate::store::orgs::{self, Org};
@@ -36,6 +35,7 @@ struct Line {
     owner: Option<(String, Standing)>,
     secrets: i64,
     tickets: i64,
+    channel: HandoffFacts,
 }
 
 struct List {
@@ -55,6 +55,7 @@ pub async fn show(mut door: Door, Query(ask): Query<Ask>) -> Response {
 }
 
 async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
+    let desk = door.app.desk.clone();
     let conn = &mut *door.conn;
     let after = match ask.after.as_deref() {
         Some(id) => orgs::by_id(conn, id).await?,
@@ -76,6 +77,7 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
             owner,
             secrets: secrets::count_of_org(conn, &org.id).await?,
             tickets: open_tickets(conn, &org.id).await?,
+            channel: desk.handoff_facts(&org, desk.now()),
             org,
         });
     }
@@ -94,8 +96,8 @@ async fn open_tickets(conn: &mut AnyConnection, org_id: &str) -> Step<i64> {
 }
 
 /// Whether the channel of an org's runbook entry works, in one cell.
-pub fn channel(org: &Org, now: Micros) -> AnyView {
-    match handoff_facts(org, now) {
+pub fn channel(works: &HandoffFacts, now: Micros) -> AnyView {
+    match works {
         HandoffFacts::NoChannel => state("state-needs", "warning", "No channel named"),
         HandoffFacts::Broken { channel, .. } => {
             state("state-needs", "cross", format!("{}: does not work", channel.label()))
@@ -104,7 +106,7 @@ pub fn channel(org: &Org, now: Micros) -> AnyView {
             state("state-ok", "check", channel.label())
         }
         HandoffFacts::Works { channel, expires_at: Some(t), .. } => {
-            let days = days_until(t, now);
+            let days = days_until(*t, now);
             let word = format!("{}, key for {days} d", channel.label());
             if days <= SOON {
                 state("state-needs", "warning", word)
@@ -147,7 +149,7 @@ fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
                     </td>
                     <td data-label="Owner">{owner}</td>
                     <td data-label="Consent">{consent(&l.org)}</td>
-                    <td data-label="Channel">{channel(&l.org, now)}</td>
+                    <td data-label="Channel">{channel(&l.channel, now)}</td>
                     <td class="num" data-label="Secrets">{l.secrets}</td>
                     <td class="num" data-label="Open tickets">{l.tickets}</td>
                 </tr>

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use tower_sessions::Session;
 
 use crate::desk::Step;
-use crate::model::HandoffState;
+use crate::model::{Channel, HandoffState};
 use crate::store::handoffs::Handoff;
 use crate::web::app::App;
 use crate::web::components::{at, fingerprint, icon};
@@ -44,12 +44,29 @@ pub async fn acknowledge_page(
 }
 
 fn acknowledge_card(handoff: &Handoff, link: String) -> AnyView {
-    let facts = view! {
-        <dl class="what">
-            <dt>"Sent"</dt><dd>{handoff.sent_at.map(at)}</dd>
-            <dt>"To"</dt><dd>{handoff.recipient.clone()}</dd>
-            <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
-        </dl>
+    let (facts, once) = match handoff.channel {
+        Channel::Pgp => (
+            view! {
+                <dl class="what">
+                    <dt>"Sent"</dt><dd>{handoff.sent_at.map(at)}</dd>
+                    <dt>"To"</dt><dd>{handoff.recipient.clone()}</dd>
+                    <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
+                </dl>
+            }
+            .into_any(),
+            "once you have decrypted it",
+        ),
+        Channel::OnePassword => (
+            view! {
+                <dl class="what">
+                    <dt>"Delivered"</dt><dd>{handoff.delivered_at.or(handoff.sent_at).map(at)}</dd>
+                    <dt>"To the vault"</dt><dd><code>{handoff.recipient.clone()}</code></dd>
+                    <dt>"Item"</dt><dd><code>{handoff.item_id.clone()}</code></dd>
+                </dl>
+            }
+            .into_any(),
+            "once you have found it in the vault",
+        ),
     };
     if handoff.state == HandoffState::Acknowledged {
         return view! {
@@ -64,7 +81,7 @@ fn acknowledge_card(handoff: &Handoff, link: String) -> AnyView {
         <div class="card">
             <div class="card-head">
                 <h1>"Did your new secret arrive?"</h1>
-                <p>"Confirm once you have decrypted it. The link works once, and it shows nobody the secret."</p>
+                <p>{format!("Confirm {once}. The link works once, and it shows nobody the secret.")}</p>
             </div>
             <form class="card-body" method="post" action="/do/acknowledge">
                 {facts}

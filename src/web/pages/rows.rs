@@ -7,7 +7,7 @@ use super::places::{Tree, Trees};
 use super::timeline_lines::{Difference, action};
 use crate::audit::trail::ReadRow;
 use crate::auth::credential::hex;
-use crate::model::{EndCause, Micros, time};
+use crate::model::{Channel, EndCause, Micros, time};
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
 use crate::proof::row::{AuditRow, Outcome};
@@ -34,7 +34,11 @@ pub fn note(row: &AuditRow) -> String {
             filter => format!("{}?{filter}", text("page")),
         },
         actions::PLATFORM_SECRET_HANDED_OFF | actions::HANDOFF_SENT => {
-            text("channel").to_uppercase()
+            let channel = text("channel");
+            channel.parse::<Channel>().map_or(channel, |c| c.label().to_owned())
+        }
+        actions::PLATFORM_SECRET_DELIVERED | actions::HANDOFF_DELIVERED => {
+            format!("item {}", text("item_id"))
         }
         actions::PLATFORM_HANDOFF_ACKNOWLEDGED | actions::HANDOFF_ACKNOWLEDGED => text("how"),
         actions::CONSENT_ENABLED => match row.detail_str("only_for_ticket") {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tower_sessions::Session;
 
 use crate::desk::{Step, StepError};
+use crate::model::ticket::ticket_like;
 use crate::policy::access;
 use crate::web::app::App;
 use crate::web::components::{icon, initials};
@@ -271,13 +272,16 @@ pub async fn lookup(
     let q = q.get("q").map(|q| q.trim().to_owned()).unwrap_or_default();
     let target = async {
         let conn = &mut *door.conn;
+        let desk = &door.app.desk;
         let number = q.to_uppercase();
         let number = if number.bytes().all(|b| b.is_ascii_digit()) && !number.is_empty() {
-            format!("NOV-{number}")
+            format!("{}{number}", desk.tickets.prefix())
         } else {
             number
         };
-        if crate::store::tickets::by_id(conn, &number).await?.is_some() {
+        // One that is kept outside may not have come here yet: its page asks for it.
+        let outside = desk.tickets.outside().is_some() && ticket_like(&number);
+        if outside || crate::store::tickets::by_id(conn, &number).await?.is_some() {
             return Ok(format!("/tickets/{number}"));
         }
         if crate::store::impersonations::by_id(conn, &q.to_lowercase()).await?.is_some() {

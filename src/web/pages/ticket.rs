@@ -1,5 +1,7 @@
 //! The ticket: the procedure as steps, with the one next action.
 
+use std::collections::BTreeMap;
+
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
@@ -7,14 +9,15 @@ use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use super::owner_key::{self, Changes};
-use super::ticket_parts::{eligibility, facts, rows_written, thread};
+use super::ticket_parts::{copy_note, eligibility, facts, rows_written, thread};
 use super::ticket_steps::{next_action, steps, unreachable};
 use super::vault_state::VaultState;
 use crate::audit::trail::{Depth, Judged, ReadRow, judge};
 use crate::desk::facts::Case;
+use crate::desk::ticket_copy::Refreshed;
 use crate::desk::{Step, StepError, rotation_built};
-use crate::model::{Channel, Micros, SecretType, VersionState};
-use crate::policy::eligibility::{Check, HandoffFacts};
+use crate::model::{Channel, Micros, OutboxKind, SecretType, VersionState};
+use crate::policy::eligibility::Check;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
 use crate::store::secrets::{self, Rotation, Version};
@@ -36,6 +39,10 @@ pub struct View {
     pub rows: Vec<ReadRow>,
     /// Its messages.
     pub messages: Vec<Message>,
+    /// Why each message that waits for the desk outside is not there yet, by its id.
+    pub owed: BTreeMap<String, String>,
+    /// What to say of the copy that the page shows, where it is one that is not of this moment.
+    pub copy: Option<CopyNote>,
     /// The versions of its secret, newest first.
     pub versions: Vec<Version>,
     /// What there is to say of a vault token.
@@ -56,6 +63,16 @@ pub struct View {
     pub overlap_seconds: i64,
 }
 
+/// A copy of a ticket that could not be brought up to date.
+pub struct CopyNote {
+    /// The system that keeps the ticket.
+    pub system: &'static str,
+    /// When it last told.
+    pub told_at: Option<Micros>,
+    /// Why it is not up to date.
+    pub why: String,
+}
+
 /// A grant with what came of it.
 pub struct Grant {
     /// The grant.
@@ -66,7 +83,7 @@ pub struct Grant {
     pub rotation: Option<Rotation>,
     /// Its handoff.
     pub handoff: Option<Handoff>,
-    /// The handoff's mail, if it waits: why.
+    /// What of the handoff still waits, and why.
     pub waiting: Option<String>,
     /// Its trail and verdict.
     pub judged: Judged,
@@ -133,9 +150,29 @@ pub async fn show(mut door: Door, Path(id): Path<String>) -> Response {
 async fn load(door: &mut Door, id: &str) -> Step<View> {
     let desk = door.app.desk.clone();
     let acts = acts(door);
-    let now = desk.now();
     let conn = &mut *door.conn;
-    let ticket = tickets::by_id(conn, id).await?.ok_or(StepError::NotFound)?;
+    let refreshed = desk.refresh_for_page(conn, id).await?;
+    let now = desk.now();
+    let Some(ticket) = tickets::by_id(conn, id).await? else {
+        return Err(match refreshed {
+            Refreshed::NotTold(_) => StepError::NoAnswer(
+                "The ticket system did not answer, and there is no copy of this ticket here yet.",
+            ),
+            Refreshed::NoOrg => StepError::Conflict(
+                "The ticket system has this ticket, but its organization is none that Keyturn knows. Put the org’s id or short name into the organization’s external id there.",
+            ),
+            _ => StepError::NotFound,
+        });
+    };
+    let copy = desk.tickets.outside().and_then(|system| {
+        let why = match refreshed {
+            Refreshed::Here | Refreshed::Told => return None,
+            Refreshed::NotTold(e) => e.to_string(),
+            Refreshed::Unknown => "it knows no ticket of this number".to_owned(),
+            Refreshed::NoOrg => "it names an organization that Keyturn does not know".to_owned(),
+        };
+        Some(CopyNote { system, told_at: ticket.fetched_at, why })
+    });
     let grant = match grant_in_hand(conn, id, now).await? {
         None => None,
         Some(grant) => {
@@ -147,7 +184,13 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
                     .into_iter()
                     .find(|item| item.done_at.is_none())
                     .map(|item| {
-                        item.last_error.unwrap_or_else(|| "it is about to be sent".to_owned())
+                        let why =
+                            item.last_error.unwrap_or_else(|| "it is about to be sent".to_owned());
+                        let what = match item.kind {
+                            OutboxKind::OnePassword => "the item for the shared vault",
+                            _ => "the mail",
+                        };
+                        format!("{what} waits: {why}")
                     }),
                 None => None,
             };
@@ -175,9 +218,18 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         _ => None,
     };
     let stage = stage(&case, grant.as_ref(), now);
+    let messages = tickets::messages(conn, id).await?;
+    let mut owed = BTreeMap::new();
+    for message in messages.iter().filter(|m| m.waits == 1) {
+        let item =
+            outbox::about(conn, &message.id).await?.into_iter().find(|i| i.done_at.is_none());
+        owed.insert(message.id.clone(), item.and_then(|i| i.last_error).unwrap_or_default());
+    }
     Ok(View {
         key_changes,
-        messages: tickets::messages(conn, id).await?,
+        messages,
+        owed,
+        copy,
         ticket,
         case,
         grant,
@@ -228,13 +280,7 @@ fn stage(case: &Case, grant: Option<&Grant>, now: Micros) -> Stage {
     if let Err(why) = rotation_built(kind) {
         return Stage::NotBuilt { step: 3, why };
     }
-    match case.facts.handoff {
-        HandoffFacts::Works { channel: Channel::OnePassword, .. } => Stage::NotBuilt {
-            step: 4,
-            why: "The handoff through 1Password is not built yet. Nothing can be started for this ticket.",
-        },
-        _ => Stage::Start,
-    }
+    Stage::Start
 }
 
 fn draw(v: &View) -> AnyView {
@@ -264,6 +310,7 @@ fn draw(v: &View) -> AnyView {
                 <a class="btn" href=format!("/audit?ticket={}", v.ticket.id)>{icon("timeline")}"Its audit rows"</a>
             </div>
         </div>
+        {copy_note(v)}
         <div class="ticket">
             {steps(v)}
             <div class="ticket-work">{v.key_changes.as_ref().map(owner_key::notices)}{first}{thread(v)}{unreachable(v)}</div>
@@ -276,7 +323,7 @@ fn draw(v: &View) -> AnyView {
 /// `GET /handoffs/{id}/message.asc`: the ciphertext. Nobody at the platform can read it.
 pub async fn ciphertext(mut door: Door, Path(id): Path<String>) -> Response {
     match handoffs::by_id(&mut door.conn, &id).await {
-        Ok(Some(handoff)) => (
+        Ok(Some(handoff)) if handoff.channel == Channel::Pgp => (
             [
                 (header::CONTENT_TYPE, "application/pgp-encrypted".to_owned()),
                 (
@@ -287,7 +334,7 @@ pub async fn ciphertext(mut door: Door, Path(id): Path<String>) -> Response {
             handoff.message,
         )
             .into_response(),
-        Ok(None) => super::error::of(door, StepError::NotFound).await,
+        Ok(_) => super::error::of(door, StepError::NotFound).await,
         Err(e) => super::error::of(door, e.into()).await,
     }
 }

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use crate::desk::StepError;
 use crate::desk::handoff_mail::SentAgain;
 use crate::desk::rotate::{Ask, Caller};
-use crate::model::time;
+use crate::model::{Channel, time};
 use crate::store::{impersonations, tickets};
 use crate::web::door::{Flash, Hand, local};
 use crate::web::fault::Fault;
@@ -20,12 +20,7 @@ pub async fn impersonate(ticket: String) -> Result<(), Fault> {
     let hand = Hand::here()?;
     let who = hand.who().await?;
     let desk = hand.app.desk.clone();
-    let step = async {
-        let mut tx = desk.begin().await?;
-        let step = desk.impersonate(&mut tx, &who, &ticket).await;
-        desk.settle(tx, step).await
-    };
-    hand.answer(step.await, &ticket_page(&ticket), |grant| {
+    hand.answer(desk.start_impersonation(&who, &ticket).await, &ticket_page(&ticket), |grant| {
         Flash::done(
             "Impersonation started",
             format!(
@@ -79,7 +74,7 @@ pub async fn rotate(
     hand.answer(step, &back, |rotated| {
         Flash::done(
             format!("Rotated: version {} exists", rotated.rotation.to_version),
-            "It is encrypted to the Owner’s key. Hand it off now.",
+            "It is sealed for the Owner. Hand it off now.",
         )
     })
     .await
@@ -97,11 +92,14 @@ pub async fn hand_off(impersonation: String) -> Result<(), Fault> {
         let step = desk.hand_off(&mut tx, &who, &impersonation).await;
         desk.settle(tx, step).await
     };
-    hand.answer(step.await, &back, |_| {
-        Flash::done(
-            "Handed off and ended",
-            "The Owner gets the encrypted message by mail. The token is closed.",
-        )
+    hand.answer(step.await, &back, |handoff| {
+        let how = match handoff.channel {
+            Channel::Pgp => "The Owner gets the encrypted message by mail.",
+            Channel::OnePassword => {
+                "The value goes into the shared vault, and the Owner is told by mail when it is there."
+            }
+        };
+        Flash::done("Handed off and ended", format!("{how} The token is closed."))
     })
     .await
 }
@@ -153,7 +151,7 @@ pub async fn send_again(handoff: String, back: String) -> Result<(), Fault> {
         ),
         SentAgain::Anew => Flash::done(
             "Sent again",
-            "The same message goes once more, with a new link. The old link no longer works.",
+            "The mail goes once more, with a new link. The old link no longer works.",
         ),
     })
     .await

@@ -241,6 +241,26 @@ pub fn rows_written(v: &View) -> AnyView {
     .into_any()
 }
 
+/// That what the page shows is not of this moment, and since when it is so.
+pub fn copy_note(v: &View) -> AnyView {
+    let Some(note) = &v.copy else { return ().into_any() };
+    let said = note.told_at.map(|t| view! { ", "{ago(t, v.now)} });
+    view! {
+        <div class="notice notice-needs" role="status">
+            {icon("warning")}
+            <div>
+                <strong>{note.system}" could not say how this ticket stands now"</strong>
+                <p>"Why: "{note.why.clone()}"."</p>
+                <p>
+                    "The page shows what it said last"{said}". Nothing can be started or rotated until it answers. \
+                     Replies can be written: they wait, and go there by themselves."
+                </p>
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
 /// The messages of the ticket.
 pub fn thread(v: &View) -> AnyView {
     let items = v
@@ -253,11 +273,16 @@ pub fn thread(v: &View) -> AnyView {
                 "customer" => "Customer",
                 _ => "Support desk",
             };
+            let waits = v.owed.get(&m.id).map(|why| {
+                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+                view! { <p class="field-hint">{state("state-needs", "dashed", "Waits for the ticket system")}{why}</p> }
+            });
             view! {
                 <li class=class>
                     <span class="avatar" aria-hidden="true">{initials(&m.author)}</span>
                     <header><strong>{m.author.clone()}</strong><span class="muted">{from}</span>{ago(m.at, v.now)}</header>
                     <div class="message-text">{m.body.clone()}</div>
+                    {waits}
                 </li>
             }
         })

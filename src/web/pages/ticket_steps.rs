@@ -3,10 +3,13 @@
 use leptos::prelude::*;
 
 use super::ticket::{Grant, Stage, View};
-use crate::model::{HandoffState, SecretType, TicketState, VersionState, impersonation, time};
-use crate::policy::eligibility::Check;
+use crate::model::{
+    Channel, HandoffState, SecretType, TicketState, VersionState, impersonation, time,
+};
+use crate::policy::eligibility::{Check, HandoffFacts};
 use crate::proof::verdict::Verdict;
-use crate::web::components::{at, badge, fingerprint, icon, id_link, sized_icon, verdict};
+use crate::store::handoffs::Handoff;
+use crate::web::components::{at, badge, fingerprint, icon, id, id_link, sized_icon, verdict};
 
 const NAMES: [&str; 7] =
     ["Verify", "Consent", "Impersonate", "Rotate", "Hand off", "End", "Verify the trail"];
@@ -85,9 +88,9 @@ pub fn steps(v: &View) -> AnyView {
 pub fn next_action(v: &View) -> AnyView {
     match (v.stage, &v.grant) {
         (Stage::Blocked, _) => blocked(v),
-        (Stage::NotBuilt { step, why }, _) => card(
+        (Stage::NotBuilt { why, .. }, _) => card(
             "next next-later",
-            if step == 4 { "This handoff is not built yet" } else { "This rotation is not built yet" },
+            "This rotation is not built yet",
             badge("", "dashed", "Not built yet"),
             view! { <div class="next-body"><p>"The checks above are the real ones, and their answer holds. "{why}</p></div> }.into_any(),
         ),
@@ -107,6 +110,14 @@ fn card(class: &'static str, title: impl Into<String>, side: AnyView, body: AnyV
         </section>
     }
     .into_any()
+}
+
+/// The channel that the case's runbook entry names, where it works.
+fn channel_of(v: &View) -> Option<Channel> {
+    match v.case.facts.handoff {
+        HandoffFacts::Works { channel, .. } => Some(channel),
+        _ => None,
+    }
 }
 
 fn step_of(text: &'static str) -> AnyView {
@@ -319,10 +330,11 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
             {sized_icon("icon icon-lg", "arrow-right")}
             <div>
                 <span><span class="version">{format!("v{}", v.next_version())}</span>" new"</span>
-                <span class="sub">{if vault {
-                    "an orphan with the same policies and period, encrypted to the Owner’s key at once"
-                } else {
-                    "32 random bytes, encrypted to the Owner’s key at once"
+                <span class="sub">{match (vault, channel_of(v)) {
+                    (true, Some(Channel::OnePassword)) => "an orphan with the same policies and period, sealed at once for the shared vault",
+                    (true, _) => "an orphan with the same policies and period, encrypted to the Owner’s key at once",
+                    (false, Some(Channel::OnePassword)) => "32 random bytes, sealed at once for the shared vault",
+                    (false, _) => "32 random bytes, encrypted to the Owner’s key at once",
                 }}</span>
             </div>
         </div>
@@ -374,7 +386,11 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
     } else if rotation.overlap_seconds == 0 {
         "has stopped working: a leak is suspected".to_owned()
     } else {
-        format!("works for {} after this", time::span(rotation.overlap_seconds * time::SECOND))
+        let after = match handoff.channel {
+            Channel::Pgp => "this",
+            Channel::OnePassword => "the item is in the vault",
+        };
+        format!("works for {} after {after}", time::span(rotation.overlap_seconds * time::SECOND))
     };
     let owner = v.case.owner().map_or_else(String::new, |o| o.name.clone());
     let terms = view! {
@@ -382,14 +398,28 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
         <p>
             {format!("Version {} exists and is sealed. ", rotation.to_version)}
             {if live { "One button sends it to the Owner and ends the impersonation." }
-             else { "The impersonation has ended meanwhile; the sealed message can still be sent." }}
+             else { "The impersonation has ended meanwhile; what is sealed can still be sent." }}
         </p>
-        <dl class="terms">
-            <dt>"To"</dt><dd>{owner}", at the address on file"</dd>
-            <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
-            <dt>{old_name(v)}</dt><dd>{old}</dd>
-            <dt>"Ciphertext"</dt><dd><a href=format!("/handoffs/{}/message.asc", handoff.id)>"message.asc"</a>", for the Owner only"</dd>
-        </dl>
+        {match handoff.channel {
+            Channel::Pgp => view! {
+                <dl class="terms">
+                    <dt>"To"</dt><dd>{owner}", at the address on file"</dd>
+                    <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
+                    <dt>{old_name(v)}</dt><dd>{old}</dd>
+                    <dt>"Ciphertext"</dt><dd><a href=format!("/handoffs/{}/message.asc", handoff.id)>"message.asc"</a>", for the Owner only"</dd>
+                </dl>
+            }
+            .into_any(),
+            Channel::OnePassword => view! {
+                <dl class="terms">
+                    <dt>"To"</dt><dd>"the 1Password vault shared with "{owner}</dd>
+                    <dt>"Vault"</dt><dd>{id(&handoff.recipient, "vault id")}</dd>
+                    <dt>{old_name(v)}</dt><dd>{old}</dd>
+                    <dt>"Mail"</dt><dd>"to the address on file once the item is there, without the value"</dd>
+                </dl>
+            }
+            .into_any(),
+        }}
     };
     let may = v.acts && (!live || g.grant.admin_id == v.viewer);
     let body = if may {
@@ -430,9 +460,13 @@ fn over(v: &View, g: &Grant) -> AnyView {
     };
     let handoff = g.handoff.as_ref().map(|h| {
         let said = match (h.state, &g.waiting) {
-            (_, Some(why)) => view! { "waits in the outbox: "{why.clone()} }.into_any(),
+            (_, Some(why)) => why.clone().into_any(),
             (HandoffState::Acknowledged, _) => view! {
                 "acknowledged "{h.acknowledged_at.map(at)}" ("{h.acknowledged_how.clone()}")"
+            }
+            .into_any(),
+            _ if h.delivered_at.is_some() => view! {
+                "in the shared vault since "{h.delivered_at.map(at)}", not acknowledged yet"
             }
             .into_any(),
             _ => view! { "sent "{h.sent_at.map(at)}", not acknowledged yet" }.into_any(),
@@ -443,8 +477,16 @@ fn over(v: &View, g: &Grant) -> AnyView {
             .find(|x| Some(x.version) == g.rotation.as_ref().map(|r| r.from_version))
             .map(|x| match x.retires_at {
                 Some(t) if t > v.now => view! { "works until "{at(t)} }.into_any(),
-                None if x.state == VersionState::Retiring => {
+                None if v.vault.is_some() && x.state == VersionState::Retiring => {
                     view! { "not revoked yet: it is owed, and tried again by itself" }.into_any()
+                }
+                None if x.accepted(v.now) => {
+                    let overlap = g.rotation.as_ref().map_or(0, |r| r.overlap_seconds);
+                    format!(
+                        "works until {} after the new one is delivered",
+                        time::span(overlap * time::SECOND)
+                    )
+                    .into_any()
                 }
                 _ => view! { "does not work any more" }.into_any(),
             });
@@ -468,7 +510,8 @@ fn over(v: &View, g: &Grant) -> AnyView {
             </form>
         }
     });
-    let record = g.handoff.as_ref().filter(|h| v.acts && h.state == HandoffState::Sent).map(|h| {
+    let sent = |h: &&Handoff| h.state == HandoffState::Sent && !h.awaits_vault();
+    let record = g.handoff.as_ref().filter(sent).filter(|_| v.acts).map(|h| {
         view! {
             <form class="field-row" method="post" action="/do/acknowledge_staff">
                 <input type="hidden" name="handoff" value=h.id.clone() />

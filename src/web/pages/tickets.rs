@@ -66,7 +66,7 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<Queue> {
     let older = found.last().filter(|_| more).map(Ticket::key);
     let mut lines = Vec::with_capacity(found.len());
     for ticket in found {
-        let case = desk.case(&mut door.conn, &ticket.id, &door.who.staff.id, None).await?;
+        let case = desk.case_at_a_glance(&mut door.conn, &ticket.id, &door.who.staff.id).await?;
         let (org, slug) =
             case.org.as_ref().map_or_else(Default::default, |o| (o.name.clone(), o.slug.clone()));
         lines.push(Line { ticket, org, slug, verdict: case.verdict });

@@ -6,20 +6,20 @@ use std::collections::HashSet;
 use crate::audit::trail::{Judged, ReadRow};
 use crate::model::{Micros, time};
 use crate::proof::actions::{
-    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_SENT, IMPERSONATION_ENDED,
-    IMPERSONATION_STARTED, OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_CANCELLED,
+    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_DELIVERED, HANDOFF_SENT,
+    IMPERSONATION_ENDED, IMPERSONATION_STARTED, OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_CANCELLED,
     OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGED, PLATFORM_HANDOFF_ACKNOWLEDGED,
     PLATFORM_IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_STARTED, PLATFORM_OWNER_KEY_CHANGE_ASKED,
     PLATFORM_OWNER_KEY_CHANGE_CANCELLED, PLATFORM_OWNER_KEY_CHANGE_OBJECTED,
-    PLATFORM_OWNER_KEY_CHANGED, PLATFORM_SECRET_HANDED_OFF, PLATFORM_TEST_EVENT_SENT,
-    PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED, WEBHOOK_TEST_EVENT_SENT,
-    may_follow_end, rotated, rotated_type,
+    PLATFORM_OWNER_KEY_CHANGED, PLATFORM_SECRET_DELIVERED, PLATFORM_SECRET_HANDED_OFF,
+    PLATFORM_TEST_EVENT_SENT, PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED,
+    WEBHOOK_TEST_EVENT_SENT, may_follow_end, rotated, rotated_type,
 };
 use crate::proof::trail::Rule;
 use crate::proof::verdict::{RuleState, TrailVerdict};
 
 /// What one step writes into both logs: the platform's action, and the org's.
-const TWINS: [(&str, &str); 12] = [
+const TWINS: &[(&str, &str)] = &[
     (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED),
     (PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT),
     (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED),
@@ -32,10 +32,11 @@ const TWINS: [(&str, &str); 12] = [
     (PLATFORM_OWNER_KEY_CHANGE_CANCELLED, OWNER_KEY_CHANGE_CANCELLED),
     (PLATFORM_OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGE_OBJECTED),
     (PLATFORM_OWNER_KEY_CHANGED, OWNER_KEY_CHANGED),
+    (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
 ];
 
 /// Details that both rows of a pair must give alike, where they give them.
-const COMMON_DETAILS: [&str; 15] = [
+const COMMON_DETAILS: &[&str] = &[
     "expires_at",
     "cause",
     "ended_at",
@@ -44,6 +45,7 @@ const COMMON_DETAILS: [&str; 15] = [
     "platform_last_seq",
     "org_last_seq",
     "handoff_id",
+    "item_id",
     "how",
     "message_id",
     "allow_platform_impersonation",
@@ -157,7 +159,8 @@ pub fn action(row: &ReadRow) -> &str {
 pub fn lines<'a>(judged: &'a Judged, secret_type: Option<&str>) -> Vec<Line<'a>> {
     let mut all = paired(&judged.platform, &judged.org);
     let gaps = Gaps { judged, verdict: &judged.verdict };
-    let (start, end) = (TWINS[0], TWINS[2]);
+    let start = (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED);
+    let end = (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED);
     gaps.close(&mut all, start, (Rule::PlatformStarted, Rule::OrgStarted), |_| 0);
     gaps.close(&mut all, end, (Rule::PlatformEnded, Rule::OrgEnded), end_of);
     if gaps.fails(Rule::Rotated) && !judged.org.iter().any(|r| rotated_type(action(r)).is_some()) {
@@ -321,7 +324,7 @@ fn said(r: &ReadRow) -> Vec<Said> {
             plain("secret_id", None),
             plain("outcome", None),
         ];
-        all.extend(COMMON_DETAILS.map(|field| plain(field, None)));
+        all.extend(COMMON_DETAILS.iter().map(|&field| plain(field, None)));
         return all;
     };
     let mut all = vec![
@@ -337,7 +340,7 @@ fn said(r: &ReadRow) -> Vec<Said> {
         plain("secret_id", row.secret_id.as_deref()),
         plain("outcome", Some(row.outcome.word())),
     ];
-    all.extend(COMMON_DETAILS.map(|field| {
+    all.extend(COMMON_DETAILS.iter().map(|&field| {
         let value = row.details.get(field).map(|v| match (v.as_str(), v.as_i64()) {
             (Some(text), _) => text.to_owned(),
             (None, Some(t)) if field.ends_with("_at") => time::rfc3339(t),

@@ -1,0 +1,317 @@
+//! Orgs that are brought in from elsewhere, and credentials for their members: from the command
+//! line only, with rows in both logs. The same document again changes nothing.
+
+mod document;
+mod secrets;
+
+pub use document::Document;
+use document::{OrgEntry, RunbookEntry};
+
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::ticket_copy::member_called;
+use super::{Desk, Step, StepError};
+use crate::audit::{Actor, LogId, NewRow, create_log};
+use crate::auth::credential;
+use crate::delivery::openpgp;
+use crate::model::{Channel, Micros, Standing, time};
+use crate::proof::actions;
+use crate::store::orgs::{self, Member, NewOrg, Org};
+use crate::store::{Tx, audit};
+
+/// What an import did to one org.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// The org's short name.
+    pub slug: String,
+    /// What was changed, in words without private data.
+    pub changes: Vec<String>,
+    /// How many members are in the database and not in the document; they are left as they are.
+    pub members_left: usize,
+}
+
+/// One import in hand.
+struct Import<'a> {
+    org: Org,
+    by: &'a Actor,
+    changes: Vec<String>,
+}
+
+impl Desk {
+    /// Brings in a document, whole or not at all. Consent is never changed, and what is on file of
+    /// the Owner's key is never replaced.
+    ///
+    /// # Errors
+    /// [`StepError::Invalid`] or [`StepError::Conflict`] for what cannot be brought in; nothing was
+    /// then.
+    pub async fn import_orgs(
+        &self,
+        tx: &mut Tx,
+        by: &Actor,
+        document: &Document,
+    ) -> Step<Vec<Imported>> {
+        audit::lock(tx, "platform").await?;
+        let mut all = Vec::with_capacity(document.orgs.len());
+        for entry in &document.orgs {
+            entry.check()?;
+            all.push(self.import_org(tx, by, entry).await?);
+        }
+        Ok(all)
+    }
+
+    async fn import_org(&self, tx: &mut Tx, by: &Actor, entry: &OrgEntry) -> Step<Imported> {
+        let now = self.now();
+        let new = orgs::by_slug(tx.conn(), &entry.slug).await?.is_none();
+        if new {
+            let id = self.new_id();
+            let org = NewOrg {
+                id: &id,
+                slug: &entry.slug,
+                name: entry.name.trim(),
+                consent: false,
+                owner_address: "",
+                channel: None,
+                pgp_key: None,
+                shared_vault_id: None,
+                created_at: now,
+            };
+            orgs::insert(tx.conn(), &org).await?;
+            create_log(tx.conn(), &self.keys.log, &LogId::Org(id), now).await?;
+        }
+        let org = orgs::by_slug(tx.conn(), &entry.slug).await?.ok_or(StepError::NotFound)?;
+        audit::lock(tx, &LogId::Org(org.id.clone()).as_string()).await?;
+        orgs::lock(tx, &org.id).await?;
+        let mut import = Import { org, by, changes: Vec::new() };
+        if new {
+            self.changed(tx, &mut import, "org", "added", None).await?;
+        } else if import.org.name != entry.name.trim() {
+            orgs::set_name(tx, &import.org.id, entry.name.trim()).await?;
+            self.changed(tx, &mut import, "org", "renamed", None).await?;
+        }
+        let members_left = self.import_members(tx, &mut import, entry, new).await?;
+        self.import_owner(tx, &mut import, entry, new).await?;
+        self.import_runbook(tx, &mut import, entry).await?;
+        self.import_secrets(tx, &mut import, entry).await?;
+        Ok(Imported { slug: entry.slug.clone(), changes: import.changes, members_left })
+    }
+
+    /// Writes one change into both logs.
+    async fn changed(
+        &self,
+        tx: &mut Tx,
+        import: &mut Import<'_>,
+        what: &str,
+        change: &str,
+        id: Option<&str>,
+    ) -> Step<()> {
+        let org_id = import.org.id.clone();
+        let row = |action: &str| {
+            let row = NewRow::new(action, import.by)
+                .org(&org_id)
+                .with("what", what)
+                .with("change", change);
+            match id {
+                Some(id) => row.with("id", Value::from(id)),
+                None => row,
+            }
+        };
+        let (platform, org) = (row(actions::PLATFORM_ORG_IMPORTED), row(actions::ORG_IMPORTED));
+        self.log_both(tx, &org_id, platform, org).await?;
+        let id = id.map(|id| format!(" {id}")).unwrap_or_default();
+        import.changes.push(format!("{what}{id}: {change}"));
+        Ok(())
+    }
+
+    async fn import_members(
+        &self,
+        tx: &mut Tx,
+        import: &mut Import<'_>,
+        entry: &OrgEntry,
+        new_org: bool,
+    ) -> Step<usize> {
+        let now = self.now();
+        let there = orgs::members(tx.conn(), &import.org.id).await?;
+        let since = since_of(entry)?.filter(|_| new_org).unwrap_or(now);
+        for m in &entry.members {
+            let Some(before) = member_called(&there, &m.email) else {
+                let member = Member {
+                    id: self.new_id(),
+                    org_id: import.org.id.clone(),
+                    email: m.email.trim().to_lowercase(),
+                    name: m.name.trim().to_owned(),
+                    role: m.role,
+                    standing: m.standing,
+                    role_since: since,
+                };
+                orgs::insert_member(tx.conn(), &member).await?;
+                let change = format!("added as {}, {}", m.role, m.standing);
+                self.changed(tx, import, "member", &change, Some(&member.id)).await?;
+                continue;
+            };
+            let mut change = Vec::new();
+            if before.name != m.name.trim() {
+                change.push("name".to_owned());
+            }
+            if before.role != m.role {
+                change.push(format!("role {}, was {}", m.role, before.role));
+            }
+            if before.standing != m.standing {
+                change.push(format!("standing {}, was {}", m.standing, before.standing));
+            }
+            if !change.is_empty() {
+                let role_since = if before.role == m.role { before.role_since } else { now };
+                let after = Member {
+                    name: m.name.trim().to_owned(),
+                    role: m.role,
+                    standing: m.standing,
+                    role_since,
+                    ..before.clone()
+                };
+                orgs::update_member(tx, &after).await?;
+                self.changed(tx, import, "member", &change.join(", "), Some(&before.id)).await?;
+            }
+        }
+        let named = |m: &&Member| {
+            entry.members.iter().all(|e| !e.email.trim().eq_ignore_ascii_case(&m.email))
+        };
+        Ok(there.iter().filter(named).count())
+    }
+
+    async fn import_owner(
+        &self,
+        tx: &mut Tx,
+        import: &mut Import<'_>,
+        entry: &OrgEntry,
+        new_org: bool,
+    ) -> Step<()> {
+        let members = orgs::members(tx.conn(), &import.org.id).await?;
+        let owner = member_called(&members, &entry.owner.email)
+            .ok_or(StepError::Invalid("the Owner of record is one of the org's members"))?;
+        if import.org.owner_member_id.as_deref() != Some(&owner.id) {
+            // Whoever is named later was not Owner before: no date in a document says otherwise.
+            let now = self.now();
+            let since = since_of(entry)?.filter(|_| new_org).unwrap_or(now);
+            if since > now {
+                return Err(StepError::Invalid("nobody is Owner since a time that is yet to come"));
+            }
+            orgs::set_owner(tx.conn(), &import.org.id, &owner.id, since).await?;
+            orgs::void_consent_links(tx, &import.org.id, now).await?;
+            let change = format!("named, since {}", time::seconds(since));
+            self.changed(tx, import, "owner", &change, Some(&owner.id)).await?;
+        }
+        let address = entry.owner.address.as_deref().unwrap_or(&owner.email).trim();
+        if import.org.owner_address.as_deref().unwrap_or_default() != address {
+            orgs::set_owner_address(tx, &import.org.id, address).await?;
+            self.changed(tx, import, "owner", "address on file changed", None).await?;
+        }
+        Ok(())
+    }
+
+    async fn import_runbook(
+        &self,
+        tx: &mut Tx,
+        import: &mut Import<'_>,
+        entry: &OrgEntry,
+    ) -> Step<()> {
+        let Some(runbook) = &entry.runbook else { return Ok(()) };
+        let now = self.now();
+        let id = import.org.id.clone();
+        match runbook {
+            RunbookEntry::Pgp { pgp_key } => {
+                let report = openpgp::inspect(pgp_key, now).map_err(|problem| {
+                    tracing::error!(%problem, org = entry.slug, "the Owner's key");
+                    StepError::Invalid("an Owner's OpenPGP key cannot be encrypted to")
+                })?;
+                let on_file = import.org.pgp_key.as_deref();
+                if on_file.is_some_and(|key| {
+                    fingerprint_of(key, now).as_ref() != Some(&report.fingerprint)
+                }) {
+                    return Err(StepError::Conflict(
+                        "another OpenPGP key is on file for an Owner: a key on file is not replaced by an import",
+                    ));
+                }
+                if on_file.is_none() || import.org.channel.as_deref() != Some(Channel::Pgp.as_str())
+                {
+                    let key = on_file.unwrap_or(pgp_key).to_owned();
+                    orgs::set_runbook(tx, &id, Channel::Pgp, Some(&key), None, now).await?;
+                    let change = format!("PGP, {}", report.fingerprint);
+                    self.changed(tx, import, "runbook entry", &change, None).await?;
+                }
+            }
+            RunbookEntry::OnePassword { vault_id } => {
+                let good = vault_id.len() == 26
+                    && vault_id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+                if !good {
+                    return Err(StepError::Invalid(
+                        "a 1Password vault's id has 26 lower-case letters and digits",
+                    ));
+                }
+                let same = import.org.channel.as_deref() == Some(Channel::OnePassword.as_str())
+                    && import.org.shared_vault_id.as_ref() == Some(vault_id);
+                if !same {
+                    let channel = Channel::OnePassword;
+                    orgs::set_runbook(tx, &id, channel, None, Some(vault_id), now).await?;
+                    let change = format!("1Password, vault {vault_id}");
+                    self.changed(tx, import, "runbook entry", &change, None).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives a member a new credential of the org, shown once: only its hash stays.
+    ///
+    /// # Errors
+    /// [`StepError::NotFound`] where there is no such org or member; [`StepError::Conflict`] for a
+    /// member who could not use it.
+    pub async fn issue_org_credential(
+        &self,
+        tx: &mut Tx,
+        by: &Actor,
+        slug: &str,
+        email: &str,
+    ) -> Step<SecretString> {
+        let org = orgs::by_slug(tx.conn(), slug).await?.ok_or(StepError::NotFound)?;
+        crate::audit::append::lock_both(tx, &org.id).await?;
+        orgs::lock(tx, &org.id).await?;
+        let members = orgs::members(tx.conn(), &org.id).await?;
+        let member = member_called(&members, email).ok_or(StepError::NotFound)?;
+        if matches!(member.standing, Standing::Departed | Standing::Suspended) {
+            return Err(StepError::Conflict("this member could not use a credential"));
+        }
+        let token = credential::new_org_credential(self.rng.as_ref());
+        let id = self.new_id();
+        let hash = credential::hash(&token);
+        orgs::insert_credential(tx.conn(), &id, &org.id, &member.id, &hash, self.now()).await?;
+        let row = |action: &str| {
+            NewRow::new(action, by)
+                .org(&org.id)
+                .with("member", member.id.clone())
+                .with("credential", id.clone())
+        };
+        self.log_both(
+            tx,
+            &org.id,
+            row(actions::PLATFORM_ORG_CREDENTIAL_ISSUED),
+            row(actions::ORG_CREDENTIAL_ISSUED),
+        )
+        .await?;
+        Ok(token)
+    }
+}
+
+fn since_of(entry: &OrgEntry) -> Step<Option<Micros>> {
+    entry
+        .owner
+        .since
+        .as_deref()
+        .map(|text| {
+            time::parse(text).ok_or(StepError::Invalid("owner.since is an instant in RFC 3339"))
+        })
+        .transpose()
+}
+
+fn fingerprint_of(key: &str, now: Micros) -> Option<String> {
+    openpgp::inspect(key, now).ok().map(|report| report.fingerprint)
+}

@@ -1,0 +1,208 @@
+//! Orgs from a document: the same again changes nothing, secrets are sealed at once, every change
+//! is in both logs, and what only an Owner or a rotation may change is not changed.
+
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use crate::audit::Actor;
+use crate::auth::credential;
+use crate::desk::import::{Document, Imported};
+use crate::desk::{Step, StepError};
+use crate::model::{Standing, time};
+use crate::store::{orgs, secrets, tickets};
+use crate::testing::owners::owners;
+use crate::testing::story::ADA;
+use crate::testing::{Bench, both_engines};
+
+both_engines!(
+    an_org_is_brought_in_and_served_and_the_same_document_changes_nothing,
+    what_a_document_may_not_change_stays,
+    a_changed_document_changes_what_differs_in_both_logs,
+    a_credential_is_given_once_and_works,
+);
+
+const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+fn document(bench: &Bench) -> Value {
+    json!({ "orgs": [{
+        "slug": "zephyr",
+        "name": "Zephyr Ltd",
+        "owner": { "email": "zoe@zephyr.example", "since": time::rfc3339(bench.now() - 400 * time::DAY) },
+        "members": [
+            { "email": "zoe@zephyr.example", "name": "Zoe", "role": "owner", "standing": "locked_out" },
+            { "email": "abe@zephyr.example", "name": "Abe", "role": "admin", "standing": "departed" },
+        ],
+        "runbook": { "channel": "pgp", "pgp_key": owners().modern.public },
+        "webhooks": [{ "id": "whk_zephyr", "label": "Orders", "target": "https://hooks.zephyr.example/o", "key": KEY }],
+        "vault_tokens": [{ "id": "vtk_zephyr", "label": "Importer", "pinned_to": "Abe", "accessor": "9793c9b3-e04a-46f3-e7b8-748d7da248da" }],
+        "gateways": [{ "id": "gw_zephyr", "label": "Plant 1", "expires_at": "2031-01-01T00:00:00Z" }],
+    }]})
+}
+
+fn by() -> Actor {
+    Actor { id: "command-line".into(), name: "root".into(), ..Actor::system() }
+}
+
+async fn import(bench: &Bench, document: &Value) -> Step<Vec<Imported>> {
+    let document = Document::parse(&document.to_string()).unwrap();
+    let mut tx = bench.desk.begin().await?;
+    let step = bench.desk.import_orgs(&mut tx, &by(), &document).await;
+    bench.desk.settle(tx, step).await
+}
+
+async fn an_org_is_brought_in_and_served_and_the_same_document_changes_nothing(bench: Bench) {
+    let document = document(&bench);
+    let first = import(&bench, &document).await.unwrap();
+    assert_eq!(first[0].changes.len(), 9, "{first:#?}");
+    let org = {
+        let mut conn = bench.desk.store.read().await.unwrap();
+        orgs::by_slug(&mut conn, "zephyr").await.unwrap().unwrap()
+    };
+    assert_eq!(org.consent(), crate::model::org::Consent::Off, "only an Owner gives consent");
+    assert_eq!(org.owner_address.as_deref(), Some("zoe@zephyr.example"));
+    assert_eq!(bench.value("whk_zephyr", 1).await.expose_secret(), KEY, "sealed, and it opens");
+    let dump = {
+        let mut conn = bench.desk.store.read().await.unwrap();
+        let versions = secrets::versions(&mut conn, "whk_zephyr").await.unwrap();
+        let sealed = versions[0].sealed.clone().unwrap();
+        assert!(!String::from_utf8_lossy(&sealed).contains("MfKQ9r8G"));
+        let token = secrets::versions(&mut conn, "vtk_zephyr").await.unwrap();
+        assert!(token[0].reference.as_deref().unwrap().starts_with("9793c9b3"));
+        format!("{:?}", bench.rows("platform").await)
+    };
+    assert!(!dump.contains("whsec_") && !dump.contains("zoe@"), "no key and no private data");
+
+    let rows = bench.rows("platform").await.len();
+    let again = import(&bench, &document).await.unwrap();
+    assert_eq!(again[0].changes, Vec::<String>::new());
+    assert_eq!(bench.rows("platform").await.len(), rows);
+    bench.verify_all().await.unwrap();
+
+    // And it can be served, once its Owner has given consent.
+    let mut tx = bench.desk.begin().await.unwrap();
+    let mut ticket =
+        tickets::Ticket::new("NOV-7000", &org.id, "Stuck", "Zoe", bench.now() - time::HOUR);
+    ticket.requester_member = org.owner_member_id.clone();
+    ticket.authenticated_how = Some("signed in".into());
+    ticket.authenticated_at = Some(bench.now() - time::HOUR);
+    ticket.secret_type = Some("webhook_signing_key".into());
+    ticket.secret_id = Some("whk_zephyr".into());
+    tickets::insert(tx.conn(), &ticket).await.unwrap();
+    tx.commit().await.unwrap();
+    let ada = bench.at_work(ADA).await;
+    match bench.impersonate(&ada, "NOV-7000").await {
+        Err(StepError::Refused(v)) => assert_eq!(v.failed_names(), ["consent"]),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn what_a_document_may_not_change_stays(bench: Bench) {
+    for text in [
+        "{\"orgs\": [{\"consent\": true}]}",
+        "{\"orgs\": [{\"allow_platform_impersonation\": true}]}",
+    ] {
+        assert!(Document::parse(text).unwrap_err().contains("only the Owner"), "{text}");
+    }
+    let wrong = Document::parse(&format!("{{\"orgs\": [{{\"{KEY}\": 1}}]}}")).unwrap_err();
+    assert!(wrong.contains("column") && !wrong.contains("whsec_"), "{wrong}");
+
+    let good = document(&bench);
+    import(&bench, &good).await.unwrap();
+    let rows = bench.rows("platform").await.len();
+    let with = |path: &str, value: Value| {
+        let mut changed = good.clone();
+        *changed.pointer_mut(path).unwrap_or_else(|| panic!("{path}")) = value;
+        changed
+    };
+    let other_key = json!("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+    for (path, value) in [
+        ("/orgs/0/runbook/pgp_key", json!(owners().rsa.public)),
+        ("/orgs/0/runbook/pgp_key", json!(owners().expired.public)),
+        ("/orgs/0/webhooks/0/key", other_key),
+        ("/orgs/0/webhooks/0/key", json!("not a key")),
+        ("/orgs/0/webhooks/0/id", json!("whk_acme")),
+        ("/orgs/0/webhooks/0/target", json!("http://hooks.zephyr.example")),
+        ("/orgs/0/vault_tokens/0/accessor", json!("another")),
+        ("/orgs/0/vault_tokens/0/accessor", json!("hvs.CAESIJ")),
+        ("/orgs/0/gateways/0/id", json!("whk_zephyr")),
+        ("/orgs/0/owner/email", json!("nobody@zephyr.example")),
+        ("/orgs/0/slug", json!("Not A Slug")),
+    ] {
+        let step = import(&bench, &with(path, value.clone())).await;
+        assert!(
+            matches!(step, Err(StepError::Invalid(_) | StepError::Conflict(_))),
+            "{path} {value}: {step:?}"
+        );
+    }
+    assert_eq!(bench.rows("platform").await.len(), rows, "whole or not at all");
+    assert_eq!(bench.value("whk_zephyr", 1).await.expose_secret(), KEY);
+    // After a rotation the document still has the first key, and changes nothing.
+    let owner = member(&bench, "zoe@zephyr.example").await;
+    let caller = crate::desk::rotate::Caller::Member(Box::new(owner));
+    bench.rotate_as(&caller, "whk_zephyr", &Default::default()).await.unwrap();
+    assert!(import(&bench, &good).await.unwrap()[0].changes.is_empty());
+    assert_eq!(bench.accepted("whk_zephyr").await[0], 2);
+}
+
+async fn member(bench: &Bench, email: &str) -> orgs::Member {
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let org = orgs::by_slug(&mut conn, "zephyr").await.unwrap().unwrap();
+    let members = orgs::members(&mut conn, &org.id).await.unwrap();
+    members.into_iter().find(|m| m.email == email).unwrap()
+}
+
+async fn a_changed_document_changes_what_differs_in_both_logs(bench: Bench) {
+    let mut changed = document(&bench);
+    import(&bench, &changed).await.unwrap();
+    bench.clock.advance(time::DAY);
+    let org = &mut changed["orgs"][0];
+    org["name"] = json!("Zephyr plc");
+    org["owner"]["email"] = json!("abe@zephyr.example");
+    org["owner"]["since"] = json!("1990-01-01T00:00:00Z");
+    org["members"] = json!([
+        { "email": "ABE@zephyr.example", "name": "Abe", "role": "owner", "standing": "active" },
+        { "email": "nia@zephyr.example", "name": "Nia", "role": "viewer", "standing": "active" },
+    ]);
+    org["webhooks"][0]["target"] = json!("https://hooks.zephyr.example/new");
+    let before = bench.rows_of("platform", "platform.org_imported").await.len();
+    let imported = import(&bench, &changed).await.unwrap();
+    assert_eq!(imported[0].changes.len(), 6, "{imported:#?}");
+    assert_eq!(imported[0].members_left, 1, "who is not named is left as they are");
+    assert_eq!(member(&bench, "zoe@zephyr.example").await.standing, Standing::LockedOut);
+    let org = {
+        let mut conn = bench.desk.store.read().await.unwrap();
+        orgs::by_slug(&mut conn, "zephyr").await.unwrap().unwrap()
+    };
+    assert_eq!(org.owner_since, Some(bench.now()), "nobody is named Owner into the past");
+    assert_eq!(org.name, "Zephyr plc");
+    let platform = bench.rows_of("platform", "platform.org_imported").await;
+    assert_eq!(platform.len() - before, 6);
+    let log = format!("org/{}", org.id);
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let rows = crate::store::audit::range(&mut conn, &log, 0, 1000).await.unwrap();
+    assert_eq!(rows.iter().filter(|r| r.action == "org.imported").count(), platform.len());
+    drop(conn);
+    bench.verify_all().await.unwrap();
+}
+
+async fn a_credential_is_given_once_and_works(bench: Bench) {
+    import(&bench, &document(&bench)).await.unwrap();
+    let issue = async |email: &str| {
+        let mut tx = bench.desk.begin().await.unwrap();
+        let step = bench.desk.issue_org_credential(&mut tx, &by(), "zephyr", email).await;
+        bench.desk.settle(tx, step).await
+    };
+    let token = issue("Zoe@zephyr.example").await.unwrap();
+    assert!(token.expose_secret().starts_with("ktc_"));
+    let found = {
+        let mut conn = bench.desk.store.read().await.unwrap();
+        orgs::member_by_credential(&mut conn, &credential::hash(&token)).await.unwrap().unwrap()
+    };
+    assert_eq!(found.email, "zoe@zephyr.example");
+    assert!(matches!(issue("abe@zephyr.example").await, Err(StepError::Conflict(_))), "departed");
+    assert!(matches!(issue("x@y.example").await, Err(StepError::NotFound)));
+    let rows = bench.rows_of("platform", "platform.org_credential_issued").await;
+    assert_eq!(rows.len(), 1);
+    assert!(!format!("{rows:?}").contains(token.expose_secret()));
+    bench.verify_all().await.unwrap();
+}
