@@ -59,6 +59,12 @@ pub struct Config {
     /// The 1Password Connect server, and its access token; without it no handoff goes into a
     /// shared vault.
     pub one_password: Option<OnePassword>,
+    /// Where gateways are listened to; nowhere where absent.
+    pub gateway_listen: Option<SocketAddr>,
+    /// The names under which gateways reach that: hosts, or addresses.
+    pub gateway_names: Vec<String>,
+    /// How often gateways beat.
+    pub gateway_interval: Micros,
 }
 
 /// Where the 1Password Connect server is.
@@ -136,6 +142,9 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "vault_allowed_policies", secret: false },
     Setting { name: "one_password_url", secret: false },
     Setting { name: "one_password_token", secret: true },
+    Setting { name: "gateway_listen", secret: false },
+    Setting { name: "gateway_names", secret: false },
+    Setting { name: "gateway_heartbeat_seconds", secret: false },
 ];
 
 /// Settings by name, before they are looked at.
@@ -298,6 +307,7 @@ impl Raw {
         let minutes = number("impersonation_minutes", 15, 1, 30);
         let overlap_seconds = number("overlap_seconds", 86_400, 0, 604_800);
         let connections = number("connections", 10, 2, 100);
+        let heartbeat = number("gateway_heartbeat_seconds", 30, 1, 3600);
         let listen = text("listen").unwrap_or_else(|| "127.0.0.1:3000".to_owned());
         let listen = listen.parse().unwrap_or_else(|_| {
             wrong.push("listen is an address with a port, e.g. 127.0.0.1:3000".to_owned());
@@ -353,6 +363,38 @@ impl Raw {
                 .push("tickets_prefix is 1 to 10 capital letters and a dash, e.g. NOV-".to_owned());
         }
         let zendesk = zendesk(&text, &loopback, &mut wrong);
+        let gateway_listen = text("gateway_listen").and_then(|t| match t.parse::<SocketAddr>() {
+            Ok(address) => Some(address),
+            Err(_) => {
+                wrong
+                    .push("gateway_listen is an address with a port, e.g. 0.0.0.0:3002".to_owned());
+                None
+            }
+        });
+        let gateway_names: Vec<String> = text("gateway_names")
+            .unwrap_or_default()
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let host_name = |name: &String| {
+            name.parse::<std::net::IpAddr>().is_ok()
+                || (name.len() <= 253
+                    && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-".contains(c)))
+        };
+        if gateway_names.iter().any(|name| !host_name(name)) {
+            wrong.push(
+                "gateway_names is a list of host names and addresses, with commas between"
+                    .to_owned(),
+            );
+        }
+        if gateway_listen.is_some() && gateway_names.is_empty() {
+            wrong.push(
+                "gateway_names is missing: the names under which gateways reach gateway_listen"
+                    .to_owned(),
+            );
+        }
         let json_logs = match text("json_logs").as_deref() {
             None | Some("false") => false,
             Some("true") => true,
@@ -414,6 +456,9 @@ impl Raw {
             json_logs,
             vault,
             one_password,
+            gateway_listen,
+            gateway_names,
+            gateway_interval: heartbeat * time::SECOND,
         };
         if wrong.is_empty() { Ok(config) } else { Err(wrong) }
     }
@@ -540,6 +585,26 @@ mod tests {
         std::fs::write(&file, "[vualt]\naddr = \"x\"\n").unwrap();
         let wrong = Raw::read(Some(&file), good).validate().unwrap_err();
         assert_eq!(wrong, ["there is no setting vualt_addr"]);
+    }
+
+    #[test]
+    fn a_gateways_listener_needs_the_names_it_is_reached_under() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keyturn.toml");
+        let read = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Raw::read(Some(&file), good).validate()
+        };
+        let config =
+            read("[gateway]\nlisten = \"0.0.0.0:3002\"\nnames = \"gw.example, 192.0.2.7\"\n");
+        let config = config.unwrap();
+        assert_eq!(config.gateway_names, ["gw.example", "192.0.2.7"]);
+        assert_eq!(config.gateway_interval, 30 * time::SECOND);
+        let wrong = read("[gateway]\nlisten = \"0.0.0.0:3002\"\n").unwrap_err();
+        assert!(wrong[0].starts_with("gateway_names is missing"), "{wrong:?}");
+        let wrong =
+            read("[gateway]\nnames = \"a b\"\nheartbeat_seconds = 0\nport = 1\n").unwrap_err();
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
     }
 
     #[test]

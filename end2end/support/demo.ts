@@ -30,6 +30,8 @@ export type Facts = {
   platform_pgp: { public_key: string; fingerprint: string };
   webhooks: { org: string; id: string; label: string; key: string }[];
   vault_tokens: { org: string; id: string; label: string; accessor: string; token: string }[];
+  gateways: { org: string; id: string; label: string }[];
+  gateway_listener: string;
 };
 
 export type Demo = Facts & {
@@ -113,11 +115,11 @@ async function end(server: ChildProcess) {
   clearTimeout(late);
 }
 
-/** A port that is free together with the one after it, where the customer's side listens. */
+/** A port that is free together with the two after it, of the customer's side and the gateways. */
 async function freePort(): Promise<number> {
   for (;;) {
     const port = 20_000 + Math.floor(Math.random() * 12_000);
-    if ((await isFree(port)) && (await isFree(port + 1))) return port;
+    if ((await isFree(port)) && (await isFree(port + 1)) && (await isFree(port + 2))) return port;
   }
 }
 

@@ -12,8 +12,10 @@ use keyturn::delivery::tickets::embedded::EmbeddedDesk;
 use keyturn::delivery::witness::FolderWitness;
 use keyturn::demo::smtp_catcher::SmtpCatcher;
 use keyturn::demo::{Addresses, Demo, connect_token, vault_policies};
+use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names, create};
 use keyturn::desk::{Desk, Settings};
+use keyturn::gateway::listener;
 use keyturn::model::time;
 use keyturn::secrets::vault::embedded::EmbeddedVault;
 use keyturn::store::Store;
@@ -27,9 +29,13 @@ const ORIGIN: &str = "keyturn.demo";
 /// Seeds a data folder once, and serves it.
 pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     data_folder(data)?;
-    let next = port.checked_add(1).ok_or("PORT is at most 65534")?;
+    let next = port.checked_add(1).ok_or("PORT is at most 65533")?;
+    let third = next.checked_add(1).ok_or("PORT is at most 65533")?;
     let console = listen(port).await?;
     let customer = listen(next).await?;
+    // Agents may knock before there is an answer: they wait.
+    let gateways = listen(third).await?.into_std().map_err(text)?;
+    let gateway_address = format!("https://127.0.0.1:{third}");
     let (address, customer_address) =
         (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{next}"));
 
@@ -62,6 +68,11 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
             vault_policies: vault_policies(),
+            // Often, so that nobody has to wait.
+            gateways: GatewaySettings {
+                interval: 2 * time::SECOND,
+                names: vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
+            },
         },
         vault: vault.clone(),
         mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),
@@ -69,13 +80,19 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
             Connect::new(&customer_address, &connect_token(data, &SystemRng).map_err(text)?)
                 .map_err(text)?,
         )),
+        lists_changed: tokio::sync::Notify::new(),
     });
     let introspection = new_token(rng.as_ref());
-    let addresses = Addresses { console: address.clone(), customer_side: customer_address.clone() };
+    let addresses = Addresses {
+        console: address.clone(),
+        customer_side: customer_address.clone(),
+        gateways: gateway_address.clone(),
+    };
     let demo = Demo::start(&desk, data, &addresses, &introspection, customer, catcher)
         .await
         .map_err(text)?;
     prepare(&desk).await?;
+    let gateways = listener::serve(desk.clone(), gateways).await.map_err(text)?;
     // For `keyturn verify --data`; anybody may know it.
     std::fs::write(data.join("log-key.txt"), format!("{}\n", desk.keys.log.key.vkey()))
         .map_err(text)?;
@@ -99,7 +116,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         embedded_vault: Some(vault),
     };
     println!(
-        "\n  Keyturn demo\n\n  Console            {address}\n  The customer's side {customer_address}\n  Data               {}\n\n  \
+        "\n  Keyturn demo\n\n  Console            {address}\n  The customer's side {customer_address}\n  Gateways           {gateway_address}\n  Data               {}\n\n  \
          Begin with {address}/tickets/NOV-4801: sign in as a platform admin with one button.\n  \
          Stop with Ctrl-C; `make demo-reset` starts over.\n",
         data.display()
@@ -107,6 +124,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     let served = serve(app, console).await;
     // Dropping it stops the customer's side.
     drop(demo);
+    drop(gateways);
     served
 }
 

@@ -1,7 +1,9 @@
 //! What can be asked of `keyturn`.
 
+mod authority;
 mod demo;
 mod evidence;
+mod gateway;
 mod org;
 mod serve;
 mod staff;
@@ -83,6 +85,19 @@ enum Command {
         #[command(subcommand)]
         command: KeysCommand,
     },
+    /// Show or replace the certificate authority of the gateways.
+    Ca {
+        /// The settings of the deployment.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: AuthorityCommand,
+    },
+    /// The agent beside a gateway.
+    Gateway {
+        #[command(subcommand)]
+        command: GatewayCommand,
+    },
     /// Manage staff accounts.
     Staff {
         /// The settings of the deployment.
@@ -120,6 +135,47 @@ pub(crate) enum OrgCommand {
         /// The member's address.
         #[arg(long)]
         member: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuthorityCommand {
+    /// Print the chain: the issuing certificate first, then those above it.
+    Show,
+    /// Put your own intermediate in its place. Gateways get a certificate of it when they next
+    /// re-enrol; until then the old authority stays trusted.
+    Import {
+        /// The chain in PEM, the issuing certificate first.
+        #[arg(long)]
+        chain: PathBuf,
+        /// The issuing certificate's key: PKCS#8 in PEM, without a passphrase.
+        #[arg(long)]
+        key: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GatewayCommand {
+    /// Beat, re-enrol when told, and say how it stands in `status.json`.
+    Run {
+        /// The folder with the identity.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The listener, e.g. `https://keyturn.example:3002`.
+        #[arg(long, env = "KEYTURN_GATEWAY_SERVER")]
+        server: String,
+        /// Beat once, and say by the exit status whether it was answered.
+        #[arg(long)]
+        once: bool,
+    },
+    /// Install a bundle (key, certificate, authorities) as the identity.
+    Install {
+        /// The folder with the identity.
+        #[arg(long)]
+        dir: PathBuf,
+        /// The bundle; `-` reads it from standard input.
+        #[arg(long)]
+        bundle: PathBuf,
     },
 }
 
@@ -184,6 +240,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Keys { command: KeysCommand::New { file, user_id } } => {
             staff::new_keys(&file, &user_id)
         }
+        Command::Ca { config, command } => authority::run(config.as_deref(), command).await,
+        Command::Gateway { command } => gateway::run(command).await,
         Command::Staff { config, command } => staff::run(config.as_deref(), command).await,
         Command::Org { config, command } => org::run(config.as_deref(), command).await,
     };

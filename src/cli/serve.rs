@@ -14,8 +14,10 @@ use keyturn::delivery::tickets::embedded::EmbeddedDesk;
 use keyturn::delivery::tickets::fields::FieldNames;
 use keyturn::delivery::tickets::zendesk::{self, Zendesk};
 use keyturn::delivery::witness::{FolderWitness, HttpWitness};
+use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names};
 use keyturn::desk::{Desk, Settings};
+use keyturn::gateway::listener;
 use keyturn::secrets::vault::Vault;
 use keyturn::secrets::vault::embedded::EmbeddedVault;
 use keyturn::secrets::vault::http::{Address, Credential, HttpVault};
@@ -60,6 +62,19 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     }
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
+    // It stops when it is dropped: after the console has.
+    let _gateways = match config.gateway_listen {
+        Some(address) => {
+            let socket =
+                std::net::TcpListener::bind(address).map_err(|e| format!("{address}: {e}"))?;
+            tracing::info!(listen = %address, "serving gateways");
+            Some(listener::serve(desk.clone(), socket).await.map_err(text)?)
+        }
+        None => {
+            tracing::info!("gateway_listen is not set: no gateway can connect");
+            None
+        }
+    };
     tracing::info!(listen = %config.listen, base_url = %config.base_url, "serving");
     // It has no state of its own: all of it is in the database.
     let embedded = config.vault.server.is_none().then(|| {
@@ -113,6 +128,10 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
             private_targets: false,
             mail_from: config.mail_from.clone(),
             vault_policies: config.vault.allowed_policies.clone(),
+            gateways: GatewaySettings {
+                interval: config.gateway_interval,
+                names: config.gateway_names.clone(),
+            },
         },
         mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
         vault,
@@ -120,6 +139,7 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
             Some(at) => Some(Arc::new(Connect::new(&at.url, &at.token).map_err(text)?)),
             None => None,
         },
+        lists_changed: tokio::sync::Notify::new(),
     })
 }
 

@@ -3,6 +3,7 @@
 //! platform never sees, so it reads nothing of the platform's: only mail that arrived, items that
 //! were put into a vault, and messages that were posted to it.
 
+mod gateways;
 mod hooks;
 mod html;
 mod inbox;
@@ -29,6 +30,7 @@ use tokio::net::TcpListener;
 use self::opened::Keychain;
 use self::receiver::Receiver;
 use self::wallet::Wallet;
+use super::agents::Agents;
 use super::connect_server::{Access, ConnectServer, Vault};
 use super::smtp_catcher::SmtpCatcher;
 use super::story::{OrgAccess, SharedVault};
@@ -54,6 +56,7 @@ struct Inner {
     vaults: ConnectServer,
     /// Whose vault is which.
     vault_orgs: Vec<SharedVault>,
+    agents: Agents,
     clock: Arc<dyn Clock>,
 }
 
@@ -69,11 +72,12 @@ impl CustomerSide {
     ///
     /// # Errors
     /// Where what an earlier run kept cannot be read, or a key of the story cannot.
-    pub fn new(
+    pub(super) fn new(
         story: &Story,
         mails: Arc<SmtpCatcher>,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
+        agents: Agents,
         folder: &Path,
     ) -> Result<Self, DemoError> {
         let vaults = story.shared_vaults.vaults.iter().map(|vault| Vault {
@@ -99,6 +103,7 @@ impl CustomerSide {
             wallet,
             vaults,
             vault_orgs: story.shared_vaults.vaults.clone(),
+            agents,
             clock,
         })))
     }
@@ -125,6 +130,7 @@ fn router(state: Arc<Inner>) -> Router {
         .route("/mail/{id}/decrypt", post(letter::decrypt))
         .route("/mail/{id}/install", post(letter::install))
         .route("/mail/{id}/keep", post(letter::keep))
+        .route("/gateways", get(gateways::show))
         .route("/hooks", get(hooks::show))
         .route("/hooks/{webhook}/keys/{number}/remove", post(hooks::remove))
         .route("/vault", get(vault::show))

@@ -1,6 +1,7 @@
 //! The seeded story of `keyturn demo`: cases for every branch of the procedure, a mail catcher,
 //! and the customer's own side.
 
+mod agents;
 pub mod connect_server;
 pub mod customer_side;
 mod owner_keys;
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use self::agents::Agents;
 use self::customer_side::CustomerSide;
 use self::smtp_catcher::SmtpCatcher;
 pub use self::story::Story;
@@ -32,6 +34,8 @@ pub struct Addresses {
     pub console: String,
     /// The customer's side: `http://127.0.0.1:3001`.
     pub customer_side: String,
+    /// Where gateways connect to: `https://127.0.0.1:3002`.
+    pub gateways: String,
 }
 
 /// Somebody the sign-in page has a button for.
@@ -86,6 +90,7 @@ impl Demo {
             ),
             vaults: seed::shared_vaults(),
         };
+        story.gateway_listener.clone_from(&addresses.gateways);
         story.services = vec![Service {
             name: "introspection".to_owned(),
             token: Zeroizing::new(introspection.expose_secret().to_owned()),
@@ -101,7 +106,9 @@ impl Demo {
 
         let clock = Arc::clone(&desk.clock);
         let rng = Arc::clone(&desk.rng);
-        let side = CustomerSide::new(&story, Arc::new(mails), clock, rng, folder)?;
+        let gateways = story.gateways.clone();
+        let agents = Agents::start(gateways, folder, &addresses.gateways, clock.clone());
+        let side = CustomerSide::new(&story, Arc::new(mails), clock, rng, agents, folder)?;
         let customer_side = tokio::spawn(async move {
             if let Err(error) = customer_side::serve(listener, side).await {
                 tracing::error!(%error, "the customer's side has stopped");
@@ -184,6 +191,9 @@ pub enum DemoError {
          start over with `make demo-reset`"
     )]
     Lost,
+    /// A gateway's agent.
+    #[error("a gateway's agent: {0}")]
+    Agent(crate::gateway::agent::AgentError),
     /// The story does not hang together.
     #[error("the demo's script is wrong: {0}")]
     Script(&'static str),

@@ -1,6 +1,7 @@
 //! The story that a new demo begins with: staff, customers, and sixteen tickets, one for each way
 //! that the procedure can go.
 
+mod gateways;
 mod history;
 mod orgs;
 mod people;
@@ -25,7 +26,7 @@ use crate::store::{Tx, staff};
 pub async fn seed(desk: &Desk, folder: &Path, customer_side: &str) -> Result<Story, DemoError> {
     let mut tx = desk.begin().await?;
     let story = if staff::all(tx.conn()).await?.is_empty() {
-        let story = tell(desk, &mut tx, customer_side).await?;
+        let story = tell(desk, &mut tx, folder, customer_side).await?;
         // Before the commit: without this file nobody could sign in to what is committed.
         story.save(folder)?;
         story
@@ -49,7 +50,12 @@ pub(super) fn shared_vaults() -> Vec<SharedVault> {
     vaults.collect()
 }
 
-async fn tell(desk: &Desk, tx: &mut Tx, customer_side: &str) -> Result<Story, DemoError> {
+async fn tell(
+    desk: &Desk,
+    tx: &mut Tx,
+    folder: &Path,
+    customer_side: &str,
+) -> Result<Story, DemoError> {
     let now = desk.now();
     let mut story = Story { customer_side: customer_side.to_owned(), ..Story::default() };
     let (sign_ins, accounts) = people::plant(desk, tx).await?;
@@ -65,6 +71,7 @@ async fn tell(desk: &Desk, tx: &mut Tx, customer_side: &str) -> Result<Story, De
     for account in &accounts {
         desk.note_account(tx, account, &by).await?;
     }
+    gateways::plant(desk, tx, &customers, folder, &mut story, now).await?;
     tickets::plant(desk, tx.conn(), &customers, now).await?;
     Ok(story)
 }

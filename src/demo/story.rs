@@ -35,6 +35,12 @@ pub struct Story {
     /// The 1Password vaults that customers share with the platform.
     #[serde(default)]
     pub shared_vaults: SharedVaults,
+    /// The gateways whose agents run.
+    #[serde(default)]
+    pub gateways: Vec<GatewayAgent>,
+    /// Where gateways connect to.
+    #[serde(default)]
+    pub gateway_listener: String,
 }
 
 // Passwords and private keys do not belong into a log.
@@ -160,6 +166,17 @@ pub struct VaultToken {
     pub accessor: String,
     /// The token that was in use when the story began.
     pub token: Zeroizing<String>,
+}
+
+/// A gateway whose agent runs; its key and certificate are in its folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GatewayAgent {
+    /// The org's short name.
+    pub org: String,
+    /// `gw_…`.
+    pub id: String,
+    /// What the customer calls it.
+    pub label: String,
 }
 
 impl Story {

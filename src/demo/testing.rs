@@ -11,6 +11,7 @@ use crate::delivery::one_password::Connect;
 use crate::delivery::shared_vault::SharedVault;
 use crate::delivery::tickets::embedded::EmbeddedDesk;
 use crate::demo::connect_token;
+use crate::desk::gateways::GatewaySettings;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::{Desk, Settings};
 use crate::model::time;
@@ -53,8 +54,10 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str, side:
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
             vault_policies: crate::demo::vault_policies(),
+            gateways: GatewaySettings::default(),
         },
         mailer: Arc::new(SmtpMailer::new(&SecretString::from(smtp)).unwrap()),
         shared_vault: Some(shared_vault(folder, side)),
+        lists_changed: tokio::sync::Notify::new(),
     }
 }

@@ -35,8 +35,12 @@ async fn start(folder: &Path) -> (Arc<Desk>, Demo, String) {
     let side = format!("http://{}", listener.local_addr().unwrap());
     let smtp = format!("smtp://{smtp}");
     let desk = Arc::new(testing::desk(folder, Arc::new(SystemClock), &smtp, &side).await);
-    let addresses =
-        Addresses { console: desk.settings.base_url.clone(), customer_side: side.clone() };
+    let gateways = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addresses = Addresses {
+        console: desk.settings.base_url.clone(),
+        customer_side: side.clone(),
+        gateways: format!("https://{}", gateways.local_addr().unwrap()),
+    };
     let token = SecretString::from("kti_token");
     let demo = Demo::start(&desk, folder, &addresses, &token, listener, mails).await.unwrap();
     (desk, demo, side)

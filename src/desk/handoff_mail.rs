@@ -8,11 +8,11 @@ use crate::audit::append::lock_both;
 use crate::auth::credential;
 use crate::clock::new_token;
 use crate::model::org::in_fours;
-use crate::model::{Channel, HandoffState, Micros, OutboxKind, time};
+use crate::model::{Channel, HandoffState, Micros, OutboxKind, SecretType, time};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::{Tx, orgs, outbox, secrets, staff};
+use crate::store::{Tx, gateways, orgs, outbox, secrets, staff};
 
 /// What became of the wish to send a handoff again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,13 @@ pub enum SentAgain {
     /// It goes once more, with a new link; the old link is dead.
     Anew,
 }
+
+const BUNDLE: &str = "It holds the gateway's new key and certificate. Install them and start the gateway again:\n\
+     keyturn gateway install --dir DIR --bundle FILE\n\
+     The old certificate is revoked as soon as the gateway is seen with the new one.";
+
+const REENROL: &str = "The gateway is told at its next heartbeat and makes its own new key: there is nothing to install.\n\
+     The old certificate is revoked as soon as the gateway is seen with the new one.";
 
 impl Desk {
     /// Queues the mail that carries a handoff, or says in which vault it is, with the link by which
@@ -37,13 +44,22 @@ impl Desk {
         let admin =
             staff::by_id(tx.conn(), &grant.admin_id).await?.map_or_else(String::new, |s| s.name);
         let consent = self.about_consent(tx, grant, grant.ended_at.is_none()).await?;
-        let until = match old_valid_until {
-            Some(t) => format!("The old secret works until {}.", time::seconds(t)),
-            None if self.revocation_owed(tx, handoff).await? => {
-                "The old token is being revoked in the vault, and may work until that is done."
-                    .to_owned()
+        let (what, until) = match grant.secret_type {
+            SecretType::MtlsCertificate => match self.bundled(tx, handoff).await? {
+                true => ("Your gateway's new certificate", BUNDLE.to_owned()),
+                false => ("Your gateway re-enrols by itself", REENROL.to_owned()),
+            },
+            _ => {
+                let until = match old_valid_until {
+                    Some(t) => format!("The old secret works until {}.", time::seconds(t)),
+                    None if self.revocation_owed(tx, handoff).await? => {
+                        "The old token is being revoked in the vault, and may work until that is done."
+                            .to_owned()
+                    }
+                    None => "The old secret has stopped working.".to_owned(),
+                };
+                ("Your new secret", until)
             }
-            None => "The old secret has stopped working.".to_owned(),
         };
         let link = format!(
             "When you have it, tell us with this link. It works once:\n{}/acknowledge/{}\n",
@@ -53,7 +69,7 @@ impl Desk {
         let ticket = &grant.ticket_id;
         match handoff.channel {
             Channel::Pgp => {
-                let subject = format!("[{ticket}] Your new secret, encrypted to your key");
+                let subject = format!("[{ticket}] {what}, encrypted to your key");
                 let body = format!(
                     "{admin} of the platform replaced your secret {} for ticket {ticket}.\n\
                      Reason: {}\n\n\
@@ -70,7 +86,7 @@ impl Desk {
             }
             Channel::OnePassword => {
                 let place = self.place_in_vault(tx, handoff).await?;
-                let subject = format!("[{ticket}] Your new secret is in the shared vault");
+                let subject = format!("[{ticket}] {what}, in the shared vault");
                 let body = format!(
                     "{admin} of the platform replaced your {} {} for ticket {ticket}.\n\
                      Reason: {}\n\n{place}\n{until}\n\n{link}\n{consent}\n",
@@ -81,6 +97,14 @@ impl Desk {
                 self.mail_owner(tx, &grant.org_id, &handoff.id, &subject, &body).await
             }
         }
+    }
+
+    /// Whether a gateway's handoff carries key and certificate, and not the notice alone.
+    async fn bundled(&self, tx: &mut Tx, handoff: &Handoff) -> Step<bool> {
+        let rotation = secrets::rotation_by_id(tx.conn(), &handoff.rotation_id)
+            .await?
+            .ok_or(StepError::NotFound)?;
+        Ok(gateways::is_bundled(tx.conn(), &rotation.secret_id, rotation.to_version).await?)
     }
 
     /// Sends a handoff again that the Owner has not acknowledged. What still waits is tried now;

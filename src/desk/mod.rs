@@ -6,10 +6,12 @@
 //! else leaves nothing behind.
 
 pub mod acknowledge;
+pub mod authority;
 pub mod consent;
 pub mod end;
 pub mod escalate;
 pub mod facts;
+pub mod gateways;
 pub mod hand_off;
 pub mod handoff_mail;
 pub mod impersonate;
@@ -20,8 +22,10 @@ pub mod outbox;
 pub mod overlap;
 pub mod owner_key;
 mod record;
+pub mod reenrol;
 pub mod reply;
 pub mod rotate;
+pub mod rotate_certificate;
 mod rotate_vault;
 mod rotate_webhook;
 mod seal;
@@ -45,7 +49,7 @@ use std::sync::Arc;
 use crate::audit::{Actor, Appended, AuditError, LogId, NewRow, append};
 use crate::clock::{Clock, Rng};
 use crate::delivery::shared_vault::{SharedVault, SharedVaultError};
-use crate::model::{Micros, SecretType, StaffRole};
+use crate::model::{Micros, StaffRole};
 use crate::policy::access::{self, Act};
 use crate::policy::eligibility::Verdict;
 use crate::proof::row::ActorType;
@@ -67,6 +71,8 @@ pub struct Settings {
     /// The policies that a new vault token may have; one that ends with `*` stands for all that
     /// begin so.
     pub vault_policies: Vec<String>,
+    /// What is decided about gateways.
+    pub gateways: gateways::GatewaySettings,
 }
 
 /// Everything that a step needs.
@@ -92,6 +98,8 @@ pub struct Desk {
     pub tickets: Arc<dyn crate::delivery::tickets::Tickets>,
     /// The way into the vaults that customers share with us, where one is configured.
     pub shared_vault: Option<Arc<dyn SharedVault>>,
+    /// Tells the gateways' listener that a certificate was issued or revoked.
+    pub lists_changed: tokio::sync::Notify,
 }
 
 impl std::fmt::Debug for Desk {
@@ -179,9 +187,6 @@ pub enum StepError {
     /// A system outside is needed for this, and does not answer.
     #[error("{0}")]
     NoAnswer(&'static str),
-    /// The rotation of this type, or this channel, is not there yet.
-    #[error("{0}")]
-    NotBuilt(&'static str),
     /// Too many attempts; wait so many seconds.
     #[error("too many attempts: wait {0} s")]
     Throttled(i64),
@@ -333,15 +338,5 @@ impl Desk {
     #[must_use]
     pub fn new_id(&self) -> String {
         crate::clock::new_id(self.now(), self.rng.as_ref())
-    }
-}
-
-/// Whether the rotation of a type is there; otherwise what to say on the step.
-pub fn rotation_built(secret_type: SecretType) -> Result<(), &'static str> {
-    match secret_type {
-        SecretType::WebhookSigningKey | SecretType::VaultToken => Ok(()),
-        SecretType::MtlsCertificate => Err(
-            "The rotation of gateway certificates is not built yet. Nothing can be started for this ticket.",
-        ),
     }
 }

@@ -103,6 +103,7 @@ impl Desk {
             rotation,
             handoff_id,
             old_valid_until: new.old_valid_until,
+            certified: None,
             replayed: false,
         })
     }

@@ -4,7 +4,7 @@
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-use super::{Desk, Step, StepError, rotation_built};
+use super::{Desk, Step, StepError};
 use crate::audit::append::lock_both;
 use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::credential::hex;
@@ -47,6 +47,25 @@ pub struct Ask {
     pub from: Option<String>,
 }
 
+/// How a gateway's certificate is replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Certified {
+    /// The gateway is told to re-enrol at its next beat, and makes its new key itself.
+    Reenrol {
+        /// The serial number that works until then.
+        old_serial: Option<String>,
+        /// Until when it has to.
+        deadline: Micros,
+    },
+    /// Key and certificate were made for the handoff.
+    Bundle {
+        /// The serial number before.
+        old_serial: Option<String>,
+        /// The new serial number.
+        serial: String,
+    },
+}
+
 /// What a rotation came to.
 #[derive(Debug)]
 pub struct Rotated {
@@ -58,6 +77,8 @@ pub struct Rotated {
     pub old_valid_until: Option<Micros>,
     /// The new value, in self-service, the first time.
     pub value: Option<SecretString>,
+    /// How a gateway's certificate is replaced; absent for other types, and in a repeated answer.
+    pub certified: Option<Certified>,
     /// Whether this is the answer to a repeated `Idempotency-Key`.
     pub replayed: bool,
 }
@@ -121,6 +142,9 @@ impl Desk {
                 &step
             {
                 self.failed(e, secret_type, secret_id, caller, ask).await;
+            }
+            if step.is_ok() && secret_type == SecretType::MtlsCertificate {
+                self.lists_changed.notify_one();
             }
             step
         };
@@ -214,11 +238,11 @@ impl Desk {
             Gathered::Before(rotated) => return Ok(*rotated),
             Gathered::Ready(ready) => *ready,
         };
-        rotation_built(secret_type).map_err(StepError::NotBuilt)?;
         match secret_type {
             SecretType::WebhookSigningKey => self.replace_webhook_key(tx, &ready, ask).await,
-            SecretType::VaultToken | SecretType::MtlsCertificate => {
-                Err(StepError::NotBuilt("not built"))
+            SecretType::MtlsCertificate => self.replace_certificate(tx, &ready, ask).await,
+            SecretType::VaultToken => {
+                Err(StepError::Invalid("A vault token is not replaced in one transaction."))
             }
         }
     }
@@ -305,6 +329,7 @@ impl Desk {
             rotation: before,
             handoff_id,
             value: None,
+            certified: None,
             replayed: true,
         })
     }

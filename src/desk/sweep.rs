@@ -58,6 +58,9 @@ impl Desk {
             tracing::error!(error = %e, "putting a key on file that is due");
             failed.get_or_insert(e);
         }
+        if let Err(e) = self.give_up_overdue().await {
+            failed.get_or_insert(e);
+        }
         let mut tx = self.begin().await?;
         secrets::retire_due(&mut tx, now).await?;
         web_sessions::sweep(tx.conn(), now).await?;

@@ -105,6 +105,7 @@ impl Desk {
                 rotation,
                 handoff_id: handoff.map(|h| h.id),
                 old_valid_until: None,
+                certified: None,
                 replayed: false,
             }),
             Ok(None) => {

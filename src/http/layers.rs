@@ -104,7 +104,7 @@ pub async fn trace(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status().as_u16();
     let ms = started.elapsed().as_millis() as u64;
-    if status >= 500 && status != 501 {
+    if status >= 500 {
         tracing::error!(%method, route, status, ms, "request");
     } else {
         tracing::info!(%method, route, status, ms, "request");

@@ -218,6 +218,7 @@ async fn no_setting_lets_a_failed_check_through(bench: Bench) {
                             .then(|| "*".to_owned())
                             .into_iter()
                             .collect(),
+                        gateways: crate::desk::gateways::GatewaySettings::default(),
                     };
                     refuses_all(&with(&bench, settings).await, &bench).await;
                     tried += 1;

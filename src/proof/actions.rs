@@ -107,6 +107,16 @@ pub const OWNER_KEY_CHANGE_CANCELLED: &str = "owner_key.change_cancelled";
 pub const OWNER_KEY_CHANGE_OBJECTED: &str = "owner_key.change_objected";
 /// Org log: another key for the Owner is the one used.
 pub const OWNER_KEY_CHANGED: &str = "owner_key.changed";
+/// Platform log: the deployment's certificate authority was made.
+pub const PLATFORM_CERTIFICATE_AUTHORITY_MADE: &str = "platform.certificate_authority_made";
+/// Platform log: the operator's own certificate authority was put in.
+pub const PLATFORM_CERTIFICATE_AUTHORITY_IMPORTED: &str = "platform.certificate_authority_imported";
+/// Org log: a gateway that was told to has re-enrolled; its old certificate was revoked.
+pub const MTLS_CERTIFICATE_REENROLLED: &str = "mtls_certificate.reenrolled";
+/// Org log: a gateway came back with the certificate of a handoff; its old one was revoked.
+pub const MTLS_CERTIFICATE_CONNECTED: &str = "mtls_certificate.connected";
+/// Org log: a gateway's request for a certificate was refused.
+pub const MTLS_CERTIFICATE_REQUEST_REFUSED: &str = "mtls_certificate.request_refused";
 
 /// The secret type of a key that signs webhook messages.
 pub const WEBHOOK_SIGNING_KEY: &str = "webhook_signing_key";

@@ -1,6 +1,7 @@
 //! Connections, transactions, and the SQL: a file for each noun. One text serves both engines.
 
 pub mod audit;
+pub mod gateways;
 pub mod handoffs;
 pub mod impersonations;
 pub mod key_changes;
@@ -124,6 +125,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "vault",
         include_str!("../../migrations/0004_vault.sql"),
         include_str!("../../migrations/0004_vault.sql"),
+    ),
+    (
+        5,
+        "gateways",
+        include_str!("../../migrations/0005_gateways.sql"),
+        include_str!("../../migrations/0005_gateways.sql"),
     ),
     (
         6,

@@ -166,6 +166,32 @@ pub async fn advance(tx: &mut Tx, secret_id: &str, before: i64, version: i64) ->
     Ok(done.rows_affected() == 1)
 }
 
+/// Keeps what a version is called outside.
+pub async fn set_reference(
+    tx: &mut Tx,
+    secret_id: &str,
+    version: i64,
+    reference: &str,
+) -> Result<()> {
+    sqlx::query("UPDATE secret_version SET reference = $3 WHERE secret_id = $1 AND version = $2")
+        .bind(secret_id)
+        .bind(version)
+        .bind(reference)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Keeps when a secret stops working by itself.
+pub async fn set_expires(tx: &mut Tx, secret_id: &str, expires_at: Micros) -> Result<()> {
+    sqlx::query("UPDATE secret SET expires_at = $2 WHERE id = $1")
+        .bind(secret_id)
+        .bind(expires_at)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// Puts a version into another state. A retired or failed version's sealed value is erased.
 pub async fn set_state(
     tx: &mut Tx,

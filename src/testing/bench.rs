@@ -19,6 +19,7 @@ use crate::auth::credential;
 use crate::clock::{ManualClock, SeededRng};
 use crate::delivery::tickets::Tickets;
 use crate::delivery::tickets::embedded::EmbeddedDesk;
+use crate::desk::gateways::GatewaySettings;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::rotate::{Ask, Caller, Rotated};
 use crate::desk::{AtWork, Desk, Settings, Step};
@@ -97,11 +98,16 @@ impl Bench {
                 private_targets: false,
                 mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
                 vault_policies: vec!["default".to_owned(), "cedar-*".to_owned()],
+                gateways: GatewaySettings {
+                    names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
+                    ..GatewaySettings::default()
+                },
             },
             mailer: mailbox.clone(),
             vault: vault.clone(),
             deaths,
             shared_vault: None,
+            lists_changed: tokio::sync::Notify::new(),
         };
         Self {
             desk: Arc::new(desk),

@@ -6,6 +6,7 @@ pub(crate) mod breakable;
 pub(crate) mod child;
 pub(crate) mod connect;
 pub(crate) mod deaths;
+pub(crate) mod gateways;
 pub(crate) mod mailbox;
 pub(crate) mod owners;
 pub(crate) mod postgres;

@@ -6,6 +6,7 @@ mod consent;
 mod crash;
 mod eligibility;
 mod evidence;
+mod gateways;
 mod handoff;
 mod import;
 mod intake;

@@ -5,13 +5,14 @@ use axum::response::{Html, IntoResponse as _, Response};
 
 use crate::model::{Micros, time};
 
-/// Which part of the site a page belongs to.
+/// Which of the parts of the site a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
     Inbox,
     Vault,
     Webhooks,
     Tokens,
+    Gateways,
 }
 
 /// A text as a page may hold it, between tags or in a quoted attribute.
@@ -41,6 +42,7 @@ pub(super) fn page(status: StatusCode, title: &str, part: Option<Part>, main: &s
     let here = |this| if part == Some(this) { " aria-current=\"page\"" } else { "" };
     let (inbox, vault, webhooks) = (here(Part::Inbox), here(Part::Vault), here(Part::Webhooks));
     let tokens = here(Part::Tokens);
+    let gateways = here(Part::Gateways);
     let page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -51,7 +53,8 @@ pub(super) fn page(status: StatusCode, title: &str, part: Option<Part>, main: &s
          <a class=\"skip\" href=\"#main\">Skip to the content</a>\n\
          <header>\n\
          <p class=\"where\"><strong>Demo: the customer's side.</strong> The platform cannot see this.</p>\n\
-         <nav aria-label=\"Pages\"><a href=\"/\"{inbox}>Inbox</a><a href=\"/vault\"{vault}>Shared vault</a><a href=\"/hooks\"{webhooks}>Webhooks</a><a href=\"/tokens\"{tokens}>Vault tokens</a></nav>\n\
+         <nav aria-label=\"Pages\"><a href=\"/\"{inbox}>Inbox</a><a href=\"/vault\"{vault}>Shared vault</a><a href=\"/hooks\"{webhooks}>Webhooks</a><a href=\"/tokens\"{tokens}>Vault tokens</a>\
+         <a href=\"/gateways\"{gateways}>Gateways</a></nav>\n\
          </header>\n<main id=\"main\" tabindex=\"-1\">\n<h1>{title}</h1>\n{main}</main>\n</body>\n</html>\n"
     );
     (status, Html(page)).into_response()

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
+use secrecy::SecretString;
 
 use super::html::{self, Part, text, when};
 use super::opened::{Opened, message_in};
 use super::{Inner, inbox};
+use crate::demo::agents::Site;
 use crate::demo::smtp_catcher::CaughtMail;
 
 /// Why a mail shows nothing.
@@ -16,11 +18,13 @@ pub(super) enum Shut {
     NoMail,
     NotOpened,
     NoKeyInIt,
+    NotInstalled(String),
 }
 
 impl IntoResponse for Shut {
     fn into_response(self) -> Response {
         let (status, what) = match self {
+            Self::NotInstalled(why) => return html::problem(StatusCode::CONFLICT, &why),
             Self::NoMail => (StatusCode::NOT_FOUND, "There is no such mail."),
             Self::NotOpened => (
                 StatusCode::CONFLICT,
@@ -28,8 +32,8 @@ impl IntoResponse for Shut {
             ),
             Self::NoKeyInIt => (
                 StatusCode::CONFLICT,
-                "There is nothing in this message, signed by the platform, for a webhook or a vault \
-                 token of its recipient.",
+                "There is nothing in this message, signed by the platform, for a webhook, a vault \
+                 token or a gateway of its recipient.",
             ),
         };
         html::problem(status, what)
@@ -93,6 +97,14 @@ pub(super) async fn decrypt(State(side): State<Arc<Inner>>, Path(id): Path<u64>)
             text(&secret)
         ));
     }
+    if let Some((gateway, _)) = gateway_of(&side, &mail, &opened) {
+        main.push_str(&format!(
+            "<form method=\"post\" action=\"/mail/{id}/install\">\n\
+             <button class=\"main\">Install the bundle and restart</button>\n\
+             <p>The gateway <code>{}</code> then starts again with the new key and certificate.</p>\n</form>\n",
+            text(&gateway)
+        ));
+    }
     main.push_str(&format!("<p><a href=\"/mail/{id}\">Back to the mail</a></p>\n"));
     Ok(html::page(StatusCode::OK, inbox::subject(&mail), Some(Part::Inbox), &main))
 }
@@ -100,6 +112,10 @@ pub(super) async fn decrypt(State(side): State<Arc<Inner>>, Path(id): Path<u64>)
 /// Decrypts once more, so that the key does not pass through the browser's form.
 pub(super) async fn install(State(side): State<Arc<Inner>>, Path(id): Path<u64>) -> Page {
     let (mail, opened) = open(&side, id)?;
+    if let Some((gateway, bundle)) = gateway_of(&side, &mail, &opened) {
+        side.agents.install(&gateway, &bundle).map_err(|e| Shut::NotInstalled(e.to_string()))?;
+        return Ok(Redirect::to(&format!("/gateways#{gateway}")).into_response());
+    }
     let webhook = webhook_of(&side, &mail, &opened).ok_or(Shut::NoKeyInIt)?;
     let key = opened.webhook_key().ok_or(Shut::NoKeyInIt)?;
     side.receiver.install(&webhook, &key, side.clock.now());
@@ -141,6 +157,16 @@ fn token_for(side: &Inner, mail: &CaughtMail, opened: &Opened) -> Option<String>
     let org = side.orgs.iter().find(|org| to(&org.owner_email))?;
     let pinned = side.wallet.all().into_iter();
     pinned.filter(|held| held.org == org.slug).map(|held| held.id).find(|id| opened.names(id))
+}
+
+/// The gateway that the message has a bundle for, of the org that it went to, and the bundle.
+fn gateway_of(side: &Inner, mail: &CaughtMail, opened: &Opened) -> Option<(String, SecretString)> {
+    opened.signed_by.as_ref()?;
+    let (gateway, bundle) = opened.bundle()?;
+    let to = |address: &str| mail.to.iter().any(|to| to.eq_ignore_ascii_case(address));
+    let org = side.orgs.iter().find(|org| to(&org.owner_email))?;
+    let here = |site: &Site| site.gateway.org == org.slug && site.gateway.id == gateway;
+    side.agents.sites().iter().any(here).then_some((gateway, bundle))
 }
 
 fn envelope(mail: &CaughtMail) -> String {

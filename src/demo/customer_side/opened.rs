@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::demo::DemoError;
 use crate::demo::story::OwnerKey;
+use crate::secrets::certificates::Bundle;
 use crate::secrets::webhook_key::WebhookKey;
 
 const BEGIN: &str = "-----BEGIN PGP MESSAGE-----";
@@ -73,6 +74,13 @@ impl Opened {
     /// The vault token in it.
     pub(super) fn vault_token(&self) -> Option<&str> {
         self.text.split_whitespace().find(|word| word.starts_with("hvs.") && word.len() > 24)
+    }
+
+    /// The gateway's bundle in it, and whose it is.
+    pub(super) fn bundle(&self) -> Option<(String, SecretString)> {
+        let text = SecretString::from(self.text.as_str());
+        let bundle = Bundle::read(&text).ok()?;
+        Some((bundle.gateway_id.clone(), bundle.to_pem()))
     }
 
     /// Whether it names this secret.

@@ -47,8 +47,10 @@ async fn side(folder: &Path) -> CustomerSide {
         }],
         ..Story::default()
     };
-    let clock = Arc::new(SystemClock);
-    CustomerSide::new(&story, Arc::new(mails), clock, Arc::new(SystemRng), folder).unwrap()
+    let clock: Arc<SystemClock> = Arc::new(SystemClock);
+    let agents = Agents::start(Vec::new(), folder, "https://127.0.0.1:1", clock.clone());
+    let rng = Arc::new(SystemRng);
+    CustomerSide::new(&story, Arc::new(mails), clock, rng, agents, folder).unwrap()
 }
 
 async fn ask(side: &CustomerSide, request: Request<Body>) -> (StatusCode, HeaderMap, String) {

@@ -52,10 +52,20 @@ pub(super) struct SecretSpec {
     pub(super) version: i64,
     /// When it expires, counted from when the story begins.
     pub(super) expires_in: Option<Micros>,
+    /// Whether a gateway's agent runs in the demo.
+    pub(super) agent: bool,
 }
 
 const fn webhook(id: &'static str, label: &'static str, version: i64) -> SecretSpec {
-    SecretSpec { kind: WebhookSigningKey, id, label, target: "", version, expires_in: None }
+    SecretSpec {
+        kind: WebhookSigningKey,
+        id,
+        label,
+        target: "",
+        version,
+        expires_in: None,
+        agent: false,
+    }
 }
 
 const fn token(
@@ -64,7 +74,7 @@ const fn token(
     target: &'static str,
     version: i64,
 ) -> SecretSpec {
-    SecretSpec { kind: VaultToken, id, label, target, version, expires_in: None }
+    SecretSpec { kind: VaultToken, id, label, target, version, expires_in: None, agent: false }
 }
 
 const fn gateway(
@@ -73,8 +83,10 @@ const fn gateway(
     target: &'static str,
     version: i64,
     expires_in: Micros,
+    agent: bool,
 ) -> SecretSpec {
-    SecretSpec { kind: MtlsCertificate, id, label, target, version, expires_in: Some(expires_in) }
+    let expires_in = Some(expires_in);
+    SecretSpec { kind: MtlsCertificate, id, label, target, version, expires_in, agent }
 }
 
 const DAY: Micros = time::DAY;
@@ -116,6 +128,7 @@ pub(super) const ORGS: [OrgSpec; 13] = [
                 "dock-4.gw.brightwater.example",
                 2,
                 71 * DAY,
+                false,
             ),
         ],
         ..USUAL
@@ -171,6 +184,7 @@ pub(super) const ORGS: [OrgSpec; 13] = [
                 "bergen-2.gw.fjordline.example",
                 4,
                 3 * DAY,
+                true,
             ),
             gateway(
                 "gw_voss1m3c5z8",
@@ -178,6 +192,7 @@ pub(super) const ORGS: [OrgSpec; 13] = [
                 "voss-1.gw.fjordline.example",
                 3,
                 62 * DAY,
+                false,
             ),
         ],
         ..USUAL
@@ -199,6 +214,7 @@ pub(super) const ORGS: [OrgSpec; 13] = [
                 "line-3.gw.quarrylane.example",
                 2,
                 -20 * HOUR,
+                true,
             ),
             webhook("whk_a9t3h6wm2xkf8rce", "Line telemetry", 1),
         ],

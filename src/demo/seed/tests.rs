@@ -170,8 +170,9 @@ async fn the_history_is_in_the_logs() {
     let (_folder, desk, _) = seeded().await;
     let mut conn = desk.store.read().await.unwrap();
     let platform = crate::store::audit::head(&mut conn, "platform").await.unwrap().unwrap();
-    // Thirteen Owners consented, one withdrew it, one cannot be reached; three accounts.
-    assert_eq!(platform.size, 18);
+    // Thirteen Owners consented, one withdrew it, one cannot be reached; three accounts, and the
+    // gateways' authority.
+    assert_eq!(platform.size, 19);
     let marigold = orgs::by_slug(&mut conn, "marigold").await.unwrap().unwrap();
     assert_eq!(marigold.consent_changed_at, Some(NOW - 9 * time::DAY));
     let log = LogId::Org(marigold.id);

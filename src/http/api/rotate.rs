@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::caller::{OrgMember, Rotator};
 use super::problem::{ApiError, Problem};
 use crate::desk::StepError;
-use crate::desk::rotate::{Ask, Rotated};
+use crate::desk::rotate::{Ask, Certified, Rotated};
 use crate::model::{SecretType, time};
 use crate::web::app::App;
 
@@ -49,6 +49,20 @@ pub struct RotateResponse {
     /// The sealed handoff, under an impersonation. The value is never in the answer then.
     #[serde(skip_serializing_if = "Option::is_none")]
     handoff_id: Option<String>,
+    /// For a gateway: `reenrol` (it is online, and makes its own new key when it is told at its
+    /// next heartbeat) or `bundle` (key and certificate were made for the handoff).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'static str>,
+    /// For a gateway: the serial number of the certificate before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous_serial: Option<String>,
+    /// For a gateway that gets a bundle: the new serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<String>,
+    /// For a gateway that re-enrols: until when, RFC 3339. Afterwards the rotation has failed, and
+    /// the certificate before goes on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reenrol_by: Option<String>,
     /// The new value: in self-service, in the first answer, and never again.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
@@ -58,7 +72,20 @@ pub struct RotateResponse {
 
 impl From<&Rotated> for RotateResponse {
     fn from(r: &Rotated) -> Self {
+        let (mode, previous_serial, serial, reenrol_by) = match &r.certified {
+            None => (None, None, None, None),
+            Some(Certified::Reenrol { old_serial, deadline }) => {
+                (Some("reenrol"), old_serial.clone(), None, Some(time::rfc3339(*deadline)))
+            }
+            Some(Certified::Bundle { old_serial, serial }) => {
+                (Some("bundle"), old_serial.clone(), Some(serial.clone()), None)
+            }
+        };
         Self {
+            mode,
+            previous_serial,
+            serial,
+            reenrol_by,
             rotation_id: r.rotation.id.clone(),
             secret_id: r.rotation.secret_id.clone(),
             version: r.rotation.to_version,
@@ -108,10 +135,14 @@ pub async fn vault_token(
     rotate(state, SecretType::VaultToken, rotator, id, &headers, &body).await
 }
 
-/// Replace the certificate of a gateway.
+/// Replace the certificate of a gateway. One that is online is told to re-enrol at its next
+/// heartbeat; for one that is down a bundle is made: key, certificate and authorities.
 #[utoipa::path(post, path = "/api/v1/gateways/{id}/rotate-cert", tag = "rotation",
-    params(("id" = String, Path, description = "The gateway's id")),
-    responses((status = 501, body = Problem, description = "Not built yet")),
+    params(("id" = String, Path, description = "The gateway's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key gives the same rotation")),
+    request_body = Option<RotateRequest>,
+    responses((status = 200, body = RotateResponse), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)),
     security(("org_credential" = []), ("impersonation_token" = [])))]
 pub async fn certificate(
     state: State<Arc<App>>,

@@ -56,6 +56,7 @@ pub async fn show(mut door: Door, Path(slug): Path<String>) -> Response {
 async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
     let now = door.app.desk.now();
     let fresh = access::fresh(door.who.proven_at, now);
+    let desk = door.app.desk.clone();
     let conn = &mut *door.conn;
     let org = orgs::by_slug(conn, slug).await?.ok_or(StepError::NotFound)?;
     let mut held = Vec::new();
@@ -63,7 +64,8 @@ async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
         let versions = secrets::versions(conn, &secret.id).await?;
         let rotations = secrets::rotations_of_secret(conn, &secret.id).await?;
         let vault = VaultState::of(conn, &secret, &versions, now).await?;
-        held.push(Held { secret, versions, rotations, vault });
+        let gateway = desk.gateway(conn, &secret).await?;
+        held.push(Held { secret, versions, rotations, vault, gateway });
     }
     let filter = Filter { org_id: Some(org.id.clone()), ..Filter::default() };
     Ok(Loaded {

@@ -2,16 +2,13 @@
 
 use leptos::prelude::*;
 
-use super::orgs::days_until;
 use super::vault_state::{VaultState, holder};
+use crate::desk::gateways::Seen;
 use crate::model::{Micros, SecretType, VersionState, time};
 use crate::store::orgs::{Member, Org};
 use crate::store::secrets::{Rotation, Secret, Version};
 use crate::store::tickets::Ticket;
-use crate::web::components::{at, empty, icon, id, secret_type, state, version_state};
-
-/// A certificate that expires within so many days is told of.
-const SOON: i64 = 30;
+use crate::web::components::{empty, icon, id, secret_type, version_state};
 
 /// A secret with its versions, newest first.
 #[derive(Debug, Clone)]
@@ -24,6 +21,8 @@ pub struct Held {
     pub rotations: Vec<Rotation>,
     /// What there is to say of a vault token.
     pub vault: Option<VaultState>,
+    /// How it stands, if it is a gateway.
+    pub gateway: Option<Seen>,
 }
 
 fn of_type(held: &[Held], wanted: SecretType) -> Vec<&Held> {
@@ -139,47 +138,11 @@ fn secret_rows(h: &Held, now: Micros) -> AnyView {
 
 /// The gateways, by the certificates that they hold.
 pub fn gateways(held: &[Held], now: Micros) -> AnyView {
-    let all = of_type(held, SecretType::MtlsCertificate);
-    if all.is_empty() {
-        return ().into_any();
-    }
-    let rows = all
+    let all: Vec<_> = of_type(held, SecretType::MtlsCertificate)
         .into_iter()
-        .map(|h| {
-            let s = &h.secret;
-            let left = match s.expires_at {
-                None => state("", "info", "Not known"),
-                Some(t) if t <= now => state("state-needs", "cross", "Expired"),
-                Some(t) => {
-                    let days = days_until(t, now);
-                    let word = if days == 1 { "1 day left".to_owned() } else { format!("{days} days left") };
-                    if days <= SOON {
-                        state("state-needs", "warning", word)
-                    } else {
-                        state("state-ok", "check", word)
-                    }
-                }
-            };
-            view! {
-                <tr>
-                    <th scope="row" class="card-title"><span class="icon-text">{icon("gateway")}{s.target.clone()}</span></th>
-                    <td data-label="Certificate">{left}</td>
-                    <td data-label="Expires">{s.expires_at.map(at)}</td>
-                    <td data-label="Secret">{id(&s.id, "secret id")}</td>
-                </tr>
-            }
-        })
-        .collect_view();
-    view! {
-        <section class="panel" aria-label="Gateways">
-            <div class="panel-head"><h2>"Gateways"</h2></div>
-            <table class="table">
-                <thead><tr><th scope="col">"Gateway"</th><th scope="col">"Certificate"</th><th scope="col">"Expires"</th><th scope="col">"Secret"</th></tr></thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </section>
-    }
-    .into_any()
+        .map(|h| (h.secret.clone(), h.gateway.clone()))
+        .collect();
+    if all.is_empty() { ().into_any() } else { super::gateway::table(&all, now) }
 }
 
 /// The vault tokens, and whom they are pinned to.

@@ -14,9 +14,10 @@ use super::ticket_steps::{next_action, steps, unreachable};
 use super::vault_state::VaultState;
 use crate::audit::trail::{Depth, Judged, ReadRow, judge};
 use crate::desk::facts::Case;
+use crate::desk::gateways::Seen;
 use crate::desk::ticket_copy::Refreshed;
-use crate::desk::{Step, StepError, rotation_built};
-use crate::model::{Channel, Micros, OutboxKind, SecretType, VersionState};
+use crate::desk::{Step, StepError};
+use crate::model::{Channel, Micros, OutboxKind, VersionState};
 use crate::policy::eligibility::Check;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
@@ -47,6 +48,8 @@ pub struct View {
     pub versions: Vec<Version>,
     /// What there is to say of a vault token.
     pub vault: Option<VaultState>,
+    /// How its gateway stands, if it is about one.
+    pub gateway: Option<Seen>,
     /// Where the procedure stands.
     pub stage: Stage,
     /// Whether the viewer carries the procedure out.
@@ -94,13 +97,6 @@ pub struct Grant {
 pub enum Stage {
     /// A check fails; step 1, or step 2 where only consent is missing.
     Blocked,
-    /// Everything passes, and a step is not there yet: which one, counted from 0, and what to say.
-    NotBuilt {
-        /// The step.
-        step: usize,
-        /// What to say.
-        why: &'static str,
-    },
     /// Ready to start.
     Start,
     /// Live, nothing rotated yet.
@@ -121,7 +117,15 @@ impl View {
     /// The version that the next rotation makes.
     #[must_use]
     pub fn next_version(&self) -> i64 {
-        self.case.secret.as_ref().map_or(1, |s| s.version + 1)
+        let newest = self.versions.first().map_or(0, |v| v.version);
+        self.case.secret.as_ref().map_or(1, |s| s.version.max(newest) + 1)
+    }
+
+    /// Whether a gateway's new key was made here, for the handoff, and not by the gateway.
+    #[must_use]
+    pub fn bundled(&self, rotation: &Rotation) -> bool {
+        let certificates = self.gateway.iter().flat_map(|seen| &seen.certificates);
+        certificates.into_iter().any(|c| c.version == rotation.to_version && c.bundled != 0)
     }
 
     /// An older version that is still accepted.
@@ -217,6 +221,10 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         }
         _ => None,
     };
+    let gateway = match &case.secret {
+        Some(secret) => desk.gateway(conn, secret).await?,
+        None => None,
+    };
     let stage = stage(&case, grant.as_ref(), now);
     let messages = tickets::messages(conn, id).await?;
     let mut owed = BTreeMap::new();
@@ -236,6 +244,7 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         rows,
         versions,
         vault,
+        gateway,
         stage,
         acts,
         viewer: door.who.staff.id.clone(),
@@ -276,10 +285,6 @@ fn stage(case: &Case, grant: Option<&Grant>, now: Micros) -> Stage {
     if !case.verdict.eligible() {
         return Stage::Blocked;
     }
-    let kind = case.secret.as_ref().map_or(SecretType::WebhookSigningKey, |s| s.secret_type);
-    if let Err(why) = rotation_built(kind) {
-        return Stage::NotBuilt { step: 3, why };
-    }
     Stage::Start
 }
 
@@ -288,7 +293,7 @@ fn draw(v: &View) -> AnyView {
     let (org_name, org_slug) =
         org.map_or_else(Default::default, |o| (o.name.clone(), o.slug.clone()));
     let begun = matches!(v.stage, Stage::Rotate | Stage::HandOff | Stage::Over);
-    let first = if v.stage == Stage::Start || matches!(v.stage, Stage::NotBuilt { .. }) {
+    let first = if v.stage == Stage::Start {
         view! { {eligibility(v, false)}{next_action(v)}{rows_written(v)} }.into_any()
     } else {
         view! { {next_action(v)}{rows_written(v)}{eligibility(v, begun)} }.into_any()
@@ -314,10 +319,17 @@ fn draw(v: &View) -> AnyView {
         <div class="ticket">
             {steps(v)}
             <div class="ticket-work">{v.key_changes.as_ref().map(owner_key::notices)}{first}{thread(v)}{unreachable(v)}</div>
-            <aside class="ticket-facts" aria-label="Facts about the ticket">{facts(v)}</aside>
+            <aside class="ticket-facts" aria-label="Facts about the ticket">{facts(v)}{gateway(v)}</aside>
         </div>
     }
     .into_any()
+}
+
+fn gateway(v: &View) -> AnyView {
+    match (&v.gateway, &v.case.secret) {
+        (Some(seen), Some(secret)) => super::gateway::facts(seen, secret, v.now),
+        _ => ().into_any(),
+    }
 }
 
 /// `GET /handoffs/{id}/message.asc`: the ciphertext. Nobody at the platform can read it.

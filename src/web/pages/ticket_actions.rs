@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use crate::desk::StepError;
 use crate::desk::handoff_mail::SentAgain;
-use crate::desk::rotate::{Ask, Caller};
+use crate::desk::rotate::{Ask, Caller, Certified};
 use crate::model::{Channel, time};
 use crate::store::{impersonations, tickets};
 use crate::web::door::{Flash, Hand, local};
@@ -72,6 +72,15 @@ pub async fn rotate(
     };
     let step = step.await;
     hand.answer(step, &back, |rotated| {
+        if let Some(Certified::Reenrol { deadline, .. }) = rotated.certified {
+            return Flash::done(
+                "The gateway is told to re-enrol",
+                format!(
+                    "It makes its own new key at its next heartbeat, until {} at the latest. Hand the notice off now.",
+                    time::seconds(deadline)
+                ),
+            );
+        }
         Flash::done(
             format!("Rotated: version {} exists", rotated.rotation.to_version),
             "It is sealed for the Owner. Hand it off now.",

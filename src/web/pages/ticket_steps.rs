@@ -20,7 +20,6 @@ pub fn steps(v: &View) -> AnyView {
     let (done, now) = match v.stage {
         Stage::Blocked if v.only_consent() => (1, Some(1)),
         Stage::Blocked => (0, Some(0)),
-        Stage::NotBuilt { .. } => (2, None),
         Stage::Start => (2, Some(2)),
         Stage::Rotate => (3, Some(3)),
         Stage::HandOff => (4, Some(4)),
@@ -32,9 +31,6 @@ pub fn steps(v: &View) -> AnyView {
     let blocked = v.stage == Stage::Blocked;
     let note = |n: usize| -> Option<String> {
         match n {
-            n if matches!(v.stage, Stage::NotBuilt { step, .. } if step == n) => {
-                Some("not built yet".to_owned())
-            }
             0 if !blocked => Some("9 of 9 checks".to_owned()),
             0 | 1 if blocked && Some(n) == now => {
                 v.case.verdict.failed().next().map(|f| f.saw.clone())
@@ -62,8 +58,6 @@ pub fn steps(v: &View) -> AnyView {
                 ("step is-blocked", "blocked", icon("cross"))
             } else if Some(n) == now {
                 ("step is-now", "now", (n + 1).into_any())
-            } else if matches!(v.stage, Stage::NotBuilt { step, .. } if step == n) {
-                ("step is-later", "not built yet", (n + 1).into_any())
             } else {
                 ("step", "to do", (n + 1).into_any())
             };
@@ -88,12 +82,6 @@ pub fn steps(v: &View) -> AnyView {
 pub fn next_action(v: &View) -> AnyView {
     match (v.stage, &v.grant) {
         (Stage::Blocked, _) => blocked(v),
-        (Stage::NotBuilt { why, .. }, _) => card(
-            "next next-later",
-            "This rotation is not built yet",
-            badge("", "dashed", "Not built yet"),
-            view! { <div class="next-body"><p>"The checks above are the real ones, and their answer holds. "{why}</p></div> }.into_any(),
-        ),
         (Stage::Start, _) => start(v),
         (Stage::Rotate, Some(g)) => rotate(v, g),
         (Stage::HandOff, Some(g)) => hand_off(v, g),
@@ -309,7 +297,24 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
     let Some(secret) = &v.case.secret else { return ().into_any() };
     let leak = v.ticket.suspected_leak();
     let vault = secret.secret_type == SecretType::VaultToken;
-    let old = if vault {
+    let (gateway, made) = super::gateway::what_happens(v.gateway.as_ref(), leak);
+    let is_gateway = secret.secret_type == SecretType::MtlsCertificate;
+    let made = match (vault, channel_of(v)) {
+        _ if is_gateway => made,
+        (true, Some(Channel::OnePassword)) => {
+            "an orphan with the same policies and period, sealed at once for the shared vault"
+        }
+        (true, _) => {
+            "an orphan with the same policies and period, encrypted to the Owner’s key at once"
+        }
+        (false, Some(Channel::OnePassword)) => {
+            "32 random bytes, sealed at once for the shared vault"
+        }
+        (false, _) => "32 random bytes, encrypted to the Owner’s key at once",
+    };
+    let old = if is_gateway {
+        gateway.to_owned()
+    } else if vault {
         "The old token is revoked as soon as the new one is recorded: there is no overlap."
             .to_owned()
     } else if leak {
@@ -330,12 +335,7 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
             {sized_icon("icon icon-lg", "arrow-right")}
             <div>
                 <span><span class="version">{format!("v{}", v.next_version())}</span>" new"</span>
-                <span class="sub">{match (vault, channel_of(v)) {
-                    (true, Some(Channel::OnePassword)) => "an orphan with the same policies and period, sealed at once for the shared vault",
-                    (true, _) => "an orphan with the same policies and period, encrypted to the Owner’s key at once",
-                    (false, Some(Channel::OnePassword)) => "32 random bytes, sealed at once for the shared vault",
-                    (false, _) => "32 random bytes, encrypted to the Owner’s key at once",
-                }}</span>
+                <span class="sub">{made}</span>
             </div>
         </div>
         {v.vault.as_ref().map(|vault| vault.debts())}
@@ -372,14 +372,26 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
 
 /// What the version before is called.
 fn old_name(v: &View) -> &'static str {
-    if v.vault.is_some() { "Old token" } else { "Old key" }
+    match v.case.secret.as_ref().map(|s| s.secret_type) {
+        Some(SecretType::VaultToken) => "Old token",
+        Some(SecretType::MtlsCertificate) => "Old certificate",
+        _ => "Old key",
+    }
 }
 
 fn hand_off(v: &View, g: &Grant) -> AnyView {
     let (Some(rotation), Some(handoff)) = (&g.rotation, &g.handoff) else { return ().into_any() };
     let live = g.grant.live(v.now);
     let owed = v.vault.as_ref().is_some_and(|vault| !vault.owed.is_empty());
-    let old = if owed {
+    let is_gateway = g.grant.secret_type == SecretType::MtlsCertificate;
+    let reenrols = is_gateway && !v.bundled(rotation);
+    let old = if is_gateway {
+        if rotation.suspected_leak != 0 {
+            "is revoked: a leak is suspected".to_owned()
+        } else {
+            "is revoked once the new one is seen".to_owned()
+        }
+    } else if owed {
         "is not revoked yet: it is owed, and tried again by itself".to_owned()
     } else if v.vault.is_some() {
         "is revoked: the vault refuses it".to_owned()
@@ -396,7 +408,8 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
     let terms = view! {
         {v.vault.as_ref().map(|vault| vault.debts())}
         <p>
-            {format!("Version {} exists and is sealed. ", rotation.to_version)}
+            {if reenrols { format!("Version {} is the gateway’s own to make: there is nothing to hand off but the notice. ", rotation.to_version) }
+             else { format!("Version {} exists and is sealed. ", rotation.to_version) }}
             {if live { "One button sends it to the Owner and ends the impersonation." }
              else { "The impersonation has ended meanwhile; what is sealed can still be sent." }}
         </p>
@@ -471,11 +484,15 @@ fn over(v: &View, g: &Grant) -> AnyView {
             .into_any(),
             _ => view! { "sent "{h.sent_at.map(at)}", not acknowledged yet" }.into_any(),
         };
+        let is_gateway = g.grant.secret_type == SecretType::MtlsCertificate;
         let old = v
             .versions
             .iter()
             .find(|x| Some(x.version) == g.rotation.as_ref().map(|r| r.from_version))
             .map(|x| match x.retires_at {
+                _ if is_gateway && x.state == VersionState::Live => {
+                    view! { "works until the new one is seen" }.into_any()
+                }
                 Some(t) if t > v.now => view! { "works until "{at(t)} }.into_any(),
                 None if v.vault.is_some() && x.state == VersionState::Retiring => {
                     view! { "not revoked yet: it is owed, and tried again by itself" }.into_any()
@@ -494,12 +511,11 @@ fn over(v: &View, g: &Grant) -> AnyView {
     });
     // Consent that was for this ticket only has gone off with its end.
     let consents = v.case.org.as_ref().is_some_and(|o| o.consent().covers(&v.ticket.id));
-    let webhook =
-        v.case.secret.as_ref().is_some_and(|s| s.secret_type == SecretType::WebhookSigningKey);
-    let no_test = (v.acts && webhook && !consents).then(|| {
+    let is_webhook = g.grant.secret_type == SecretType::WebhookSigningKey;
+    let no_test = (v.acts && is_webhook && !consents).then(|| {
         view! { <p class="fineprint">{icon("info")}"Consent is off: no test event can be sent any more."</p> }
     });
-    let test = (v.acts && consents && webhook).then(|| {
+    let test = (v.acts && is_webhook && consents && v.case.secret.is_some()).then(|| {
         view! {
             <form class="inline-form" method="post" action="/do/test_event">
                 <input type="hidden" name="org" value=g.grant.org_id.clone() />

@@ -1,0 +1,72 @@
+//! Enrolment over Secure Transport (RFC 7030): what its answers look like.
+//!
+//! Certificates come in a CMS message without content or signers ("certs-only", RFC 5751 section
+//! 3.2.2 and RFC 5652 section 5), in DER, in base64. That message has one shape, written out here.
+
+use base64::Engine as _;
+
+use super::CertificateError;
+use super::authority::certificates;
+
+/// The media type of certificates.
+pub const CERTIFICATES: &str = "application/pkcs7-mime; smime-type=certs-only";
+
+/// The media type of a request.
+pub const REQUEST: &str = "application/pkcs10";
+
+const SIGNED_DATA: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
+const DATA: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
+
+/// The certificates of a PEM text as a certs-only message, in base64 with lines of 64.
+///
+/// # Errors
+/// Where there is no certificate in the text.
+pub fn certs_only(pem: &str) -> Result<String, CertificateError> {
+    let body = base64::engine::general_purpose::STANDARD.encode(message(pem)?);
+    let mut text = String::with_capacity(body.len() + body.len() / 64 + 1);
+    for (nth, c) in body.chars().enumerate() {
+        if nth > 0 && nth % 64 == 0 {
+            text.push('\n');
+        }
+        text.push(c);
+    }
+    text.push('\n');
+    Ok(text)
+}
+
+fn message(pem: &str) -> Result<Vec<u8>, CertificateError> {
+    let all: Vec<u8> = certificates(pem)?.iter().flat_map(|der| der.to_vec()).collect();
+    let signed = element(
+        0x30,
+        &[
+            &[0x02, 0x01, 0x01][..],
+            // No digests, …
+            &[0x31, 0x00],
+            // … no content, …
+            &element(0x30, &[&DATA]),
+            &element(0xa0, &[&all]),
+            // … no signers.
+            &[0x31, 0x00],
+        ],
+    );
+    Ok(element(0x30, &[&SIGNED_DATA, &element(0xa0, &[&signed])]))
+}
+
+/// One DER element (X.690 section 8.1): tag, length, contents.
+fn element(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
+    let length: usize = contents.iter().map(|part| part.len()).sum();
+    let mut out = vec![tag];
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => out.push(short),
+        _ => {
+            let bytes = length.to_be_bytes();
+            let first = bytes.iter().position(|b| *b != 0).unwrap_or(bytes.len() - 1);
+            let digits = &bytes[first..];
+            // At most eight digits: the number of them fits beside the flag.
+            out.push(0x80 | u8::try_from(digits.len()).unwrap_or(0));
+            out.extend_from_slice(digits);
+        }
+    }
+    contents.iter().for_each(|part| out.extend_from_slice(part));
+    out
+}
