@@ -1,6 +1,8 @@
 //! The configuration of `keyturn serve`: a TOML file, then `KEYTURN_*`, then flags. What is
 //! secret can also stand in a file of its own (`…_FILE`).
 
+pub mod vault;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -52,6 +54,8 @@ pub struct Config {
     pub connections: u32,
     /// Whether log lines are JSON.
     pub json_logs: bool,
+    /// The vault.
+    pub vault: vault::VaultSettings,
     /// The 1Password Connect server, and its access token; without it no handoff goes into a
     /// shared vault.
     pub one_password: Option<OnePassword>,
@@ -128,6 +132,14 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "pkg", secret: false },
     Setting { name: "connections", secret: false },
     Setting { name: "json_logs", secret: false },
+    Setting { name: "vault_addr", secret: false },
+    Setting { name: "vault_namespace", secret: false },
+    Setting { name: "vault_token_file", secret: false },
+    Setting { name: "vault_approle_role_id", secret: false },
+    Setting { name: "vault_approle_secret_id_file", secret: false },
+    Setting { name: "vault_token_role", secret: false },
+    Setting { name: "vault_ca_file", secret: false },
+    Setting { name: "vault_allowed_policies", secret: false },
     Setting { name: "one_password_url", secret: false },
     Setting { name: "one_password_token", secret: true },
     Setting { name: "gateway_listen", secret: false },
@@ -168,9 +180,16 @@ impl Raw {
                 raw.read_secret(setting.name, Path::new(&path));
             }
         }
-        // The name that everything else uses, too.
-        if let Some(url) = environment("DATABASE_URL") {
-            raw.values.entry("database_url").or_insert_with(|| url.into());
+        // The names that everything else uses, too.
+        for (theirs, ours) in [
+            ("DATABASE_URL", "database_url"),
+            ("VAULT_ADDR", "vault_addr"),
+            ("VAULT_NAMESPACE", "vault_namespace"),
+            ("VAULT_CACERT", "vault_ca_file"),
+        ] {
+            if let Some(value) = environment(theirs) {
+                raw.values.entry(ours).or_insert_with(|| value.into());
+            }
         }
         raw
     }
@@ -213,8 +232,14 @@ impl Raw {
                 toml::Value::String(s) => s,
                 toml::Value::Integer(n) => n.to_string(),
                 toml::Value::Boolean(b) => b.to_string(),
+                toml::Value::Array(all) if all.iter().all(toml::Value::is_str) => {
+                    let all: Vec<_> = all.iter().filter_map(toml::Value::as_str).collect();
+                    all.join(",")
+                }
                 _ => {
-                    self.problems.push(format!("{name} is a text, a number or true or false"));
+                    self.problems.push(format!(
+                        "{name} is a text, a number, true or false, or a list of texts"
+                    ));
                     continue;
                 }
             };
@@ -378,6 +403,7 @@ impl Raw {
                 false
             }
         };
+        let vault = vault::read(text, &mut wrong);
         let one_password = match (text("one_password_url"), text("one_password_token")) {
             (None, None) => None,
             (Some(url), Some(token)) => {
@@ -428,6 +454,7 @@ impl Raw {
             pkg: text("pkg").unwrap_or_else(|| "target/site/pkg".to_owned()).into(),
             connections: u32::try_from(connections).unwrap_or(10),
             json_logs,
+            vault,
             one_password,
             gateway_listen,
             gateway_names,
@@ -537,6 +564,27 @@ mod tests {
         std::fs::write(&file, "lisen = \"127.0.0.1:1\"\n").unwrap();
         let wrong = Raw::read(Some(&file), good).validate().unwrap_err();
         assert_eq!(wrong, ["there is no setting lisen"]);
+    }
+
+    #[test]
+    fn the_vault_has_a_head_of_its_own_in_the_file_and_the_usual_names_outside() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keyturn.toml");
+        let text = "[vault]\ntoken_file = \"/run/t\"\nallowed_policies = [\"default\", \"a-*\"]\n";
+        std::fs::write(&file, text).unwrap();
+        let environment = |name: &str| match name {
+            "VAULT_ADDR" => Some("https://vault.example:8200".to_owned()),
+            "VAULT_NAMESPACE" => Some("customers".to_owned()),
+            _ => good(name),
+        };
+        let raw = Raw::read(Some(&file), environment);
+        assert!(raw.describe().contains("vault_addr = https://vault.example:8200\n"));
+        let vault = raw.validate().unwrap().vault;
+        assert_eq!(vault.allowed_policies, ["default", "a-*"]);
+        assert_eq!(vault.server.unwrap().namespace.as_deref(), Some("customers"));
+        std::fs::write(&file, "[vualt]\naddr = \"x\"\n").unwrap();
+        let wrong = Raw::read(Some(&file), good).validate().unwrap_err();
+        assert_eq!(wrong, ["there is no setting vualt_addr"]);
     }
 
     #[test]

@@ -29,6 +29,7 @@ export type Facts = {
   owner_pgp: { org: string; email: string; private_key: string; fingerprint: string }[];
   platform_pgp: { public_key: string; fingerprint: string };
   webhooks: { org: string; id: string; label: string; key: string }[];
+  vault_tokens: { org: string; id: string; label: string; accessor: string; token: string }[];
   gateways: { org: string; id: string; label: string }[];
   gateway_listener: string;
 };

@@ -8,7 +8,7 @@ import { admins, auditor, expect, flash, signIn, test } from '../support/test.ts
 const pages = {
   tickets: '/tickets',
   'tickets-empty': '/tickets?q=nothing+like+it',
-  'ticket-not-built': '/tickets/NOV-4803',
+  'ticket-gateway': '/tickets/NOV-4804',
   'ticket-refused': '/tickets/NOV-4807',
   'ticket-closed': '/tickets/NOV-4815',
   'ticket-consent-off': '/tickets/NOV-4806',

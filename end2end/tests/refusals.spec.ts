@@ -123,29 +123,6 @@ for (const [ticket, { check, saw, next, reply, closed }] of Object.entries(refus
   });
 }
 
-const notBuilt = {
-  'NOV-4803': 'Rotate',
-};
-
-for (const [ticket, step] of Object.entries(notBuilt)) {
-  test(`${ticket} is eligible, and says that a step is not built yet: ${step}`, async ({ page, demo }) => {
-    await signIn(page, admins(demo)[0]);
-    await page.goto(`/tickets/${ticket}`);
-    await expect(page.getByRole('region', { name: 'Eligibility' })).toContainText('9 of 9 pass');
-    const steps = page.getByRole('navigation', { name: 'Steps of the procedure' });
-    const missing = steps.getByRole('listitem').filter({ hasText: '(not built yet)' });
-    await expect(missing).toHaveCount(1);
-    await expect(missing).toContainText(step);
-    await expect(page.getByRole('heading', { name: /^This rotation is not built yet$/ })).toBeVisible();
-    await expect(page.getByRole('button', { name: 'Start impersonation' })).toHaveCount(0);
-
-    const answer = await postByScript(page, 'impersonate', { ticket });
-    expect(answer).toEqual({ status: 501, text: expect.stringContaining('not_built') });
-    await postByForm(page, 'impersonate', { ticket });
-    await expect(flash(page)).toContainText('Not built yet: nothing was done');
-    await expectNothingStarted(page, ticket);
-  });
-}
 
 async function expectNothingStarted(page: Page, ticket: string) {
   await page.goto('/impersonations');

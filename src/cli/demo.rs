@@ -11,12 +11,13 @@ use keyturn::delivery::one_password::Connect;
 use keyturn::delivery::tickets::embedded::EmbeddedDesk;
 use keyturn::delivery::witness::FolderWitness;
 use keyturn::demo::smtp_catcher::SmtpCatcher;
-use keyturn::demo::{Addresses, Demo, connect_token};
+use keyturn::demo::{Addresses, Demo, connect_token, vault_policies};
 use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names, create};
 use keyturn::desk::{Desk, Settings};
 use keyturn::gateway::listener;
 use keyturn::model::time;
+use keyturn::secrets::vault::embedded::EmbeddedVault;
 use keyturn::store::Store;
 use keyturn::web::app::{App, DemoDoors, DemoPerson};
 use tokio::net::TcpListener;
@@ -52,6 +53,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     let (smtp, catcher) =
         SmtpCatcher::bind_anywhere(data.join("mail"), move || ticks.now()).await.map_err(text)?;
     let store = connect(&Store::sqlite_in(data), 8).await?;
+    let vault = Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone()));
     let desk = Arc::new(Desk {
         tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
         store,
@@ -65,12 +67,14 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
             // The demo's own receiver is on this machine.
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+            vault_policies: vault_policies(),
             // Often, so that nobody has to wait.
             gateways: GatewaySettings {
                 interval: 2 * time::SECOND,
                 names: vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
             },
         },
+        vault: vault.clone(),
         mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),
         shared_vault: Some(Arc::new(
             Connect::new(&customer_address, &connect_token(data, &SystemRng).map_err(text)?)
@@ -109,6 +113,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         introspection_hash: Some(credential::hash(&introspection)),
         intake_hash: None,
         client_ip_header: None,
+        embedded_vault: Some(vault),
     };
     println!(
         "\n  Keyturn demo\n\n  Console            {address}\n  The customer's side {customer_address}\n  Gateways           {gateway_address}\n  Data               {}\n\n  \

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
+use keyturn::config::vault::{VaultCredential, VaultServer};
 use keyturn::config::{Config, Raw};
 use keyturn::delivery::mail::SmtpMailer;
 use keyturn::delivery::one_password::Connect;
@@ -17,6 +18,9 @@ use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names};
 use keyturn::desk::{Desk, Settings};
 use keyturn::gateway::listener;
+use keyturn::secrets::vault::Vault;
+use keyturn::secrets::vault::embedded::EmbeddedVault;
+use keyturn::secrets::vault::http::{Address, Credential, HttpVault};
 use keyturn::store::Store;
 use keyturn::telemetry::{self, Format};
 use keyturn::web::app::App;
@@ -72,6 +76,10 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
         }
     };
     tracing::info!(listen = %config.listen, base_url = %config.base_url, "serving");
+    // It has no state of its own: all of it is in the database.
+    let embedded = config.vault.server.is_none().then(|| {
+        Arc::new(EmbeddedVault::new(desk.store.clone(), desk.clock.clone(), desk.rng.clone()))
+    });
     let app = App {
         desk,
         demo: None,
@@ -79,6 +87,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
         introspection_hash: config.introspection_token.as_ref().map(credential::hash),
         intake_hash: config.intake_token.as_ref().map(credential::hash),
         client_ip_header: config.client_ip_header,
+        embedded_vault: embedded,
     };
     serve(app, listener).await
 }
@@ -91,6 +100,7 @@ pub fn read(file: Option<&Path>) -> Raw {
 /// The desk of a deployment.
 pub async fn desk(config: &Config) -> Result<Desk, String> {
     let clock = Arc::new(SystemClock);
+    let rng = Arc::new(SystemRng);
     let url = match &config.database_url {
         Some(url) => url.expose_secret().to_owned(),
         None => {
@@ -101,29 +111,58 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
     let api = format!("{}/api", config.base_url);
     let names = Names { issuer: &config.base_url, audience: &api, log_origin: &config.log_origin };
     let store = connect(&url, config.connections).await?;
+    let vault: Arc<dyn Vault> = match &config.vault.server {
+        Some(server) => Arc::new(HttpVault::new(address(server)?)?),
+        None => Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone())),
+    };
     Ok(Desk {
         keys: Keys::load(&config.keys_file, &names, clock.now()).map_err(text)?,
         tickets: tickets(config, &store)?,
         store,
         clock,
-        rng: Arc::new(SystemRng),
+        rng,
         settings: Settings {
             base_url: config.base_url.clone(),
             impersonation_life: config.impersonation_life,
             overlap_seconds: config.overlap_seconds,
             private_targets: false,
             mail_from: config.mail_from.clone(),
+            vault_policies: config.vault.allowed_policies.clone(),
             gateways: GatewaySettings {
                 interval: config.gateway_interval,
                 names: config.gateway_names.clone(),
             },
         },
         mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
+        vault,
         shared_vault: match &config.one_password {
             Some(at) => Some(Arc::new(Connect::new(&at.url, &at.token).map_err(text)?)),
             None => None,
         },
         lists_changed: tokio::sync::Notify::new(),
+    })
+}
+
+/// How the vault's client finds and knows the vault. Its root certificate is read now.
+fn address(server: &VaultServer) -> Result<Address, String> {
+    let root_certificate = match &server.ca_file {
+        None => None,
+        Some(file) => Some(
+            std::fs::read(file).map_err(|e| format!("vault_ca_file {}: {e}", file.display()))?,
+        ),
+    };
+    Ok(Address {
+        url: server.url.clone(),
+        namespace: server.namespace.clone(),
+        credential: match &server.credential {
+            VaultCredential::TokenFile(file) => Credential::TokenFile(file.clone()),
+            VaultCredential::AppRole { role_id, secret_id_file } => Credential::AppRole {
+                role_id: role_id.clone(),
+                secret_id_file: secret_id_file.clone(),
+            },
+        },
+        token_role: server.token_role.clone(),
+        root_certificate,
     })
 }
 

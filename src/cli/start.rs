@@ -80,6 +80,7 @@ pub async fn serve(app: App, listener: TcpListener) -> Result<(), String> {
     let desk = app.desk.clone();
     let sweeper = tokio::spawn(desk.clone().run_sweeper());
     let outbox = tokio::spawn(desk.clone().run_outbox());
+    let clearing = tokio::spawn(desk.clone().run_vault_clearing());
     let service = router(Arc::new(app)).into_make_service_with_connect_info::<SocketAddr>();
     let served = tokio::select! {
         served = async { axum::serve(listener, service).await } => served.map_err(text),
@@ -88,6 +89,7 @@ pub async fn serve(app: App, listener: TcpListener) -> Result<(), String> {
     // A step in hand is a transaction: it is committed, or it has not happened.
     sweeper.abort();
     outbox.abort();
+    clearing.abort();
     tokio::time::timeout(Duration::from_secs(5), desk.store.close()).await.ok();
     served
 }

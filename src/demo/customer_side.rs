@@ -1,7 +1,7 @@
 //! The customer's own world, on a port of its own: the Owners' mail, the private keys that open
-//! it, the shared vaults, and the receiver of the webhooks. It is what the platform never sees, so
-//! it reads nothing of the platform's: only mail that arrived, items that were put into a vault,
-//! and messages that were posted to it.
+//! it, the shared vaults, the receiver of the webhooks, and the tokens for the vault. It is what the
+//! platform never sees, so it reads nothing of the platform's: only mail that arrived, items that
+//! were put into a vault, and messages that were posted to it.
 
 mod gateways;
 mod hooks;
@@ -11,7 +11,9 @@ mod letter;
 mod opened;
 mod receiver;
 mod same_origin;
+mod tokens;
 mod vault;
+mod wallet;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use tokio::net::TcpListener;
 
 use self::opened::Keychain;
 use self::receiver::Receiver;
+use self::wallet::Wallet;
 use super::agents::Agents;
 use super::connect_server::{Access, ConnectServer, Vault};
 use super::smtp_catcher::SmtpCatcher;
@@ -49,6 +52,7 @@ struct Inner {
     mails: Arc<SmtpCatcher>,
     keychain: Keychain,
     receiver: Receiver,
+    wallet: Wallet,
     vaults: ConnectServer,
     /// Whose vault is which.
     vault_orgs: Vec<SharedVault>,
@@ -89,12 +93,14 @@ impl CustomerSide {
             rng,
         )?;
         let receiver = Receiver::open(folder, &story.webhooks, clock.now())?;
+        let wallet = Wallet::open(folder, &story.vault_tokens, &story.address, clock.now())?;
         Ok(Self(Arc::new(Inner {
             console: story.address.clone(),
             orgs: story.orgs.clone(),
             mails,
             keychain: Keychain::new(&story.owner_pgp, &story.platform_pgp.public_key)?,
             receiver,
+            wallet,
             vaults,
             vault_orgs: story.shared_vaults.vaults.clone(),
             agents,
@@ -123,10 +129,13 @@ fn router(state: Arc<Inner>) -> Router {
         .route("/mail/{id}", get(letter::show))
         .route("/mail/{id}/decrypt", post(letter::decrypt))
         .route("/mail/{id}/install", post(letter::install))
+        .route("/mail/{id}/keep", post(letter::keep))
         .route("/gateways", get(gateways::show))
         .route("/hooks", get(hooks::show))
         .route("/hooks/{webhook}/keys/{number}/remove", post(hooks::remove))
         .route("/vault", get(vault::show))
+        .route("/tokens/{secret}/{number}/try", post(tokens::try_out))
+        .route("/tokens", get(tokens::show))
         .route("/vault/items/{item}/install", post(vault::install))
         .route("/style.css", get(style))
         .route("/favicon.svg", get(favicon))

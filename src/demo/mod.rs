@@ -49,6 +49,12 @@ pub struct DemoPerson {
     pub role: StaffRole,
 }
 
+/// The policies that the demo lets a new vault token have.
+#[must_use]
+pub fn vault_policies() -> Vec<String> {
+    ["default", "claims-*", "ledger-*"].map(str::to_owned).to_vec()
+}
+
 /// A running demo: the story in the database, and the customer's side on its port. It stops when
 /// it is dropped.
 #[derive(Debug)]

@@ -29,6 +29,9 @@ pub struct Story {
     pub services: Vec<Service>,
     /// The webhooks as the customers have them.
     pub webhooks: Vec<Webhook>,
+    /// The vault tokens as the customers have them.
+    #[serde(default)]
+    pub vault_tokens: Vec<VaultToken>,
     /// The 1Password vaults that customers share with the platform.
     #[serde(default)]
     pub shared_vaults: SharedVaults,
@@ -148,6 +151,21 @@ pub struct Webhook {
     pub label: String,
     /// The key that was installed when the story began.
     pub key: Zeroizing<String>,
+}
+
+/// A vault token, as its customer has it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct VaultToken {
+    /// The org's short name.
+    pub org: String,
+    /// `vtk_…`.
+    pub id: String,
+    /// What the customer calls it.
+    pub label: String,
+    /// Its accessor.
+    pub accessor: String,
+    /// The token that was in use when the story began.
+    pub token: Zeroizing<String>,
 }
 
 /// A gateway whose agent runs; its key and certificate are in its folder.

@@ -15,6 +15,7 @@ use crate::desk::gateways::GatewaySettings;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::{Desk, Settings};
 use crate::model::time;
+use crate::secrets::vault::embedded::EmbeddedVault;
 use crate::store::Store;
 
 /// The way into the shared vaults of the customer's side at `side`.
@@ -37,18 +38,22 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str, side:
         log_origin: "keyturn.example",
     };
     let store = Store::connect(&Store::sqlite_in(folder), 3).await.unwrap();
+    let rng = Arc::new(SystemRng);
     Desk {
+        vault: Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone())),
+        deaths: Arc::default(),
         tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
         store,
         keys: Keys::load(&file, &names, now).unwrap(),
         clock,
-        rng: Arc::new(SystemRng),
+        rng,
         settings: Settings {
             base_url: "http://127.0.0.1:3000".to_owned(),
             impersonation_life: 15 * time::MINUTE,
             overlap_seconds: 86_400,
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+            vault_policies: crate::demo::vault_policies(),
             gateways: GatewaySettings::default(),
         },
         mailer: Arc::new(SmtpMailer::new(&SecretString::from(smtp)).unwrap()),

@@ -11,7 +11,7 @@ use super::*;
 use crate::clock::{Clock as _, SystemClock};
 use crate::desk::AtWork;
 use crate::desk::rotate::{Ask, Caller};
-use crate::model::SecretType;
+use crate::secrets::vault::embedded::EmbeddedVault;
 use crate::store::tickets;
 
 struct Playing {
@@ -60,8 +60,7 @@ async fn carry_out(desk: &Desk, who: &AtWork, number: &str) -> (String, String) 
     let step = desk.impersonate(&mut tx, who, number).await;
     let grant = desk.settle(tx, step).await.unwrap();
     let caller = Caller::Token(desk.token_of(&grant).unwrap());
-    let webhook = SecretType::WebhookSigningKey;
-    desk.rotate(webhook, &grant.secret_id, &caller, &Ask::default()).await.unwrap();
+    desk.rotate(grant.secret_type, &grant.secret_id, &caller, &Ask::default()).await.unwrap();
     let mut tx = desk.begin().await.unwrap();
     let step = desk.hand_off(&mut tx, who, &grant.id).await;
     desk.settle(tx, step).await.unwrap();
@@ -185,6 +184,42 @@ async fn after_a_leak_only_the_new_key_is_accepted() {
     click(&playing.side, &format!("{mail}/install")).await;
     let (status, text) = test_event(&playing.desk, &who, &org, &secret).await;
     assert_eq!((status, text.as_str()), (Some(200), "new key: accepted, old key: refused"));
+}
+
+/// Protects the case of the token of somebody who left: the Owner takes the new one out of the mail,
+/// it works, and the old one is refused.
+#[tokio::test]
+async fn a_vault_token_is_replaced_and_kept_by_the_customer() {
+    let playing = play().await;
+    let (desk, side) = (&playing.desk, &playing.side);
+    let story = Story::load(playing.folder.path()).unwrap().unwrap();
+    let old = story.vault_tokens.iter().find(|token| token.id == "vtk_3c8n5w2p").unwrap();
+    let vault = EmbeddedVault::new(desk.store.clone(), desk.clock.clone(), desk.rng.clone());
+    let look = async |token: &str| vault.lookup_self(&SecretString::from(token)).await.unwrap();
+    let before = look(&old.token).await.expect("it works");
+    assert_eq!(before.policies, ["default", "claims-import"]);
+
+    let who = signed_in(desk, &playing.demo.people()[0]).await;
+    let (_, secret) = carry_out(desk, &who, "NOV-4803").await;
+    assert_eq!(secret, old.id);
+    assert!(look(&old.token).await.is_none(), "the old one is refused");
+
+    let mail = encrypted_mail(side).await;
+    let opened = click(side, &format!("{mail}/decrypt")).await.text().await.unwrap();
+    assert!(opened.contains("Keep as the new vault token") && !opened.contains("webhook key"));
+    let kept = click(side, &format!("{mail}/keep")).await;
+    assert_eq!(kept.headers()["location"], "/tokens#vtk_3c8n5w2p");
+    let page = get(&format!("{side}/tokens")).await;
+    assert!(page.contains("new token") && page.contains("old token"));
+    let card = page.split("aria-labelledby=\"vtk_3c8n5w2p\"").nth(1).unwrap();
+    let new = card.split("X-Vault-Token: ").nth(1).unwrap().split('&').next().unwrap();
+    assert_ne!(new, old.token.as_str());
+    assert_eq!(look(new).await.expect("the new one works").policies, before.policies);
+    // The console is not served here, and the page says so instead of failing.
+    let tried = click(side, "/tokens/vtk_3c8n5w2p/2/try").await;
+    assert_eq!(tried.status(), StatusCode::SEE_OTHER);
+    let nothing = click(side, "/tokens/vtk_3c8n5w2p/7/try").await;
+    assert_eq!(nothing.status(), StatusCode::NOT_FOUND);
 }
 
 /// Protects the case of the shared vault: the item is in it, with a key that the receiver takes,

@@ -8,7 +8,7 @@ use crate::audit::append::lock_both;
 use crate::auth::credential;
 use crate::clock::new_token;
 use crate::model::org::in_fours;
-use crate::model::{Channel, HandoffState, Micros, SecretType, time};
+use crate::model::{Channel, HandoffState, Micros, OutboxKind, SecretType, time};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
@@ -50,10 +50,14 @@ impl Desk {
                 false => ("Your gateway re-enrols by itself", REENROL.to_owned()),
             },
             _ => {
-                let until = old_valid_until.map_or_else(
-                    || "The old secret has stopped working.".to_owned(),
-                    |t| format!("The old secret works until {}.", time::seconds(t)),
-                );
+                let until = match old_valid_until {
+                    Some(t) => format!("The old secret works until {}.", time::seconds(t)),
+                    None if self.revocation_owed(tx, handoff).await? => {
+                        "The old token is being revoked in the vault, and may work until that is done."
+                            .to_owned()
+                    }
+                    None => "The old secret has stopped working.".to_owned(),
+                };
                 ("Your new secret", until)
             }
         };
@@ -161,6 +165,14 @@ impl Desk {
             (row(actions::PLATFORM_HANDOFF_SENT_AGAIN), row(actions::HANDOFF_SENT_AGAIN));
         self.log_both(tx, &handoff.org_id, platform, org).await?;
         Ok(how)
+    }
+
+    /// Whether the token that a handoff's rotation replaced waits for its revocation.
+    async fn revocation_owed(&self, tx: &mut Tx, handoff: &Handoff) -> Step<bool> {
+        Ok(outbox::about(tx.conn(), &handoff.rotation_id)
+            .await?
+            .iter()
+            .any(|item| item.kind == OutboxKind::VaultRevoke && item.done_at.is_none()))
     }
 
     /// Until when the version that a handoff's rotation replaced is still accepted.

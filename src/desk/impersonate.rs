@@ -4,7 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sqlx::AnyConnection;
 
-use super::{AtWork, Desk, Step, StepError, rotation_built};
+use super::{AtWork, Desk, Step, StepError};
 use crate::audit::append::{keep, lock_both};
 use crate::audit::{LogId, NewRow};
 use crate::auth::token::{self, Claims, TokenError, whole_second};
@@ -69,7 +69,6 @@ impl Desk {
             self.log(tx, &LogId::Platform, row).await?;
             return Err(StepError::Refused(Box::new(verdict)));
         };
-        rotation_built(secret.secret_type).map_err(StepError::NotBuilt)?;
         let now = self.now();
         if !access::fresh(who.proven_at, now) {
             return Err(StepError::StepUp);

@@ -26,6 +26,7 @@ pub mod reenrol;
 pub mod reply;
 pub mod rotate;
 pub mod rotate_certificate;
+mod rotate_vault;
 mod rotate_webhook;
 mod seal;
 mod shared_vault;
@@ -34,6 +35,7 @@ pub mod sweep;
 pub mod test_event;
 mod ticket_comment;
 pub mod ticket_copy;
+mod vault_clearing;
 pub mod verify;
 pub mod view;
 pub mod withdraw;
@@ -47,7 +49,7 @@ use std::sync::Arc;
 use crate::audit::{Actor, Appended, AuditError, LogId, NewRow, append};
 use crate::clock::{Clock, Rng};
 use crate::delivery::shared_vault::{SharedVault, SharedVaultError};
-use crate::model::{Micros, SecretType, StaffRole};
+use crate::model::{Micros, StaffRole};
 use crate::policy::access::{self, Act};
 use crate::policy::eligibility::Verdict;
 use crate::proof::row::ActorType;
@@ -66,6 +68,9 @@ pub struct Settings {
     pub private_targets: bool,
     /// Who mails come from.
     pub mail_from: String,
+    /// The policies that a new vault token may have; one that ends with `*` stands for all that
+    /// begin so.
+    pub vault_policies: Vec<String>,
     /// What is decided about gateways.
     pub gateways: gateways::GatewaySettings,
 }
@@ -84,6 +89,11 @@ pub struct Desk {
     pub settings: Settings,
     /// The way mail leaves.
     pub mailer: Arc<dyn crate::delivery::mail::Mailer>,
+    /// The vault whose tokens are replaced.
+    pub vault: Arc<dyn crate::secrets::vault::Vault>,
+    /// Where a test lets the process die.
+    #[cfg(test)]
+    pub(crate) deaths: Arc<crate::testing::deaths::Deaths>,
     /// Where tickets live.
     pub tickets: Arc<dyn crate::delivery::tickets::Tickets>,
     /// The way into the vaults that customers share with us, where one is configured.
@@ -177,9 +187,6 @@ pub enum StepError {
     /// A system outside is needed for this, and does not answer.
     #[error("{0}")]
     NoAnswer(&'static str),
-    /// The rotation of this type, or this channel, is not there yet.
-    #[error("{0}")]
-    NotBuilt(&'static str),
     /// Too many attempts; wait so many seconds.
     #[error("too many attempts: wait {0} s")]
     Throttled(i64),
@@ -200,6 +207,12 @@ pub enum StepError {
         /// Why it failed.
         why: String,
     },
+    /// Not in this state of things, for a reason that was just found.
+    #[error("{0}")]
+    NotPossible(String),
+    /// The vault did not do its part.
+    #[error("{0}")]
+    Vault(&'static str),
     /// A shared vault.
     #[error(transparent)]
     SharedVault(#[from] SharedVaultError),
@@ -325,15 +338,5 @@ impl Desk {
     #[must_use]
     pub fn new_id(&self) -> String {
         crate::clock::new_id(self.now(), self.rng.as_ref())
-    }
-}
-
-/// Whether the rotation of a type is there; otherwise what to say on the step.
-pub fn rotation_built(secret_type: SecretType) -> Result<(), &'static str> {
-    match secret_type {
-        SecretType::WebhookSigningKey | SecretType::MtlsCertificate => Ok(()),
-        SecretType::VaultToken => Err(
-            "The rotation of vault tokens is not built yet. Nothing can be started for this ticket.",
-        ),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
+use super::rotate_vault::Revocation;
 use super::shared_vault::InVault;
 use super::{Desk, Step, StepError};
 use crate::delivery::mail::Mail;
@@ -41,6 +42,8 @@ struct Letter {
 pub(super) enum Delivered {
     /// Nothing to record beyond that it is done.
     Plainly,
+    /// An old vault token is revoked.
+    Revoked(Box<Revocation>),
     /// A comment stands in the ticket outside, under this id.
     Comment(String),
     /// An item is in a shared vault.
@@ -58,6 +61,8 @@ const fn at_once(kind: OutboxKind) -> i64 {
         OutboxKind::Mail => 20,
         // Two requests each.
         OutboxKind::TicketComment | OutboxKind::OnePassword => 10,
+        // Four, where a login has run out.
+        OutboxKind::VaultRevoke => 5,
     }
 }
 
@@ -178,7 +183,7 @@ impl Desk {
         Ok(done)
     }
 
-    async fn send_due_of(&self, kind: OutboxKind) -> Step<usize> {
+    pub(super) async fn send_due_of(&self, kind: OutboxKind) -> Step<usize> {
         let mut tx = self.begin().await?;
         let taken = outbox::take_due(&mut tx, kind, self.now(), LEASE, at_once(kind)).await?;
         tx.commit().await?;
@@ -206,6 +211,7 @@ impl Desk {
     async fn hand_out(&self, item: &Item) -> Step<Delivered> {
         match item.kind {
             OutboxKind::Mail => self.deliver_mail(item).await,
+            OutboxKind::VaultRevoke => self.revoke_old(item).await,
             OutboxKind::TicketComment => self.deliver_comment(item).await,
             OutboxKind::OnePassword => Ok(Delivered::InVault(self.put_into_vault(item).await?)),
         }
@@ -216,6 +222,7 @@ impl Desk {
         let mut tx = self.begin().await?;
         let step = match delivered {
             Delivered::Plainly => Ok(()),
+            Delivered::Revoked(owed) => self.note_revoked(&mut tx, &owed).await,
             Delivered::Comment(id) => self.note_comment(&mut tx, item, &id).await,
             Delivered::InVault(found) => self.record_in_vault(&mut tx, item, found).await,
         };
@@ -223,7 +230,14 @@ impl Desk {
             Ok(()) => outbox::done(&mut tx, &item.id, self.now()).await.map_err(StepError::from),
             Err(e) => Err(e),
         };
-        self.settle(tx, step).await
+        if item.kind == OutboxKind::VaultRevoke {
+            self.reached("revocation about to be recorded").await;
+        }
+        let step = self.settle(tx, step).await;
+        if item.kind == OutboxKind::VaultRevoke {
+            self.reached("revocation recorded").await;
+        }
+        step
     }
 
     async fn deliver_mail(&self, item: &Item) -> Step<Delivered> {

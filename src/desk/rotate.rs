@@ -4,7 +4,7 @@
 use secrecy::SecretString;
 use sha2::{Digest, Sha256};
 
-use super::{Desk, Step, StepError, rotation_built};
+use super::{Desk, Step, StepError};
 use crate::audit::append::lock_both;
 use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::credential::hex;
@@ -113,7 +113,8 @@ pub(super) enum Gathered {
 }
 
 impl Desk {
-    /// Rotates a secret, in one transaction: the new version, the sealed handoff and the audit
+    /// Rotates a secret, in one transaction (a vault token, which is made outside, in several): the
+    /// new version, the sealed handoff and the audit
     /// row are all written, or none is. Where it fails, the old secret still works, and a second
     /// transaction writes that it failed.
     ///
@@ -130,24 +131,42 @@ impl Desk {
         if let Caller::Token(token) = caller {
             self.refresh_for(token).await?;
         }
-        let mut tx = self.begin().await?;
-        let step = self.rotate_in(&mut tx, secret_type, secret_id, caller, ask).await;
-        let step = self.settle(tx, step).await;
-        if step.is_ok() && secret_type == SecretType::MtlsCertificate {
-            self.lists_changed.notify_one();
-        }
+        let step = if secret_type == SecretType::VaultToken {
+            // Not one transaction: it writes down by itself what fails half-way.
+            self.rotate_vault_token(secret_id, caller, ask).await
+        } else {
+            let mut tx = self.begin().await?;
+            let step = self.rotate_in(&mut tx, secret_type, secret_id, caller, ask).await;
+            let step = self.settle(tx, step).await;
+            if let Err(e @ (StepError::Store(_) | StepError::Audit(_) | StepError::Crypto { .. })) =
+                &step
+            {
+                self.failed(e, secret_type, secret_id, caller, ask).await;
+            }
+            if step.is_ok() && secret_type == SecretType::MtlsCertificate {
+                self.lists_changed.notify_one();
+            }
+            step
+        };
         if let (Err(StepError::Forbidden(why)), Caller::Token(token)) = (&step, caller) {
             self.note_refused_token(token, why, ask.from.clone()).await?;
         }
-        if let Err(e @ (StepError::Store(_) | StepError::Audit(_) | StepError::Crypto { .. })) =
-            &step
-        {
-            tracing::error!(error = %e, secret_id, "a rotation failed");
-            if let Err(lost) = self.note_failure(secret_type, secret_id, caller, ask).await {
-                tracing::error!(error = %lost, secret_id, "writing that a rotation failed");
-            }
-        }
         step
+    }
+
+    /// Writes, in a transaction of its own, that a rotation failed.
+    pub(super) async fn failed(
+        &self,
+        e: &StepError,
+        secret_type: SecretType,
+        secret_id: &str,
+        caller: &Caller,
+        ask: &Ask,
+    ) {
+        tracing::error!(error = %e, secret_id, "a rotation failed");
+        if let Err(lost) = self.note_failure(secret_type, secret_id, caller, ask).await {
+            tracing::error!(error = %lost, secret_id, "writing that a rotation failed");
+        }
     }
 
     async fn note_failure(
@@ -219,11 +238,12 @@ impl Desk {
             Gathered::Before(rotated) => return Ok(*rotated),
             Gathered::Ready(ready) => *ready,
         };
-        rotation_built(secret_type).map_err(StepError::NotBuilt)?;
         match secret_type {
             SecretType::WebhookSigningKey => self.replace_webhook_key(tx, &ready, ask).await,
             SecretType::MtlsCertificate => self.replace_certificate(tx, &ready, ask).await,
-            SecretType::VaultToken => Err(StepError::NotBuilt("not built")),
+            SecretType::VaultToken => {
+                Err(StepError::Invalid("A vault token is not replaced in one transaction."))
+            }
         }
     }
 

@@ -228,8 +228,10 @@ impl Desk {
     ) -> Step<Option<Micros>> {
         let mut old_valid_until = None;
         for version in secrets::versions(tx.conn(), &rotation.secret_id).await? {
-            // Also what an earlier rotation left behind whose handoff never came.
-            if version.version <= rotation.from_version
+            // Also what an earlier rotation left behind whose handoff never came. What has a name
+            // outside (a vault's accessor) ends there, when it is revoked.
+            if version.reference.is_none()
+                && version.version <= rotation.from_version
                 && version.state == VersionState::Retiring
                 && version.retires_at.is_none()
             {

@@ -37,6 +37,8 @@ pub(super) enum For {
     Rotator,
     /// Another service of the platform.
     Service,
+    /// Whoever holds a token of the embedded vault: the token is the credential.
+    Holder,
     /// The program that files tickets.
     Intake,
 }
@@ -116,6 +118,10 @@ pub(super) const DOORS: &[Door] = &[
     ("GET", "/api/v1/org/audit-log", "/api/v1/org/audit-log", "", For::Org { keepers: true }),
     ("GET", "/api/v1/org/log/{*path}", "/api/v1/org/log/checkpoint", "", For::Org { keepers: true }),
     ("POST", "/api/v1/introspect", "/api/v1/introspect", "token=x", For::Service),
+    ("GET", "/v1/auth/token/lookup-self", "/v1/auth/token/lookup-self", "", For::Holder),
+    ("POST", "/v1/auth/token/renew-self", "/v1/auth/token/renew-self", "", For::Holder),
+    ("PUT", "/v1/auth/token/renew-self", "/v1/auth/token/renew-self", "", For::Holder),
+    ("GET", "/v1/sys/health", "/v1/sys/health", "", For::Anybody("whether the embedded vault answers; a client asks first")),
     ("POST", "/api/v1/tickets", "/api/v1/tickets", "{}", For::Intake),
     ("POST", "/api/v1/tickets/{id}/messages", "/api/v1/tickets/NOV-4801/messages", "{}", For::Intake),
     ("GET", "/.well-known/jwks.json", "/.well-known/jwks.json", "", PUBLIC_KEY),
@@ -127,7 +133,7 @@ pub(super) const DOORS: &[Door] = &[
 ];
 
 /// How many doors are open to anybody. A new one has to be argued for.
-const OPEN_DOORS: usize = 24;
+const OPEN_DOORS: usize = 25;
 
 pub(super) struct Site {
     pub(super) bench: Bench,
@@ -152,6 +158,7 @@ impl Site {
             introspection_hash: Some(credential::hash(&SERVICE.into())),
             intake_hash: Some(credential::hash(&INTAKE.into())),
             client_ip_header: None,
+            embedded_vault: Some(bench.vault.inner.clone()),
         };
         Self { router: super::router(Arc::new(app)), bench }
     }
@@ -223,7 +230,7 @@ fn is_sign_in(response: &Response<Body>) -> bool {
 /// The routes as they stand in the source of the router, with their methods.
 fn routes_in_source() -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
-    for source in [include_str!("mod.rs"), include_str!("api/mod.rs")] {
+    for source in [include_str!("mod.rs"), include_str!("vault.rs"), include_str!("api/mod.rs")] {
         for part in source.split(".route(").skip(1) {
             let path = part.split('"').nth(1).unwrap().to_owned();
             let handlers: String = part.chars().take_while(|c| *c != ';').collect();
@@ -286,6 +293,9 @@ async fn without_a_credential_nobody_gets_in_and_nothing_is_written() {
                 if door.0 == "POST" {
                     assert_eq!(program.status(), StatusCode::UNAUTHORIZED, "{door:?}");
                 }
+            }
+            For::Holder => {
+                assert_eq!(program.status(), StatusCode::FORBIDDEN, "{door:?}");
             }
             For::Org { .. } | For::Rotator | For::Service | For::Intake => {
                 assert_eq!(program.status(), StatusCode::UNAUTHORIZED, "{door:?}");
@@ -392,6 +402,35 @@ async fn a_session_ends_when_idle_when_old_when_the_account_is_disabled_and_on_s
     site.bench.desk.disable_staff(&mut tx, &email, &crate::audit::Actor::system()).await.unwrap();
     tx.commit().await.unwrap();
     assert!(!inside(gone).await, "disabled");
+}
+
+/// Protects an old vault token from being forgotten: that it is not revoked yet stands on the pages.
+#[tokio::test]
+async fn a_revocation_that_is_owed_stands_on_the_pages_until_it_is_done() {
+    let site = Site::new().await;
+    let ada = site.bench.at_work(ADA).await;
+    let grant = site.bench.impersonate(&ada, "NOV-4803").await.unwrap();
+    site.bench.vault.set(crate::testing::breakable::Mood::RevokesNothing);
+    site.bench.rotate(&grant).await.unwrap();
+    let cookie = site.cookie(CLEO).await;
+    let page = async |path: &str| {
+        let request = Request::builder().uri(path).header(header::ACCEPT, "text/html");
+        let request = request.header(header::COOKIE, &cookie).body(Body::empty()).unwrap();
+        let body = site.send(request).await.into_body();
+        let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    };
+    for path in ["/tickets/NOV-4803", "/orgs/cedar"] {
+        let shown = page(path).await;
+        assert!(shown.contains("Revoke of v1 owed"), "{path}");
+        assert!(shown.contains("permission denied"), "{path}: the vault's last word");
+    }
+    site.bench.vault.set(crate::testing::breakable::Mood::Well);
+    site.bench.clock.advance(time::MINUTE);
+    site.bench.desk.send_due().await.unwrap();
+    for path in ["/tickets/NOV-4803", "/orgs/cedar"] {
+        assert!(!page(path).await.contains("owed"), "{path}");
+    }
 }
 
 #[tokio::test]
@@ -674,6 +713,7 @@ async fn a_forged_line_before_the_proxys_own_is_not_believed() {
         introspection_hash: None,
         intake_hash: None,
         client_ip_header: Some("x-forwarded-for".into()),
+        embedded_vault: None,
     };
     let request = Request::builder()
         .header("x-forwarded-for", "203.0.113.66")

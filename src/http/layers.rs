@@ -14,12 +14,12 @@ use crate::web::app::App;
 ///
 /// A browser says where a request comes from (`Sec-Fetch-Site`, or `Origin`), and a page cannot
 /// make it lie. The API takes no cookies, so programs, which say nothing of the kind, may call
-/// it; from another site's page it is refused as well.
+/// it; from another site's page it is refused as well. So with the embedded vault.
 pub async fn cross_site(request: Request, next: Next) -> Response {
     if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return next.run(request).await;
     }
-    let program = request.uri().path().starts_with("/api/");
+    let program = ["/api/", "/v1/"].iter().any(|root| request.uri().path().starts_with(root));
     if allowed(request.headers(), program) {
         return next.run(request).await;
     }
@@ -104,7 +104,7 @@ pub async fn trace(request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let status = response.status().as_u16();
     let ms = started.elapsed().as_millis() as u64;
-    if status >= 500 && status != 501 {
+    if status >= 500 {
         tracing::error!(%method, route, status, ms, "request");
     } else {
         tracing::info!(%method, route, status, ms, "request");

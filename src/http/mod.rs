@@ -5,6 +5,7 @@ pub mod api;
 pub mod layers;
 pub mod live;
 pub mod logs;
+pub mod vault;
 
 #[cfg(test)]
 mod doors_tests;
@@ -90,6 +91,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .merge(pages)
         .merge(api::router())
+        .merge(vault::router(&app))
         .layer(CompressionLayer::new())
         .merge(assets)
         .layer(DefaultBodyLimit::max(MAX_BODY))

@@ -214,6 +214,10 @@ async fn no_setting_lets_a_failed_check_through(bench: Bench) {
                         overlap_seconds,
                         private_targets,
                         mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+                        vault_policies: private_targets
+                            .then(|| "*".to_owned())
+                            .into_iter()
+                            .collect(),
                         gateways: crate::desk::gateways::GatewaySettings::default(),
                     };
                     refuses_all(&with(&bench, settings).await, &bench).await;
@@ -280,6 +284,7 @@ async fn no_switch_of_the_server_lets_a_failed_check_through() {
                 introspection_hash,
                 intake_hash: None,
                 client_ip_header: client_ip_header.clone(),
+                embedded_vault: client_ip_header.as_ref().map(|_| site.bench.vault.inner.clone()),
             };
             let router = super::router(Arc::new(app));
             for (ticket, _) in INELIGIBLE {

@@ -6,6 +6,8 @@ crate::model::words! {
     OutboxKind("kind of outbox item") {
         /// A mail, over SMTP.
         Mail = "mail" => "Mail",
+        /// The revocation of a replaced vault token, by its accessor.
+        VaultRevoke = "vault_revoke" => "Revocation of a vault token",
         /// A comment in a ticket, to the support desk outside.
         TicketComment = "ticket_comment" => "Ticket comment",
         /// An item for a shared vault, through 1Password Connect.

@@ -95,6 +95,10 @@ pub const WEBHOOK_TEST_EVENT_SENT: &str = "webhook.test_event_sent";
 /// Org log: an old webhook key stopped being valid.
 pub const WEBHOOK_OVERLAP_ENDED: &str = "webhook.overlap_ended";
 
+/// Org log: a vault token that was replaced is revoked.
+pub const VAULT_TOKEN_OLD_REVOKED: &str = "vault_token.old_revoked";
+/// Platform log: a vault token that was replaced under an impersonation is revoked.
+pub const PLATFORM_VAULT_TOKEN_OLD_REVOKED: &str = "platform.vault_token_old_revoked";
 /// Org log: the platform asked for another key for the Owner. It is not used yet.
 pub const OWNER_KEY_CHANGE_ASKED: &str = "owner_key.change_asked";
 /// Org log: a change of the Owner's key was cancelled.

@@ -3,4 +3,5 @@
 pub mod certificates;
 pub mod fingerprint;
 pub mod sealing;
+pub mod vault;
 pub mod webhook_key;

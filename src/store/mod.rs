@@ -10,6 +10,8 @@ pub mod outbox;
 pub mod secrets;
 pub mod staff;
 pub mod tickets;
+pub mod vault_intents;
+pub mod vault_tokens;
 pub mod verification;
 pub mod web_sessions;
 pub mod withdraw_links;
@@ -117,6 +119,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "outside",
         include_str!("../../migrations/0003_outside.sql"),
         include_str!("../../migrations/0003_outside.sql"),
+    ),
+    (
+        4,
+        "vault",
+        include_str!("../../migrations/0004_vault.sql"),
+        include_str!("../../migrations/0004_vault.sql"),
     ),
     (
         5,

@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::AnyConnection;
 use tempfile::TempDir;
 
+use super::breakable::Breakable;
+use super::deaths::Deaths;
 use super::mailbox::Mailbox;
 use super::owners::owners;
 use super::{postgres, story};
@@ -21,10 +23,11 @@ use crate::desk::gateways::GatewaySettings;
 use crate::desk::keys::{self, Keys, Names};
 use crate::desk::rotate::{Ask, Caller, Rotated};
 use crate::desk::{AtWork, Desk, Settings, Step};
-use crate::model::{Consent, Micros, SecretType, time};
+use crate::model::{Consent, Micros, time};
 use crate::proof::row::AuditRow;
 use crate::proof::verdict::TrailVerdict;
 use crate::secrets::sealing::{self, Binding, Sealed};
+use crate::secrets::vault::embedded::EmbeddedVault;
 use crate::store::audit::Head;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
@@ -40,6 +43,7 @@ pub(crate) struct Bench {
     pub(crate) desk: Arc<Desk>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) vault: Arc<Breakable>,
     /// The address of the database.
     pub(crate) url: String,
     /// Where the keys are, and the database where it is SQLite's.
@@ -62,7 +66,7 @@ impl Bench {
         let mut bench = Self::open(&url, folder.path(), owners().now, seed).await;
         bench._removed = Some(folder);
         let mut tx = bench.desk.begin().await.unwrap();
-        story::write(&bench.desk, &mut tx).await;
+        story::write(&bench.desk, &bench.vault, &mut tx).await;
         tx.commit().await.unwrap();
         bench
     }
@@ -77,11 +81,15 @@ impl Bench {
             log_origin: "keyturn.example",
         };
         let store = Store::connect(url, 8).await.unwrap();
+        let rng = Arc::new(SeededRng::new(seed));
+        let deaths = Arc::new(Deaths::default());
+        let embedded = Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone()));
+        let vault = Arc::new(Breakable::new(embedded, deaths.clone()));
         let desk = Desk {
             tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
             store,
             clock: clock.clone(),
-            rng: Arc::new(SeededRng::new(seed)),
+            rng,
             keys: Keys::load(&folder.join("keys.json"), &names, now).unwrap(),
             settings: Settings {
                 base_url: "https://keyturn.example".to_owned(),
@@ -89,12 +97,15 @@ impl Bench {
                 overlap_seconds: 86_400,
                 private_targets: false,
                 mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+                vault_policies: vec!["default".to_owned(), "cedar-*".to_owned()],
                 gateways: GatewaySettings {
                     names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
                     ..GatewaySettings::default()
                 },
             },
             mailer: mailbox.clone(),
+            vault: vault.clone(),
+            deaths,
             shared_vault: None,
             lists_changed: tokio::sync::Notify::new(),
         };
@@ -102,6 +113,7 @@ impl Bench {
             desk: Arc::new(desk),
             clock,
             mailbox,
+            vault,
             url: url.to_owned(),
             folder: folder.to_owned(),
             _removed: None,
@@ -169,9 +181,9 @@ impl Bench {
         self.rotate_as(&caller, &grant.secret_id, &Ask::default()).await
     }
 
-    /// Rotates a webhook's key, as the API does.
+    /// Rotates a secret, as the API does.
     pub(crate) async fn rotate_as(&self, caller: &Caller, id: &str, ask: &Ask) -> Step<Rotated> {
-        self.desk.rotate(SecretType::WebhookSigningKey, id, caller, ask).await
+        self.desk.rotate(story::type_of(id), id, caller, ask).await
     }
 
     /// Self-service by a member of an org.
@@ -300,6 +312,55 @@ impl Bench {
             rows += log.await.unwrap()?.rows;
         }
         Ok(rows)
+    }
+
+    /// Sends what waits, and gives the text of the mail about something.
+    pub(crate) async fn mailbox_after_sending(&self, about: &str) -> String {
+        self.desk.send_due().await.unwrap();
+        self.mailbox.about(about).body.expose_secret().to_owned()
+    }
+
+    /// A trigger that stands in for a database that refuses rows whose action is like `pattern`,
+    /// at the last moment.
+    pub(crate) async fn refuse_rows(&self, pattern: &str) {
+        let refuse = match self.engine() {
+            Engine::Sqlite => format!(
+                "CREATE TRIGGER no_row BEFORE INSERT ON audit_entry WHEN NEW.action LIKE '{pattern}' \
+                 BEGIN SELECT RAISE(ABORT, 'no room'); END"
+            ),
+            Engine::Postgres => format!(
+                "CREATE FUNCTION no_row() RETURNS trigger LANGUAGE plpgsql AS $$ \
+                 BEGIN RAISE EXCEPTION 'no room'; END $$; \
+                 CREATE TRIGGER no_row BEFORE INSERT ON audit_entry FOR EACH ROW \
+                 WHEN (NEW.action LIKE '{pattern}') EXECUTE FUNCTION no_row()"
+            ),
+        };
+        self.sql(&refuse).await.unwrap();
+    }
+
+    /// The database is mended.
+    pub(crate) async fn take_rows_again(&self) {
+        let mend = match self.engine() {
+            Engine::Sqlite => "DROP TRIGGER no_row",
+            Engine::Postgres => "DROP TRIGGER no_row ON audit_entry",
+        };
+        self.sql(mend).await.unwrap();
+    }
+
+    /// PostgreSQL notices a moment later that its client is gone, and undoes what it left open.
+    pub(crate) async fn quiet(&self) {
+        if self.engine() == Engine::Sqlite {
+            return;
+        }
+        let at_work = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
+            AND pid <> pg_backend_pid() AND state <> 'idle'";
+        for _ in 0..2000 {
+            if self.number(at_work).await == 0 {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        panic!("a killed client's transaction is still open");
     }
 
     /// Runs SQL, as somebody with a client of the database would.

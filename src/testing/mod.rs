@@ -2,14 +2,17 @@
 //! people and orgs of the stories.
 
 pub(crate) mod bench;
+pub(crate) mod breakable;
 pub(crate) mod child;
 pub(crate) mod connect;
+pub(crate) mod deaths;
 pub(crate) mod gateways;
 pub(crate) mod mailbox;
 pub(crate) mod owners;
 pub(crate) mod postgres;
 pub(crate) mod receiver;
 pub(crate) mod story;
+pub(crate) mod vault_server;
 pub(crate) mod zendesk_server;
 
 pub(crate) use bench::Bench;

@@ -8,6 +8,7 @@ use crate::model::{
     Channel, MemberRole, Micros, SecretType, StaffRole, Standing, TicketState, time,
 };
 use crate::secrets::sealing::{self, Binding};
+use crate::secrets::vault::NewToken;
 use crate::secrets::webhook_key::WebhookKey;
 use crate::store::orgs::{self, Member, NewOrg};
 use crate::store::secrets::{self, Secret, Version};
@@ -16,6 +17,7 @@ use crate::store::tickets::{self, Ticket};
 use crate::store::{Tx, tickets as queue};
 use secrecy::ExposeSecret as _;
 
+use super::breakable::Breakable;
 use super::owners::owners;
 
 /// A platform admin.
@@ -137,7 +139,8 @@ pub(crate) fn credential_of(member_id: &str) -> secrecy::SecretString {
     format!("{}of-{member_id}", credential::ORG_PREFIX).into()
 }
 
-fn type_of(secret_id: &str) -> SecretType {
+/// The type that an id tells of.
+pub(crate) fn type_of(secret_id: &str) -> SecretType {
     match secret_id.split('_').next() {
         Some("vtk") => SecretType::VaultToken,
         Some("gw") => SecretType::MtlsCertificate,
@@ -145,8 +148,21 @@ fn type_of(secret_id: &str) -> SecretType {
     }
 }
 
+/// Cedar's token, before it is rotated.
+pub(crate) fn first_token() -> NewToken {
+    NewToken {
+        policies: vec!["default".to_owned(), "cedar-import".to_owned()],
+        period_seconds: 7 * 86_400,
+        ttl_seconds: 0,
+        explicit_max_ttl_seconds: 0,
+        renewable: true,
+        display_name: "cedar-import".to_owned(),
+        rotation_id: String::new(),
+    }
+}
+
 /// Writes the whole story into an empty database.
-pub(crate) async fn write(desk: &Desk, tx: &mut Tx) {
+pub(crate) async fn write(desk: &Desk, vault: &Breakable, tx: &mut Tx) {
     let now = desk.now();
     create_log(tx.conn(), &desk.keys.log, &LogId::Platform, now).await.unwrap();
     for (id, name, role) in [
@@ -164,9 +180,9 @@ pub(crate) async fn write(desk: &Desk, tx: &mut Tx) {
         staff::insert(tx.conn(), &staff, "no password fits", now).await.unwrap();
     }
     for case in cases() {
-        write_org(desk, tx, &case).await;
+        write_org(desk, vault, tx, &case).await;
     }
-    write_secret(desk, tx, "acme", "whk_acme_2").await;
+    write_secret(desk, vault, tx, "acme", "whk_acme_2").await;
     for (id, slug, role, secret) in TICKETS {
         let asks = member_id(slug, role);
         let mut ticket =
@@ -198,7 +214,7 @@ pub(crate) async fn write(desk: &Desk, tx: &mut Tx) {
     }
 }
 
-async fn write_org(desk: &Desk, tx: &mut Tx, case: &Case) {
+async fn write_org(desk: &Desk, vault: &Breakable, tx: &mut Tx, case: &Case) {
     let (now, id) = (desk.now(), org_id(case.slug));
     let org = NewOrg {
         id: &id,
@@ -245,10 +261,10 @@ async fn write_org(desk: &Desk, tx: &mut Tx, case: &Case) {
         "dune" => "gw_dune".to_owned(),
         slug => format!("whk_{slug}"),
     };
-    write_secret(desk, tx, case.slug, &secret).await;
+    write_secret(desk, vault, tx, case.slug, &secret).await;
 }
 
-async fn write_secret(desk: &Desk, tx: &mut Tx, slug: &str, id: &str) {
+async fn write_secret(desk: &Desk, vault: &Breakable, tx: &mut Tx, slug: &str, id: &str) {
     let secret = Secret {
         id: id.to_owned(),
         org_id: org_id(slug),
@@ -272,6 +288,12 @@ async fn write_secret(desk: &Desk, tx: &mut Tx, slug: &str, id: &str) {
     let sealed = (secret.secret_type == SecretType::WebhookSigningKey)
         .then(|| sealing::seal(&mut generator, &desk.keys.ring, &binding, value).unwrap());
     let (kek_id, sealed) = sealed.map(|s| (s.kek_id, s.bytes)).unzip();
+    let mut reference = None;
+    if secret.secret_type == SecretType::VaultToken {
+        let made = vault.inner.create_on(tx.conn(), &first_token()).await.unwrap();
+        reference = Some(made.accessor);
+        *vault.first.lock().unwrap() = Some(made.token);
+    }
     let version = Version {
         secret_id: id.to_owned(),
         version: 1,
@@ -280,7 +302,7 @@ async fn write_secret(desk: &Desk, tx: &mut Tx, slug: &str, id: &str) {
         retires_at: None,
         kek_id,
         sealed,
-        reference: None,
+        reference,
     };
     secrets::insert_version(tx.conn(), &version, None).await.unwrap();
 }

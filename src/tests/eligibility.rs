@@ -15,7 +15,6 @@ both_engines!(
     a_second_impersonation_of_the_admin_or_of_the_org_is_refused,
     an_auditor_cannot_begin_anything,
     minting_wants_a_recent_sign_in_and_leaves_nothing_without_one,
-    what_cannot_be_rotated_yet_says_so_and_leaves_nothing,
     an_expired_key_on_file_is_refused_from_the_second_it_expires,
     an_admin_who_comes_back_in_time_takes_the_rotation_away_from_us,
 );
@@ -95,15 +94,6 @@ async fn minting_wants_a_recent_sign_in_and_leaves_nothing_without_one(bench: Be
     assert!(bench.rows("platform").await.is_empty());
     ada.proven_at += 1;
     bench.impersonate(&ada, STUCK).await.unwrap();
-}
-
-async fn what_cannot_be_rotated_yet_says_so_and_leaves_nothing(bench: Bench) {
-    let ada = bench.at_work(ADA).await;
-    for ticket in ["NOV-4803"] {
-        let step = bench.impersonate(&ada, ticket).await;
-        assert!(matches!(step, Err(StepError::NotBuilt(_))), "{ticket}: {step:?}");
-    }
-    assert_eq!(traces(&bench).await, [0, 0, 0]);
 }
 
 async fn an_expired_key_on_file_is_refused_from_the_second_it_expires(bench: Bench) {

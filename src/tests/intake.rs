@@ -37,6 +37,7 @@ async fn send_as(
         introspection_hash: None,
         intake_hash: token.map(|t| credential::hash(&t.into())),
         client_ip_header: None,
+        embedded_vault: None,
     }));
     let answer = router.oneshot(request).await.unwrap();
     let status = answer.status();

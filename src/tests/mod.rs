@@ -21,6 +21,8 @@ mod shared_vault;
 mod tamper;
 mod tamper_random;
 mod token;
+mod vault;
+mod vault_crash;
 mod verification;
 mod withdraw;
 mod witness;

@@ -296,6 +296,7 @@ async fn page(bench: &Bench, path: &str) -> (StatusCode, String) {
         introspection_hash: None,
         intake_hash: None,
         client_ip_header: None,
+        embedded_vault: None,
     }));
     let sign_in = Request::builder()
         .method("POST")

@@ -7,7 +7,7 @@ use crate::desk::{Step, StepError};
 use crate::model::{Standing, time};
 use crate::proof::row::{ActorType, Outcome};
 use crate::secrets::webhook_key::WebhookKey;
-use crate::store::{Engine, orgs};
+use crate::store::orgs;
 use crate::testing::story::{ADA, BEN, STUCK};
 use crate::testing::{Bench, both_engines};
 
@@ -213,23 +213,11 @@ async fn two_admins_at_once_begin_one_impersonation(bench: Bench) {
     bench.verify_all().await.unwrap();
 }
 
-/// A trigger stands in for a database that refuses the audit row at the last moment.
+/// The database refuses the audit row at the last moment.
 async fn a_row_that_cannot_be_written_leaves_nothing_changed(bench: Bench) {
     let ada = bench.at_work(ADA).await;
     let grant = bench.impersonate(&ada, STUCK).await.unwrap();
-    let refuse = match bench.engine() {
-        Engine::Sqlite => {
-            "CREATE TRIGGER no_row BEFORE INSERT ON audit_entry WHEN NEW.action LIKE '%.rotated' \
-             BEGIN SELECT RAISE(ABORT, 'no room'); END"
-        }
-        Engine::Postgres => {
-            "CREATE FUNCTION no_row() RETURNS trigger LANGUAGE plpgsql AS $$ \
-             BEGIN RAISE EXCEPTION 'no room'; END $$; \
-             CREATE TRIGGER no_row BEFORE INSERT ON audit_entry FOR EACH ROW \
-             WHEN (NEW.action LIKE '%.rotated') EXECUTE FUNCTION no_row()"
-        }
-    };
-    bench.sql(refuse).await.unwrap();
+    bench.refuse_rows("%.rotated").await;
     let before = bench.versions("whk_acme").await;
     let step = bench.rotate(&grant).await;
     assert!(matches!(step, Err(StepError::Store(_) | StepError::Audit(_))), "{step:?}");
@@ -244,11 +232,7 @@ async fn a_row_that_cannot_be_written_leaves_nothing_changed(bench: Bench) {
     assert_eq!(failed.impersonation_id.as_ref(), Some(&grant.id));
 
     // Mended, the same token does it, and the trail of both attempts is complete.
-    let mend = match bench.engine() {
-        Engine::Sqlite => "DROP TRIGGER no_row",
-        Engine::Postgres => "DROP TRIGGER no_row ON audit_entry",
-    };
-    bench.sql(mend).await.unwrap();
+    bench.take_rows_again().await;
     bench.rotate(&grant).await.unwrap();
     bench.hand_off(&ada, &grant.id).await.unwrap();
     let verdict = bench.verdict(&grant.id).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::desk::Desk;
 use crate::model::StaffRole;
+use crate::secrets::vault::embedded::EmbeddedVault;
 
 /// One of the demo's people, for the buttons of its sign-in page.
 #[derive(Debug, Clone)]
@@ -41,4 +42,6 @@ pub struct App {
     pub intake_hash: Option<String>,
     /// The header in which a trusted proxy names the client's address.
     pub client_ip_header: Option<String>,
+    /// The embedded vault, where it is the one in use: its tokens can be tried under `/v1/`.
+    pub embedded_vault: Option<Arc<EmbeddedVault>>,
 }

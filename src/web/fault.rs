@@ -28,8 +28,6 @@ pub enum Fault {
     Invalid,
     /// Too many attempts.
     Throttled,
-    /// Not there yet.
-    NotBuilt,
     /// Something is broken; it was not done.
     Unavailable,
 }
@@ -45,7 +43,6 @@ impl Fault {
             Fault::Refused | Fault::Conflict => StatusCode::CONFLICT,
             Fault::Invalid => StatusCode::BAD_REQUEST,
             Fault::Throttled => StatusCode::TOO_MANY_REQUESTS,
-            Fault::NotBuilt => StatusCode::NOT_IMPLEMENTED,
             Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -62,7 +59,6 @@ impl Fault {
             Fault::Conflict => "Not possible now: nothing was done",
             Fault::Invalid => "That cannot be right: nothing was done",
             Fault::Throttled => "Too many attempts",
-            Fault::NotBuilt => "Not built yet: nothing was done",
             Fault::Unavailable => "Something is broken: nothing was done",
         }
     }
@@ -75,16 +71,18 @@ impl From<&StepError> for Fault {
             StepError::NotFound => Fault::NotFound,
             StepError::Forbidden(_) | StepError::Denied(_) => Fault::Forbidden,
             StepError::StepUp => Fault::StepUp,
-            StepError::Conflict(_) | StepError::KeyReused => Fault::Conflict,
+            StepError::Conflict(_) | StepError::NotPossible(_) | StepError::KeyReused => {
+                Fault::Conflict
+            }
             StepError::Invalid(_)
             | StepError::Unprocessable(_)
             | StepError::BadKey(_)
             | StepError::WrongPassword => Fault::Invalid,
-            StepError::NotBuilt(_) => Fault::NotBuilt,
             StepError::Throttled(_) => Fault::Throttled,
             StepError::Store(_)
             | StepError::Audit(_)
             | StepError::Crypto { .. }
+            | StepError::Vault(_)
             | StepError::NoAnswer(_)
             | StepError::SharedVault(_)
             | StepError::Outside(_) => Fault::Unavailable,

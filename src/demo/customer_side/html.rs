@@ -11,6 +11,7 @@ pub(super) enum Part {
     Inbox,
     Vault,
     Webhooks,
+    Tokens,
     Gateways,
 }
 
@@ -40,6 +41,7 @@ pub(super) fn page(status: StatusCode, title: &str, part: Option<Part>, main: &s
     let title = text(title);
     let here = |this| if part == Some(this) { " aria-current=\"page\"" } else { "" };
     let (inbox, vault, webhooks) = (here(Part::Inbox), here(Part::Vault), here(Part::Webhooks));
+    let tokens = here(Part::Tokens);
     let gateways = here(Part::Gateways);
     let page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
@@ -51,7 +53,7 @@ pub(super) fn page(status: StatusCode, title: &str, part: Option<Part>, main: &s
          <a class=\"skip\" href=\"#main\">Skip to the content</a>\n\
          <header>\n\
          <p class=\"where\"><strong>Demo: the customer's side.</strong> The platform cannot see this.</p>\n\
-         <nav aria-label=\"Pages\"><a href=\"/\"{inbox}>Inbox</a><a href=\"/vault\"{vault}>Shared vault</a><a href=\"/hooks\"{webhooks}>Webhooks</a>\
+         <nav aria-label=\"Pages\"><a href=\"/\"{inbox}>Inbox</a><a href=\"/vault\"{vault}>Shared vault</a><a href=\"/hooks\"{webhooks}>Webhooks</a><a href=\"/tokens\"{tokens}>Vault tokens</a>\
          <a href=\"/gateways\"{gateways}>Gateways</a></nav>\n\
          </header>\n<main id=\"main\" tabindex=\"-1\">\n<h1>{title}</h1>\n{main}</main>\n</body>\n</html>\n"
     );

@@ -32,8 +32,8 @@ impl IntoResponse for Shut {
             ),
             Self::NoKeyInIt => (
                 StatusCode::CONFLICT,
-                "There is no key in this message, signed by the platform, for a webhook or a \
-                 gateway of its recipient.",
+                "There is nothing in this message, signed by the platform, for a webhook, a vault \
+                 token or a gateway of its recipient.",
             ),
         };
         html::problem(status, what)
@@ -88,6 +88,15 @@ pub(super) async fn decrypt(State(side): State<Arc<Inner>>, Path(id): Path<u64>)
             text(&webhook)
         ));
     }
+    if let Some(secret) = token_for(&side, &mail, &opened) {
+        main.push_str(&format!(
+            "<form method=\"post\" action=\"/mail/{id}/keep\">\n\
+             <button class=\"main\">Keep as the new vault token</button>\n\
+             <p>The jobs of <code>{}</code> then use it. It can be tried on the page of the vault \
+             tokens.</p>\n</form>\n",
+            text(&secret)
+        ));
+    }
     if let Some((gateway, _)) = gateway_of(&side, &mail, &opened) {
         main.push_str(&format!(
             "<form method=\"post\" action=\"/mail/{id}/install\">\n\
@@ -113,6 +122,15 @@ pub(super) async fn install(State(side): State<Arc<Inner>>, Path(id): Path<u64>)
     Ok(Redirect::to(&format!("/hooks#{webhook}")).into_response())
 }
 
+/// The same for a vault token.
+pub(super) async fn keep(State(side): State<Arc<Inner>>, Path(id): Path<u64>) -> Page {
+    let (mail, opened) = open(&side, id)?;
+    let secret = token_for(&side, &mail, &opened).ok_or(Shut::NoKeyInIt)?;
+    let token = opened.vault_token().ok_or(Shut::NoKeyInIt)?;
+    side.wallet.add(&secret, token, side.clock.now());
+    Ok(Redirect::to(&format!("/tokens#{secret}")).into_response())
+}
+
 fn open(side: &Inner, id: u64) -> Result<(Arc<CaughtMail>, Opened), Shut> {
     let mail = side.mails.mail(id).ok_or(Shut::NoMail)?;
     let message = message_in(&mail.body).ok_or(Shut::NotOpened)?;
@@ -129,6 +147,16 @@ fn webhook_of(side: &Inner, mail: &CaughtMail, opened: &Opened) -> Option<String
     let org = side.orgs.iter().find(|org| to(&org.owner_email))?;
     let hooks = side.receiver.hooks().into_iter();
     hooks.filter(|hook| hook.org == org.slug).map(|hook| hook.id).find(|id| opened.names(id))
+}
+
+/// The secret that the message has a vault token for, by the same rules.
+fn token_for(side: &Inner, mail: &CaughtMail, opened: &Opened) -> Option<String> {
+    opened.signed_by.as_ref()?;
+    opened.vault_token()?;
+    let to = |address: &str| mail.to.iter().any(|to| to.eq_ignore_ascii_case(address));
+    let org = side.orgs.iter().find(|org| to(&org.owner_email))?;
+    let pinned = side.wallet.all().into_iter();
+    pinned.filter(|held| held.org == org.slug).map(|held| held.id).find(|id| opened.names(id))
 }
 
 /// The gateway that the message has a bundle for, of the org that it went to, and the bundle.

@@ -71,6 +71,11 @@ impl Opened {
             .find_map(|word| WebhookKey::parse(SecretString::from(word)).ok())
     }
 
+    /// The vault token in it.
+    pub(super) fn vault_token(&self) -> Option<&str> {
+        self.text.split_whitespace().find(|word| word.starts_with("hvs.") && word.len() > 24)
+    }
+
     /// The gateway's bundle in it, and whose it is.
     pub(super) fn bundle(&self) -> Option<(String, SecretString)> {
         let text = SecretString::from(self.text.as_str());
@@ -78,7 +83,7 @@ impl Opened {
         Some((bundle.gateway_id.clone(), bundle.to_pem()))
     }
 
-    /// Whether it names this webhook.
+    /// Whether it names this secret.
     pub(super) fn names(&self, webhook: &str) -> bool {
         self.text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).any(|w| w == webhook)
     }

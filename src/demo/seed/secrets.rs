@@ -7,14 +7,20 @@ use zeroize::Zeroizing;
 use super::orgs::SecretSpec;
 use super::planted::Planted;
 use crate::auth::credential::hex;
-use crate::demo::story::Webhook;
+use crate::demo::story::{VaultToken, Webhook};
 use crate::demo::{DemoError, Story};
 use crate::desk::{Desk, StepError};
 use crate::model::{Micros, SecretType, VersionState};
 use crate::secrets::sealing::{self, Binding};
+use crate::secrets::vault::NewToken;
+use crate::secrets::vault::embedded::EmbeddedVault;
 use crate::secrets::webhook_key::WebhookKey;
 use crate::store::Tx;
 use crate::store::secrets::{self, Secret, Version};
+
+/// The period of the demo's vault tokens, in seconds: a year, so that a demo that rests does not
+/// lose them.
+const PERIOD: i64 = 365 * 86_400;
 
 /// Where the messages of a webhook go.
 pub(super) fn target(customer_side: &str, webhook: &str) -> String {
@@ -62,11 +68,15 @@ pub(super) async fn plant(
                 sealed: None,
                 reference: None,
             };
-            let fingerprint = if is_webhook {
-                Some(new_key(desk, &secret, &mut version, org, spec, story)?)
-            } else {
-                // The value is in the customer's vault, or never leaves the gateway.
-                None
+            let fingerprint = match spec.kind {
+                SecretType::WebhookSigningKey => {
+                    Some(new_key(desk, &secret, &mut version, org, spec, story)?)
+                }
+                SecretType::VaultToken if live => {
+                    Some(new_token(desk, tx, &mut version, org, spec, story).await?)
+                }
+                // What was before is revoked and forgotten; what a gateway has never leaves it.
+                SecretType::VaultToken | SecretType::MtlsCertificate => None,
             };
             secrets::insert_version(tx.conn(), &version, fingerprint.as_deref()).await?;
         }
@@ -105,6 +115,40 @@ fn new_key(
             key: Zeroizing::new(value.to_owned()),
         });
     }
+    Ok(hex(desk.keys.fingerprint.fingerprint(value.as_bytes()).as_bytes()))
+}
+
+/// Makes a token in the embedded vault, which the customer then has.
+async fn new_token(
+    desk: &Desk,
+    tx: &mut Tx,
+    version: &mut Version,
+    org: &Planted,
+    spec: &SecretSpec,
+    story: &mut Story,
+) -> Result<String, DemoError> {
+    let name = spec.label.to_lowercase().replace(' ', "-");
+    let new = NewToken {
+        policies: vec!["default".to_owned(), name.clone()],
+        period_seconds: PERIOD,
+        ttl_seconds: 0,
+        explicit_max_ttl_seconds: 0,
+        renewable: true,
+        display_name: name,
+        rotation_id: String::new(),
+    };
+    let vault = EmbeddedVault::new(desk.store.clone(), desk.clock.clone(), desk.rng.clone());
+    let made =
+        vault.create_on(tx.conn(), &new).await.map_err(|e| StepError::Outside(e.to_string()))?;
+    let value = made.token.expose_secret();
+    story.vault_tokens.push(VaultToken {
+        org: org.slug.to_owned(),
+        id: spec.id.to_owned(),
+        label: spec.label.to_owned(),
+        accessor: made.accessor.clone(),
+        token: Zeroizing::new(value.to_owned()),
+    });
+    version.reference = Some(made.accessor);
     Ok(hex(desk.keys.fingerprint.fingerprint(value.as_bytes()).as_bytes()))
 }
 

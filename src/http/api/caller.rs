@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use http::header;
 use http::request::Parts;
+use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::ApiError;
@@ -20,7 +20,13 @@ use crate::web::door::client;
 /// in an address would be logged by whatever stands between.
 #[must_use]
 pub fn bearer(parts: &Parts) -> Option<SecretString> {
-    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    bearer_in(&parts.headers)
+}
+
+/// The same, from the headers alone.
+#[must_use]
+pub fn bearer_in(headers: &HeaderMap) -> Option<SecretString> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty())
         .then(|| SecretString::from(token.trim()))

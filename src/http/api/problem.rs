@@ -101,7 +101,6 @@ impl IntoResponse for ApiError {
                     Fault::Conflict => "conflict",
                     Fault::Invalid => "invalid",
                     Fault::Throttled => "throttled",
-                    Fault::NotBuilt => "not-built",
                     Fault::Unavailable => "unavailable",
                 };
                 // RFC draft on Idempotency-Key: the same key for another request is 422.

@@ -42,7 +42,8 @@ pub struct RotateResponse {
     version: i64,
     /// The version it replaced.
     previous_version: i64,
-    /// When the previous version stops working, RFC 3339; absent while that hangs on the handoff.
+    /// When the previous version stops working, RFC 3339; absent while that hangs on the handoff,
+    /// or, for a vault token, on the vault's word that it is revoked.
     #[serde(skip_serializing_if = "Option::is_none")]
     previous_valid_until: Option<String>,
     /// The sealed handoff, under an impersonation. The value is never in the answer then.
@@ -115,10 +116,14 @@ pub async fn webhook(
     rotate(state, SecretType::WebhookSigningKey, rotator, id, &headers, &body).await
 }
 
-/// Replace a vault token.
+/// Replace a vault token. The old one has no overlap: it is revoked once the new one is recorded.
 #[utoipa::path(post, path = "/api/v1/org/secrets/{id}/rotate", tag = "rotation",
-    params(("id" = String, Path, description = "The vault token's id")),
-    responses((status = 501, body = Problem, description = "Not built yet")),
+    params(("id" = String, Path, description = "The vault token's id"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key gives the same rotation; 409 while it is in flight")),
+    request_body = Option<RotateRequest>,
+    responses((status = 200, body = RotateResponse), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
+        (status = 503, body = Problem, description = "The vault does not do its part; the old token works")),
     security(("org_credential" = []), ("impersonation_token" = [])))]
 pub async fn vault_token(
     state: State<Arc<App>>,

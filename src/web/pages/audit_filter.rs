@@ -272,6 +272,8 @@ fn known_actions() -> Vec<String> {
         actions::HANDOFF_ACKNOWLEDGED,
         actions::WEBHOOK_TEST_EVENT_SENT,
         actions::WEBHOOK_OVERLAP_ENDED,
+        actions::VAULT_TOKEN_OLD_REVOKED,
+        actions::PLATFORM_VAULT_TOKEN_OLD_REVOKED,
         actions::PLATFORM_OWNER_KEY_CHANGE_ASKED,
         actions::PLATFORM_OWNER_KEY_CHANGE_CANCELLED,
         actions::PLATFORM_OWNER_KEY_CHANGE_OBJECTED,

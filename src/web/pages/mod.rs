@@ -28,3 +28,4 @@ pub mod ticket_steps;
 pub mod tickets;
 pub mod timeline_lines;
 pub mod timeline_view;
+mod vault_state;

@@ -9,6 +9,7 @@ use super::impersonation_handoff::masked;
 use super::org_secrets::{self, Held};
 use super::orgs::{SOON, consent, days_until};
 use super::owner_key::{self, Changes};
+use super::vault_state::VaultState;
 use crate::delivery::openpgp;
 use crate::desk::{Step, StepError};
 use crate::model::{Channel, Consent, Micros, time};
@@ -62,8 +63,9 @@ async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
     for secret in secrets::all_of_org(conn, &org.id).await? {
         let versions = secrets::versions(conn, &secret.id).await?;
         let rotations = secrets::rotations_of_secret(conn, &secret.id).await?;
+        let vault = VaultState::of(conn, &secret, &versions, now).await?;
         let gateway = desk.gateway(conn, &secret).await?;
-        held.push(Held { secret, versions, rotations, gateway });
+        held.push(Held { secret, versions, rotations, vault, gateway });
     }
     let filter = Filter { org_id: Some(org.id.clone()), ..Filter::default() };
     Ok(Loaded {

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::vault_state::{VaultState, holder};
 use crate::desk::gateways::Seen;
 use crate::model::{Micros, SecretType, VersionState, time};
 use crate::store::orgs::{Member, Org};
@@ -18,6 +19,8 @@ pub struct Held {
     pub versions: Vec<Version>,
     /// The rotations that made them, newest first.
     pub rotations: Vec<Rotation>,
+    /// What there is to say of a vault token.
+    pub vault: Option<VaultState>,
     /// How it stands, if it is a gateway.
     pub gateway: Option<Seen>,
 }
@@ -42,7 +45,12 @@ pub fn validity(v: &Version, now: Micros) -> (VersionState, String) {
             (VersionState::Live, format!("since {}", time::minutes(v.created_at)))
         }
         (VersionState::Retiring, None) => {
-            (VersionState::Retiring, "until some time after the handoff".to_owned())
+            let until = match &v.reference {
+                // A name outside: it ends there.
+                Some(_) => "until it is revoked",
+                None => "until some time after the handoff",
+            };
+            (VersionState::Retiring, until.to_owned())
         }
         (VersionState::Retiring, Some(until)) if until > now => {
             (VersionState::Retiring, format!("until {}", time::seconds(until)))
@@ -143,20 +151,21 @@ pub fn vault_tokens(held: &[Held], members: &[Member]) -> AnyView {
     if all.is_empty() {
         return ().into_any();
     }
+    let debts = all.iter().filter_map(|h| h.vault.as_ref()).map(VaultState::debts).collect_view();
     let rows = all
         .into_iter()
         .map(|h| {
             let s = &h.secret;
-            // The record may name the person by id, address or name.
-            let holder = members
-                .iter()
-                .find(|m| [&m.id, &m.email, &m.name].into_iter().any(|known| *known == s.target));
+            let holder = holder(s, members);
+            let vault = h.vault.as_ref();
             let pinned = holder.map_or_else(|| s.target.clone(), |m| m.name.clone());
             view! {
                 <tr>
                     <th scope="row" class="card-title"><span class="icon-text">{icon("vault")}{s.label.clone()}</span></th>
                     <td data-label="Pinned to">{pinned}</td>
                     <td data-label="Standing">{holder.map(|m| crate::web::components::standing(m.standing))}</td>
+                    <td data-label="Accessor">{vault.and_then(|v| v.accessor.as_deref()).map(|a| id(a, "accessor"))}</td>
+                    <td data-label="Policies">{vault.and_then(VaultState::abilities)}</td>
                     <td data-label="Secret">{id(&s.id, "secret id")}</td>
                 </tr>
             }
@@ -165,8 +174,9 @@ pub fn vault_tokens(held: &[Held], members: &[Member]) -> AnyView {
     view! {
         <section class="panel" aria-label="Vault tokens">
             <div class="panel-head"><h2>"Vault tokens"</h2></div>
+            {debts}
             <table class="table">
-                <thead><tr><th scope="col">"Token"</th><th scope="col">"Pinned to"</th><th scope="col">"Standing"</th><th scope="col">"Secret"</th></tr></thead>
+                <thead><tr><th scope="col">"Token"</th><th scope="col">"Pinned to"</th><th scope="col">"Standing"</th><th scope="col">"Accessor"</th><th scope="col">"Policies"</th><th scope="col">"Secret"</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         </section>

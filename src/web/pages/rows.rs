@@ -51,6 +51,10 @@ pub fn note(row: &AuditRow) -> String {
         actions::PLATFORM_TEST_EVENT_SENT | actions::WEBHOOK_TEST_EVENT_SENT => row
             .detail_i64("status")
             .map_or_else(|| "no answer".to_owned(), |status| format!("answered {status}")),
+        actions::VAULT_TOKEN_OLD_REVOKED | actions::PLATFORM_VAULT_TOKEN_OLD_REVOKED => row
+            .detail_i64("version")
+            .map_or_else(String::new, |version| format!("v{version} is refused")),
+        name if name.ends_with(".rotation_failed") => text("why"),
         name if actions::rotated_type(name).is_some() => {
             match (row.detail_i64("from_version"), row.detail_i64("to_version")) {
                 (Some(from), Some(to)) => format!("v{from} → v{to}"),

@@ -11,12 +11,13 @@ use sqlx::AnyConnection;
 use super::owner_key::{self, Changes};
 use super::ticket_parts::{copy_note, eligibility, facts, rows_written, thread};
 use super::ticket_steps::{next_action, steps, unreachable};
+use super::vault_state::VaultState;
 use crate::audit::trail::{Depth, Judged, ReadRow, judge};
 use crate::desk::facts::Case;
 use crate::desk::gateways::Seen;
 use crate::desk::ticket_copy::Refreshed;
-use crate::desk::{Step, StepError, rotation_built};
-use crate::model::{Channel, Micros, OutboxKind, SecretType, VersionState};
+use crate::desk::{Step, StepError};
+use crate::model::{Channel, Micros, OutboxKind, VersionState};
 use crate::policy::eligibility::Check;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
@@ -45,6 +46,8 @@ pub struct View {
     pub copy: Option<CopyNote>,
     /// The versions of its secret, newest first.
     pub versions: Vec<Version>,
+    /// What there is to say of a vault token.
+    pub vault: Option<VaultState>,
     /// How its gateway stands, if it is about one.
     pub gateway: Option<Seen>,
     /// Where the procedure stands.
@@ -94,13 +97,6 @@ pub struct Grant {
 pub enum Stage {
     /// A check fails; step 1, or step 2 where only consent is missing.
     Blocked,
-    /// Everything passes, and a step is not there yet: which one, counted from 0, and what to say.
-    NotBuilt {
-        /// The step.
-        step: usize,
-        /// What to say.
-        why: &'static str,
-    },
     /// Ready to start.
     Start,
     /// Live, nothing rotated yet.
@@ -135,7 +131,11 @@ impl View {
     /// An older version that is still accepted.
     #[must_use]
     pub fn overlapping(&self) -> Option<&Version> {
-        self.versions.iter().find(|v| v.state == VersionState::Retiring && v.accepted(self.now))
+        // A vault token has no overlap: its old version waits for the vault alone.
+        let of_webhook = |v: &&Version| {
+            self.vault.is_none() && v.state == VersionState::Retiring && v.accepted(self.now)
+        };
+        self.versions.iter().find(of_webhook)
     }
 }
 
@@ -210,10 +210,11 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
     let mut rows: Vec<ReadRow> =
         audit::of_ticket(conn, id, 6).await?.into_iter().map(ReadRow::of).collect();
     rows.reverse();
-    let versions = match &case.secret {
-        Some(secret) => secrets::versions(conn, &secret.id).await?,
-        None => Vec::new(),
-    };
+    let (mut versions, mut vault) = (Vec::new(), None);
+    if let Some(secret) = &case.secret {
+        versions = secrets::versions(conn, &secret.id).await?;
+        vault = VaultState::of(conn, secret, &versions, now).await?;
+    }
     let key_changes = match &case.org {
         Some(org) if org.channel.as_deref() == Some(Channel::Pgp.as_str()) => {
             Some(owner_key::changes(conn, &org.id, now).await?)
@@ -242,6 +243,7 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         grant,
         rows,
         versions,
+        vault,
         gateway,
         stage,
         acts,
@@ -283,10 +285,6 @@ fn stage(case: &Case, grant: Option<&Grant>, now: Micros) -> Stage {
     if !case.verdict.eligible() {
         return Stage::Blocked;
     }
-    let kind = case.secret.as_ref().map_or(SecretType::WebhookSigningKey, |s| s.secret_type);
-    if let Err(why) = rotation_built(kind) {
-        return Stage::NotBuilt { step: 3, why };
-    }
     Stage::Start
 }
 
@@ -295,7 +293,7 @@ fn draw(v: &View) -> AnyView {
     let (org_name, org_slug) =
         org.map_or_else(Default::default, |o| (o.name.clone(), o.slug.clone()));
     let begun = matches!(v.stage, Stage::Rotate | Stage::HandOff | Stage::Over);
-    let first = if v.stage == Stage::Start || matches!(v.stage, Stage::NotBuilt { .. }) {
+    let first = if v.stage == Stage::Start {
         view! { {eligibility(v, false)}{next_action(v)}{rows_written(v)} }.into_any()
     } else {
         view! { {next_action(v)}{rows_written(v)}{eligibility(v, begun)} }.into_any()

@@ -179,6 +179,7 @@ pub fn facts(v: &View) -> AnyView {
             .collect_view();
         view! {
             <div><dt>"Secret"</dt><dd>{s.label.clone()}<small>{id(&s.id, "secret id")}</small></dd></div>
+            {v.vault.as_ref().map(|vault| vault.facts(s, &v.case.members))}
             {versions}
         }
     });

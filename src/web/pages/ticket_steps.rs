@@ -20,7 +20,6 @@ pub fn steps(v: &View) -> AnyView {
     let (done, now) = match v.stage {
         Stage::Blocked if v.only_consent() => (1, Some(1)),
         Stage::Blocked => (0, Some(0)),
-        Stage::NotBuilt { .. } => (2, None),
         Stage::Start => (2, Some(2)),
         Stage::Rotate => (3, Some(3)),
         Stage::HandOff => (4, Some(4)),
@@ -32,9 +31,6 @@ pub fn steps(v: &View) -> AnyView {
     let blocked = v.stage == Stage::Blocked;
     let note = |n: usize| -> Option<String> {
         match n {
-            n if matches!(v.stage, Stage::NotBuilt { step, .. } if step == n) => {
-                Some("not built yet".to_owned())
-            }
             0 if !blocked => Some("9 of 9 checks".to_owned()),
             0 | 1 if blocked && Some(n) == now => {
                 v.case.verdict.failed().next().map(|f| f.saw.clone())
@@ -62,8 +58,6 @@ pub fn steps(v: &View) -> AnyView {
                 ("step is-blocked", "blocked", icon("cross"))
             } else if Some(n) == now {
                 ("step is-now", "now", (n + 1).into_any())
-            } else if matches!(v.stage, Stage::NotBuilt { step, .. } if step == n) {
-                ("step is-later", "not built yet", (n + 1).into_any())
             } else {
                 ("step", "to do", (n + 1).into_any())
             };
@@ -88,12 +82,6 @@ pub fn steps(v: &View) -> AnyView {
 pub fn next_action(v: &View) -> AnyView {
     match (v.stage, &v.grant) {
         (Stage::Blocked, _) => blocked(v),
-        (Stage::NotBuilt { why, .. }, _) => card(
-            "next next-later",
-            "This rotation is not built yet",
-            badge("", "dashed", "Not built yet"),
-            view! { <div class="next-body"><p>"The checks above are the real ones, and their answer holds. "{why}</p></div> }.into_any(),
-        ),
         (Stage::Start, _) => start(v),
         (Stage::Rotate, Some(g)) => rotate(v, g),
         (Stage::HandOff, Some(g)) => hand_off(v, g),
@@ -308,15 +296,27 @@ fn start(v: &View) -> AnyView {
 fn rotate(v: &View, g: &Grant) -> AnyView {
     let Some(secret) = &v.case.secret else { return ().into_any() };
     let leak = v.ticket.suspected_leak();
+    let vault = secret.secret_type == SecretType::VaultToken;
     let (gateway, made) = super::gateway::what_happens(v.gateway.as_ref(), leak);
     let is_gateway = secret.secret_type == SecretType::MtlsCertificate;
-    let made = match channel_of(v) {
+    let made = match (vault, channel_of(v)) {
         _ if is_gateway => made,
-        Some(Channel::OnePassword) => "32 random bytes, sealed at once for the shared vault",
-        _ => "32 random bytes, encrypted to the Owner’s key at once",
+        (true, Some(Channel::OnePassword)) => {
+            "an orphan with the same policies and period, sealed at once for the shared vault"
+        }
+        (true, _) => {
+            "an orphan with the same policies and period, encrypted to the Owner’s key at once"
+        }
+        (false, Some(Channel::OnePassword)) => {
+            "32 random bytes, sealed at once for the shared vault"
+        }
+        (false, _) => "32 random bytes, encrypted to the Owner’s key at once",
     };
     let old = if is_gateway {
         gateway.to_owned()
+    } else if vault {
+        "The old token is revoked as soon as the new one is recorded: there is no overlap."
+            .to_owned()
     } else if leak {
         "A leak is suspected: the old key stops working at once.".to_owned()
     } else {
@@ -338,6 +338,7 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
                 <span class="sub">{made}</span>
             </div>
         </div>
+        {v.vault.as_ref().map(|vault| vault.debts())}
         <p>{old}" "{v.overlapping().map(|x| format!("Version {} is still accepted from the last rotation.", x.version))}</p>
     };
     let mine = g.grant.admin_id == v.viewer;
@@ -369,9 +370,19 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
     )
 }
 
+/// What the version before is called.
+fn old_name(v: &View) -> &'static str {
+    match v.case.secret.as_ref().map(|s| s.secret_type) {
+        Some(SecretType::VaultToken) => "Old token",
+        Some(SecretType::MtlsCertificate) => "Old certificate",
+        _ => "Old key",
+    }
+}
+
 fn hand_off(v: &View, g: &Grant) -> AnyView {
     let (Some(rotation), Some(handoff)) = (&g.rotation, &g.handoff) else { return ().into_any() };
     let live = g.grant.live(v.now);
+    let owed = v.vault.as_ref().is_some_and(|vault| !vault.owed.is_empty());
     let is_gateway = g.grant.secret_type == SecretType::MtlsCertificate;
     let reenrols = is_gateway && !v.bundled(rotation);
     let old = if is_gateway {
@@ -380,6 +391,10 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
         } else {
             "is revoked once the new one is seen".to_owned()
         }
+    } else if owed {
+        "is not revoked yet: it is owed, and tried again by itself".to_owned()
+    } else if v.vault.is_some() {
+        "is revoked: the vault refuses it".to_owned()
     } else if rotation.overlap_seconds == 0 {
         "has stopped working: a leak is suspected".to_owned()
     } else {
@@ -391,6 +406,7 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
     };
     let owner = v.case.owner().map_or_else(String::new, |o| o.name.clone());
     let terms = view! {
+        {v.vault.as_ref().map(|vault| vault.debts())}
         <p>
             {if reenrols { format!("Version {} is the gateway’s own to make: there is nothing to hand off but the notice. ", rotation.to_version) }
              else { format!("Version {} exists and is sealed. ", rotation.to_version) }}
@@ -402,7 +418,7 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
                 <dl class="terms">
                     <dt>"To"</dt><dd>{owner}", at the address on file"</dd>
                     <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
-                    <dt>{if is_gateway { "Old certificate" } else { "Old key" }}</dt><dd>{old}</dd>
+                    <dt>{old_name(v)}</dt><dd>{old}</dd>
                     <dt>"Ciphertext"</dt><dd><a href=format!("/handoffs/{}/message.asc", handoff.id)>"message.asc"</a>", for the Owner only"</dd>
                 </dl>
             }
@@ -411,7 +427,7 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
                 <dl class="terms">
                     <dt>"To"</dt><dd>"the 1Password vault shared with "{owner}</dd>
                     <dt>"Vault"</dt><dd>{id(&handoff.recipient, "vault id")}</dd>
-                    <dt>{if is_gateway { "Old certificate" } else { "Old key" }}</dt><dd>{old}</dd>
+                    <dt>{old_name(v)}</dt><dd>{old}</dd>
                     <dt>"Mail"</dt><dd>"to the address on file once the item is there, without the value"</dd>
                 </dl>
             }
@@ -478,6 +494,9 @@ fn over(v: &View, g: &Grant) -> AnyView {
                     view! { "works until the new one is seen" }.into_any()
                 }
                 Some(t) if t > v.now => view! { "works until "{at(t)} }.into_any(),
+                None if v.vault.is_some() && x.state == VersionState::Retiring => {
+                    view! { "not revoked yet: it is owed, and tried again by itself" }.into_any()
+                }
                 None if x.accepted(v.now) => {
                     let overlap = g.rotation.as_ref().map_or(0, |r| r.overlap_seconds);
                     format!(
@@ -488,7 +507,7 @@ fn over(v: &View, g: &Grant) -> AnyView {
                 }
                 _ => view! { "does not work any more" }.into_any(),
             });
-        view! { <dt>"Handoff"</dt><dd>{said}</dd><dt>{if is_gateway { "Old certificate" } else { "Old key" }}</dt><dd>{old}</dd> }
+        view! { <dt>"Handoff"</dt><dd>{said}</dd><dt>{old_name(v)}</dt><dd>{old}</dd> }
     });
     // Consent that was for this ticket only has gone off with its end.
     let consents = v.case.org.as_ref().is_some_and(|o| o.consent().covers(&v.ticket.id));
@@ -523,6 +542,7 @@ fn over(v: &View, g: &Grant) -> AnyView {
     });
     let body = view! {
         <div class="next-body">
+            {v.vault.as_ref().map(|vault| vault.debts())}
             {if complete {
                 view! { <p>"Both logs tell the same story, and both prove it."</p> }.into_any()
             } else {

@@ -1,0 +1,197 @@
+//! The embedded vault: service tokens with policies, a period, an accessor and an expiry, in
+//! Keyturn's own database. Only the hash of a token is kept.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::{NewToken, NewlyMade, TokenFacts, TokenKind, Vault, VaultError};
+use crate::clock::{Clock, Rng};
+use crate::model::time;
+use crate::store::vault_tokens::{self, VaultToken};
+use crate::store::{Store, StoreError};
+
+/// What every token begins with, as in other vaults.
+const PREFIX: &str = "hvs.";
+
+/// The longest that a token lives without being renewed, in seconds: 768 hours, as in other
+/// vaults.
+const LONGEST: i64 = 768 * 3600;
+
+/// The embedded vault.
+pub struct EmbeddedVault {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+}
+
+impl std::fmt::Debug for EmbeddedVault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EmbeddedVault")
+    }
+}
+
+fn hash(token: &SecretString) -> String {
+    let digest = Sha256::digest(token.expose_secret().as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn down(e: StoreError) -> VaultError {
+    tracing::warn!(error = %e, "the embedded vault");
+    VaultError::Unclear("the database does not answer".into())
+}
+
+impl EmbeddedVault {
+    /// The vault in this database.
+    #[must_use]
+    pub fn new(store: Store, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>) -> Self {
+        Self { store, clock, rng }
+    }
+
+    /// Draws a token, and writes it through a connection in hand.
+    ///
+    /// # Errors
+    /// Where it asks for what this vault does not have, or cannot be written.
+    pub async fn create_on(
+        &self,
+        conn: &mut sqlx::AnyConnection,
+        new: &NewToken,
+    ) -> Result<NewlyMade, VaultError> {
+        if new.policies.is_empty() || new.policies.iter().any(|policy| policy == "root") {
+            return Err(VaultError::Refused("a token has policies, and never root".into()));
+        }
+        let random = |length: usize| {
+            let mut bytes = Zeroizing::new(vec![0; length]);
+            self.rng.fill(&mut bytes);
+            Zeroizing::new(URL_SAFE_NO_PAD.encode(&*bytes))
+        };
+        // 69 bytes are 92 letters: as long as the tokens of other vaults.
+        let token = SecretString::from(format!("{PREFIX}{}", random(69).as_str()));
+        let accessor = random(18).to_string();
+        let lives = match (new.period_seconds, new.ttl_seconds) {
+            (period, _) if period > 0 => period,
+            (_, ttl) if ttl > 0 => ttl.min(LONGEST),
+            _ => LONGEST,
+        };
+        let lives = match new.explicit_max_ttl_seconds {
+            max if max > 0 => lives.min(max),
+            _ => lives,
+        };
+        let now = self.clock.now();
+        let row = VaultToken {
+            accessor: accessor.clone(),
+            token_hash: hash(&token),
+            policies: serde_json::json!(new.policies).to_string(),
+            period_seconds: new.period_seconds,
+            ttl_seconds: lives,
+            explicit_max_ttl_seconds: new.explicit_max_ttl_seconds,
+            renewable: i64::from(new.renewable),
+            display_name: format!("token-{}", new.display_name),
+            rotation_id: Some(new.rotation_id.clone()).filter(|id| !id.is_empty()),
+            created_at: now,
+            expires_at: now + lives * time::SECOND,
+            revoked_at: None,
+        };
+        vault_tokens::insert(conn, &row).await.map_err(down)?;
+        Ok(NewlyMade { token, accessor })
+    }
+
+    /// What the holder of a token may know of it; absent where the token does not work.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn lookup_self(
+        &self,
+        token: &SecretString,
+    ) -> Result<Option<TokenFacts>, VaultError> {
+        let mut conn = self.store.read().await.map_err(down)?;
+        let now = self.clock.now();
+        let found = vault_tokens::by_hash(&mut conn, &hash(token), now).await.map_err(down)?;
+        found.map(facts).transpose()
+    }
+
+    /// Lets a token live for its period, or for as long as it was made for, from now on; absent
+    /// where the token does not work.
+    ///
+    /// # Errors
+    /// [`VaultError::Refused`] where it cannot be renewed.
+    pub async fn renew_self(&self, token: &SecretString) -> Result<Option<TokenFacts>, VaultError> {
+        let mut tx = self.store.begin().await.map_err(down)?;
+        let now = self.clock.now();
+        let found = vault_tokens::by_hash(tx.conn(), &hash(token), now).await.map_err(down)?;
+        let Some(row) = found else { return Ok(None) };
+        if row.renewable == 0 {
+            return Err(VaultError::Refused("lease is not renewable".into()));
+        }
+        let mut until = now + row.ttl_seconds * time::SECOND;
+        if row.explicit_max_ttl_seconds > 0 {
+            until = until.min(row.created_at + row.explicit_max_ttl_seconds * time::SECOND);
+        }
+        if row.period_seconds == 0 {
+            until = until.min(row.created_at + LONGEST * time::SECOND);
+        }
+        if !vault_tokens::renew(&mut tx, &row.accessor, until, now).await.map_err(down)? {
+            return Ok(None);
+        }
+        tx.commit().await.map_err(down)?;
+        facts(VaultToken { expires_at: until, ..row }).map(Some)
+    }
+
+    /// How long a token has left, in seconds.
+    #[must_use]
+    pub fn seconds_left(&self, facts: &TokenFacts) -> i64 {
+        facts.expires_at.map_or(0, |at| ((at - self.clock.now()) / time::SECOND).max(0))
+    }
+}
+
+fn facts(row: VaultToken) -> Result<TokenFacts, VaultError> {
+    Ok(TokenFacts {
+        accessor: row.accessor,
+        policies: serde_json::from_str(&row.policies)
+            .map_err(|_| VaultError::Unclear("its policies cannot be read".into()))?,
+        period_seconds: row.period_seconds,
+        ttl_seconds: row.ttl_seconds,
+        explicit_max_ttl_seconds: row.explicit_max_ttl_seconds,
+        kind: TokenKind::Service,
+        orphan: true,
+        expires_at: Some(row.expires_at),
+        renewable: row.renewable != 0,
+        display_name: row.display_name,
+        uses_left: 0,
+        bound_to_networks: false,
+        rotation_id: row.rotation_id,
+    })
+}
+
+#[async_trait]
+impl Vault for EmbeddedVault {
+    async fn lookup(&self, accessor: &str) -> Result<TokenFacts, VaultError> {
+        let mut conn = self.store.read().await.map_err(down)?;
+        let now = self.clock.now();
+        let found = vault_tokens::by_accessor(&mut conn, accessor, now).await.map_err(down)?;
+        facts(found.ok_or(VaultError::NoSuchToken)?)
+    }
+
+    async fn create(&self, new: &NewToken) -> Result<NewlyMade, VaultError> {
+        let mut tx = self.store.begin().await.map_err(down)?;
+        let made = self.create_on(tx.conn(), new).await?;
+        tx.commit().await.map_err(down)?;
+        Ok(made)
+    }
+
+    async fn revoke(&self, accessor: &str) -> Result<(), VaultError> {
+        let mut tx = self.store.begin().await.map_err(down)?;
+        vault_tokens::revoke(&mut tx, accessor, self.clock.now()).await.map_err(down)?;
+        tx.commit().await.map_err(down)
+    }
+
+    async fn made_for(&self, rotation_id: &str) -> Result<Vec<String>, VaultError> {
+        let mut conn = self.store.read().await.map_err(down)?;
+        vault_tokens::of_rotation(&mut conn, rotation_id, self.clock.now()).await.map_err(down)
+    }
+}
