@@ -27,7 +27,7 @@ export async function look(page: Page, name: string, only?: keyof typeof sizes) 
     for (const [size, viewport] of Object.entries(sizes)) {
       if (only && only !== size) continue;
       await page.setViewportSize(viewport);
-      await page.evaluate(() => document.fonts.ready.then(() => {}));
+      await settled(page);
       const file = `${name}-${colorScheme}-${size}`;
       if (pictures) {
         await page.screenshot({ path: join(folder, `${file}.png`), fullPage: true, animations: 'disabled' });
@@ -37,6 +37,17 @@ export async function look(page: Page, name: string, only?: keyof typeof sizes) 
     }
   }
   await page.setViewportSize(sizes.wide);
+}
+
+/** Fonts are there, and no colour is still on its way from one theme to the other. */
+async function settled(page: Page) {
+  await page.evaluate(async () => {
+    await document.fonts.ready;
+    await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    for (const change of document.getAnimations()) {
+      if (change instanceof CSSTransition) change.finish();
+    }
+  });
 }
 
 /** axe, all its rules and WCAG 2.2's size of targets, finds nothing. */
