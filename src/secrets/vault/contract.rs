@@ -70,8 +70,8 @@ async fn contract(vault: &dyn Vault, id: &str) {
     assert_eq!((facts.period_seconds, facts.ttl_seconds), (0, 3600));
 
     // Each is found by the rotation that made it, until it is revoked.
-    assert_eq!(vault.made_for(&first).await.unwrap(), [made.accessor.clone()]);
-    assert_eq!(vault.made_for(&second).await.unwrap(), [copy.accessor.clone()]);
+    assert_eq!(vault.made_for(&first).await.unwrap(), std::slice::from_ref(&made.accessor));
+    assert_eq!(vault.made_for(&second).await.unwrap(), std::slice::from_ref(&copy.accessor));
     assert!(vault.made_for("no rotation").await.unwrap().is_empty());
     vault.revoke(&made.accessor).await.unwrap();
     assert_eq!(vault.lookup(&made.accessor).await, Err(VaultError::NoSuchToken));

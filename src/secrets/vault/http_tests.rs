@@ -135,7 +135,7 @@ async fn an_app_role_with_a_token_role_suffices() {
     site.server.forget_logins();
     vault.lookup(&made.accessor).await.unwrap();
     assert_eq!(logins(&site), 2, "once more, and then it is kept");
-    assert_eq!(vault.made_for("r1").await.unwrap(), [made.accessor.clone()]);
+    assert_eq!(vault.made_for("r1").await.unwrap(), std::slice::from_ref(&made.accessor));
     vault.revoke(&made.accessor).await.unwrap();
     assert_eq!(logins(&site), 2);
 
