@@ -45,7 +45,8 @@ async function settled(page: Page) {
     await document.fonts.ready;
     await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
     for (const change of document.getAnimations()) {
-      if (change instanceof CSSTransition) change.finish();
+      const end = change.effect?.getComputedTiming().endTime;
+      if (typeof end === 'number' && Number.isFinite(end)) change.finish();
     }
   });
 }
