@@ -63,15 +63,6 @@ impl Path {
         let partial = if width == WIDTH { String::new() } else { format!(".p/{width}") };
         format!("tile/entries/{}{partial}", index_text(index))
     }
-
-    /// Whether what is there will never be anything else.
-    #[must_use]
-    pub fn immutable(self) -> bool {
-        match self {
-            Self::Checkpoint => false,
-            Self::Hashes { width, .. } | Self::Entries { width, .. } => width == WIDTH,
-        }
-    }
 }
 
 /// A number in digits, without a sign or leading zeros.

@@ -10,6 +10,9 @@ use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::evidence::hash_text;
 
+/// The longest answer of a witness that is read, in bytes.
+const LONGEST_ANSWER: usize = 4096;
+
 /// A checkpoint for a witness.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
@@ -176,7 +179,7 @@ impl Witness for HttpWitness {
         }
         body.push('\n');
         body.push_str(&seen.note);
-        let answer = self
+        let mut answer = self
             .client
             .post(format!("{}/add-checkpoint", self.address))
             .body(body)
@@ -184,12 +187,20 @@ impl Witness for HttpWitness {
             .await
             .map_err(unreachable)?;
         let status = answer.status().as_u16();
-        if answer.content_length().is_some_and(|length| length > 16 * 1024) {
-            return Err(WitnessError::Unreachable("its answer is too long".to_owned()));
+        let mut bytes = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > LONGEST_ANSWER {
+                return Err(WitnessError::Unreachable("its answer is too long".to_owned()));
+            }
         }
-        let text = answer.text().await.map_err(unreachable)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         match status {
-            200 => Ok(text.chars().take(4096).collect()),
+            // Anything can answer 200; a witness signs.
+            200 if !text.starts_with("\u{2014} ") => {
+                Err(WitnessError::Unreachable("it answers without a signature".to_owned()))
+            }
+            200 => Ok(text),
             409 => Err(match text.trim().parse() {
                 Ok(size) => WitnessError::Conflict(size),
                 Err(_) => WitnessError::Unreachable("it answers 409 without a size".to_owned()),

@@ -136,6 +136,13 @@ impl Desk {
         let grant = impersonations::by_id(tx.conn(), &handoff.impersonation_id)
             .await?
             .ok_or(StepError::NotFound)?;
+        // The mail carries links that only the present Owner may have.
+        let on_file = orgs::by_id(tx.conn(), &handoff.org_id).await?.and_then(|o| o.owner_address);
+        if handoff.channel == Channel::Pgp && on_file.as_deref() != Some(&handoff.recipient) {
+            return Err(StepError::Conflict(
+                "The Owner's address on file is another by now: this handoff was made for the one before.",
+            ));
+        }
         let now = self.now();
         let mut waiting = false;
         for item in outbox::about(tx.conn(), &handoff.id).await? {

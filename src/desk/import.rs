@@ -197,12 +197,14 @@ impl Desk {
             }
             orgs::set_owner(tx.conn(), &import.org.id, &owner.id, since).await?;
             orgs::void_consent_links(tx, &import.org.id, now).await?;
+            self.drop_waiting_key(tx, &import.org).await?;
             let change = format!("named, since {}", time::seconds(since));
             self.changed(tx, import, "owner", &change, Some(&owner.id)).await?;
         }
         let address = entry.owner.address.as_deref().unwrap_or(&owner.email).trim();
         if import.org.owner_address.as_deref().unwrap_or_default() != address {
             orgs::set_owner_address(tx, &import.org.id, address).await?;
+            self.drop_waiting_key(tx, &import.org).await?;
             self.changed(tx, import, "owner", "address on file changed", None).await?;
         }
         Ok(())

@@ -76,6 +76,13 @@ pub fn program(from: &str) -> Actor {
     }
 }
 
+/// The largest number that is taken from outside: numbers that are drawn come after it.
+const LARGEST_NUMBER: u64 = 999_999_999;
+
+fn digits_of(number: &str) -> u64 {
+    number.rsplit('-').next().and_then(|digits| digits.parse().ok()).unwrap_or(u64::MAX)
+}
+
 impl Desk {
     /// Files a ticket with its first message.
     ///
@@ -110,6 +117,9 @@ impl Desk {
         }
         let org = self.org_of(tx, &new.org).await?;
         let number = match &new.number {
+            Some(number) if digits_of(number) > LARGEST_NUMBER => {
+                return Err(StepError::Invalid("A ticket's number has at most 9 digits."));
+            }
             Some(number) => number.clone(),
             None => {
                 let prefix = self.tickets.prefix();

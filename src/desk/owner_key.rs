@@ -263,6 +263,15 @@ impl Desk {
         Ok(true)
     }
 
+    /// Drops a change that waits, since the Owner or their address is another by now: who could
+    /// have objected to it was somebody else.
+    pub(super) async fn drop_waiting_key(&self, tx: &mut Tx, org: &Org) -> Step<()> {
+        let Some(change) = key_changes::waiting(tx.conn(), &org.id).await? else { return Ok(()) };
+        let cause = Some("the Owner or their address on file changed".to_owned());
+        self.drop_key_change(tx, org, &change, KeyChangeState::Cancelled, &Actor::system(), cause)
+            .await
+    }
+
     async fn drop_key_change(
         &self,
         tx: &mut Tx,

@@ -33,16 +33,15 @@ impl Desk {
         let now = self.now();
         let secret = &ready.secret;
         gateways::insert(tx.conn(), &secret.id).await?;
-        let mut gateway =
-            gateways::by_id(tx.conn(), &secret.id).await?.ok_or(StepError::NotFound)?;
+        let gateway = gateways::by_id(tx.conn(), &secret.id).await?.ok_or(StepError::NotFound)?;
         if gateway.rotation_id.is_some() {
-            if gateway.deadline.is_some_and(|at| at > now) {
+            // A leak does not wait for whoever holds the key to take up an order.
+            if !ready.leak && gateway.deadline.is_some_and(|at| at > now) {
                 return Err(StepError::Conflict(
                     "This gateway has been told to re-enrol and has not done so yet. Wait until it has, or until its time is up.",
                 ));
             }
             self.give_up(tx, &gateway).await?;
-            gateway = gateways::by_id(tx.conn(), &secret.id).await?.ok_or(StepError::NotFound)?;
         }
         let current = gateways::certificates(tx.conn(), &secret.id, 20)
             .await?
@@ -51,8 +50,13 @@ impl Desk {
         let newest =
             secrets::versions(tx.conn(), &secret.id).await?.first().map_or(0, |v| v.version);
         let version = newest.max(secret.version) + 1;
-        let online = current.as_ref().is_some_and(|c| c.not_after > now)
-            && gateway.last_beat_at.is_some_and(|at| self.settings.gateways.is_online(at, now));
+        // Where a leak is suspected it may be the thief who beats: whoever is told to re-enrol
+        // would get the new certificate. And only who has the live one counts as being there.
+        let there = |c: &Certificate| {
+            c.not_after > now
+                && c.last_seen_at.is_some_and(|at| self.settings.gateways.is_online(at, now))
+        };
+        let online = !ready.leak && current.as_ref().is_some_and(there);
         if online {
             self.order_reenrolment(tx, ready, ask, version, current.as_ref()).await
         } else {

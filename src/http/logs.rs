@@ -29,6 +29,12 @@ async fn for_staff(door: Door, log: &LogId, path: &str) -> Response {
     let Door { app, who, conn, .. } = door;
     drop(conn);
     let found = async {
+        let path = Path::parse(path).ok_or(StepError::NotFound)?;
+        {
+            // Only what is there is noted: an address may hold anything.
+            let mut conn = app.desk.store.read().await?;
+            audit::head(&mut conn, &log.as_string()).await?.ok_or(StepError::NotFound)?;
+        }
         app.desk.note_view(&who, &format!("/logs/{}", log.as_string()), "").await?;
         read(&app, log, path).await
     };
@@ -56,11 +62,11 @@ pub async fn own(
         )
         .into());
     }
-    Ok(read(&app, &LogId::Org(who.member.org_id.clone()), &path).await?)
+    let path = Path::parse(&path).ok_or(StepError::NotFound)?;
+    Ok(read(&app, &LogId::Org(who.member.org_id.clone()), path).await?)
 }
 
-async fn read(app: &App, log: &LogId, path: &str) -> Step<Response> {
-    let path = Path::parse(path).ok_or(StepError::NotFound)?;
+async fn read(app: &App, log: &LogId, path: Path) -> Step<Response> {
     let mut conn = app.desk.store.read().await?;
     let head = audit::head(&mut conn, &log.as_string()).await?.ok_or(StepError::NotFound)?;
     let bytes = tiles::read(&mut conn, &head, path).await?.ok_or(StepError::NotFound)?;
@@ -68,10 +74,10 @@ async fn read(app: &App, log: &LogId, path: &str) -> Step<Response> {
         Path::Checkpoint => "text/plain; charset=utf-8",
         Path::Hashes { .. } | Path::Entries { .. } => "application/octet-stream",
     };
-    let keep = if path.immutable() { "private, max-age=31536000, immutable" } else { "no-store" };
     let mut response = (StatusCode::OK, bytes).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(keep));
+    // The address does not say who may read it, so nobody keeps it.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
 }

@@ -26,7 +26,7 @@ both_engines!(
     a_gateway_that_is_online_changes_its_serial_within_one_beat,
     the_old_certificate_works_until_the_new_one_is_seen,
     a_reenrolment_after_the_end_of_the_impersonation_says_after_which,
-    where_a_leak_is_suspected_the_old_certificate_goes_as_the_new_one_is_issued,
+    where_a_leak_is_suspected_nobody_who_beats_gets_the_new_certificate,
     a_gateway_that_was_down_comes_back_with_the_handed_over_bundle,
     of_two_rotations_at_once_one_is_made,
     where_the_deadline_passes_the_old_certificate_goes_on,
@@ -183,17 +183,22 @@ async fn a_reenrolment_after_the_end_of_the_impersonation_says_after_which(bench
     assert_eq!(bench.verdict(&grant.id).await.verdict, Verdict::Complete);
 }
 
-async fn where_a_leak_is_suspected_the_old_certificate_goes_as_the_new_one_is_issued(bench: Bench) {
+async fn where_a_leak_is_suspected_nobody_who_beats_gets_the_new_certificate(bench: Bench) {
     let site = Site::new(&bench, -DAY, 3 * DAY).await;
     let mut agent = site.agent(&bench);
     agent.turn().await.unwrap();
     let old = agent.serial().to_owned();
-    let ask = Ask { suspected_leak: true, ..Ask::default() };
-    bench.rotate_certificate(&owner(&bench).await, &ask).await.unwrap();
+    // Also while an order is open: whoever has the key could take it up.
+    let plain = Ask::default();
+    bench.rotate_certificate(&owner(&bench).await, &plain).await.unwrap();
     let nonce = nonce(&bench, &old).await;
-    bench.desk.reenrol(&old, Some(&nonce), &plain_request()).await.unwrap();
+    let leak = Ask { suspected_leak: true, ..Ask::default() };
+    let rotated = bench.rotate_certificate(&owner(&bench).await, &leak).await.unwrap();
+    let Some(Certified::Bundle { old_serial, .. }) = rotated.certified else { panic!() };
+    assert_eq!(old_serial, Some(old.clone()));
     assert_eq!(bench.certificate(&old).await.reason.as_deref(), Some("key_compromise"));
     assert_eq!(bench.versions(DUNE).await[0].state, VersionState::Live);
+    assert!(bench.desk.reenrol(&old, Some(&nonce), &plain_request()).await.is_err());
     assert!(agent.turn().await.is_err());
 }
 

@@ -28,6 +28,7 @@ both_engines!(
     two_instances_send_a_mail_once,
     sent_again_it_is_the_same_message_with_a_new_link,
     what_waits_is_hastened_and_not_doubled,
+    nothing_is_sent_again_to_who_was_owner_before,
     only_what_was_sent_and_not_acknowledged_is_sent_again,
 );
 
@@ -263,6 +264,17 @@ async fn what_waits_is_hastened_and_not_doubled(bench: Bench) {
     assert_eq!(bench.desk.send_due().await.unwrap(), 0, "it would wait for a while");
     assert_eq!(again(&bench, ADA, &handoff.id).await.unwrap(), SentAgain::Hastened);
     assert_eq!(bench.desk.send_due().await.unwrap(), 1);
+    bench.mailbox.about(NEW_SECRET);
+}
+
+async fn nothing_is_sent_again_to_who_was_owner_before(bench: Bench) {
+    let (handoff, _) = sent(&bench).await;
+    bench
+        .sql("UPDATE org SET owner_address = 'new@acme.example' WHERE id = 'org-acme'")
+        .await
+        .unwrap();
+    assert!(matches!(again(&bench, ADA, &handoff.id).await, Err(StepError::Conflict(_))));
+    bench.desk.send_due().await.unwrap();
     bench.mailbox.about(NEW_SECRET);
 }
 

@@ -198,16 +198,12 @@ pub fn what_happens(seen: Option<&Seen>, leak: bool) -> (&'static str, &'static 
             "The gateway is online: it is told at its next heartbeat, makes its own new key, and goes on without a break. The old certificate is revoked once the new one is seen.",
             "a key that never leaves the gateway",
         ),
-        (true, true) => (
-            "The gateway is online: it is told at its next heartbeat and makes its own new key. A leak is suspected: the old certificate is revoked as the new one is issued.",
-            "a key that never leaves the gateway",
-        ),
         (false, false) => (
             "The gateway is not there: key and certificate are made for the handoff, and the customer starts the gateway again with them. The old certificate is revoked once the new one is seen.",
             "key and certificate, encrypted to the Owner’s key at once",
         ),
-        (false, true) => (
-            "The gateway is not there: key and certificate are made for the handoff. A leak is suspected: the old certificate is revoked at once.",
+        (_, true) => (
+            "A leak is suspected: the old certificate is revoked at once, and key and certificate are made for the handoff. The gateway is offline until the customer has installed them.",
             "key and certificate, encrypted to the Owner’s key at once",
         ),
     }
