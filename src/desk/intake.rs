@@ -95,6 +95,12 @@ impl Desk {
             return Err(StepError::NotFound);
         }
         check(new, self.tickets.prefix())?;
+        let how = new.authenticated.as_ref().map_or("", |(how, _)| how.as_str());
+        let id = new.secret.as_ref().map_or("", |(_, id)| id.as_str());
+        let said = [&new.subject, &new.requester_name, &new.requester_email, &new.message];
+        let said = said.into_iter().map(String::as_str).chain([how, id]);
+        // Long texts are read before the log is held.
+        let secret = self.secret_in_any(tx, said).await?;
         // Two that are filed at once get their numbers one after the other.
         audit::lock(tx, "platform").await?;
         let digest = digest_of(new);
@@ -117,23 +123,13 @@ impl Desk {
         }
         let org = self.org_of(tx, &new.org).await?;
         let number = match &new.number {
-            Some(number) if digits_of(number) > LARGEST_NUMBER => {
-                return Err(StepError::Invalid("A ticket's number has at most 9 digits."));
-            }
             Some(number) => number.clone(),
             None => {
                 let prefix = self.tickets.prefix();
                 format!("{prefix}{}", tickets::highest(tx.conn(), prefix).await? + 1)
             }
         };
-        let how = new.authenticated.as_ref().map_or("", |(how, _)| how.as_str());
-        let said = [&new.subject, &new.requester_name, &new.requester_email, &new.message];
-        for text in said.into_iter().map(String::as_str).chain([how]) {
-            self.refuse_secret(tx, by, &org.id, &number, text).await?;
-        }
-        if let Some((_, id)) = &new.secret {
-            self.refuse_secret(tx, by, &org.id, &number, id).await?;
-        }
+        self.refuse_secret(tx, by, &org.id, &number, secret).await?;
         let members = orgs::members(tx.conn(), &org.id).await?;
         let now = self.now();
         let mut ticket =
@@ -192,6 +188,7 @@ impl Desk {
         if new.id.as_deref().is_some_and(|id| !name_like(id)) {
             return Err(StepError::Invalid("id has 1 to 100 letters, digits, _, - or full stops."));
         }
+        let secret = self.secret_in_any(tx, [text, new.author.as_str()].into_iter()).await?;
         audit::lock(tx, "platform").await?;
         let ticket = tickets::by_id(tx.conn(), number).await?.ok_or(StepError::NotFound)?;
         let kind = if new.by_customer { "customer" } else { "note" };
@@ -206,9 +203,7 @@ impl Desk {
                 };
             }
         }
-        for text in [text, new.author.as_str()] {
-            self.refuse_secret(tx, by, &ticket.org_id, number, text).await?;
-        }
+        self.refuse_secret(tx, by, &ticket.org_id, number, secret).await?;
         let message = self.message(number, kind, &new.author, text, new.id.clone());
         tickets::insert_message(tx.conn(), &message).await?;
         let row = NewRow::new(actions::PLATFORM_TICKET_MESSAGE_RECEIVED, by)
@@ -247,16 +242,30 @@ impl Desk {
         found.ok_or(StepError::Unprocessable("org is neither an id nor a short name of an org."))
     }
 
-    /// Refuses a text that holds a secret. That it came is written down; the text is not.
+    /// What of a secret is in the first text that holds one.
+    async fn secret_in_any<'a>(
+        &self,
+        tx: &mut Tx,
+        texts: impl Iterator<Item = &'a str>,
+    ) -> Step<Option<String>> {
+        for text in texts {
+            if let Some(found) = self.secret_in(tx.conn(), text).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Refuses what holds a secret. That it came is written down; the text is not.
     async fn refuse_secret(
         &self,
         tx: &mut Tx,
         by: &Actor,
         org_id: &str,
         number: &str,
-        text: &str,
+        secret: Option<String>,
     ) -> Step<()> {
-        let Some(found) = self.secret_in(tx.conn(), text).await? else { return Ok(()) };
+        let Some(found) = secret else { return Ok(()) };
         let row = NewRow::new(actions::PLATFORM_TICKET_MESSAGE_REFUSED, by)
             .outcome(Outcome::Refused)
             .org(org_id)
@@ -273,8 +282,11 @@ fn check(new: &NewTicket, prefix: &str) -> Step<()> {
     let length = |text: &str, most: usize| (1..=most).contains(&text.trim().chars().count());
     if new.number.as_ref().is_some_and(|n| !ticket_like(n) || !n.starts_with(prefix)) {
         return Err(StepError::Invalid(
-            "number is the prefix of this deployment's tickets with up to 12 digits behind it.",
+            "number is the prefix of this deployment's tickets with up to 9 digits behind it.",
         ));
+    }
+    if new.number.as_deref().is_some_and(|n| digits_of(n) > LARGEST_NUMBER) {
+        return Err(StepError::Invalid("A ticket's number has at most 9 digits."));
     }
     if !length(&new.subject, 200) {
         return Err(StepError::Invalid("subject has 1 to 200 characters."));

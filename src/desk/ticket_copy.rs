@@ -68,6 +68,10 @@ impl Desk {
         if self.said_again(system, number, found.as_ref(), asked_at).await? {
             return Ok(Refreshed::Told);
         }
+        let found = match found {
+            Some(found) => Some(self.without_secrets(number, found).await?),
+            None => None,
+        };
         let mut tx = self.begin().await?;
         let step = self.write_copy(&mut tx, system, number, found.as_ref(), asked_at).await;
         self.settle(tx, step).await
@@ -153,6 +157,24 @@ impl Desk {
         Ok(noted)
     }
 
+    /// Withholds each new comment that holds a secret. A customer may write many and long ones:
+    /// they are read before the logs are held, so that nobody has to wait for that.
+    async fn without_secrets(&self, number: &str, mut found: OutsideTicket) -> Step<OutsideTicket> {
+        let mut conn = self.store.read().await?;
+        let new: Vec<String> = self
+            .new_comments(&mut conn, number, &found.comments)
+            .await?
+            .into_iter()
+            .map(|(comment, _)| comment.id.clone())
+            .collect();
+        for comment in found.comments.iter_mut().filter(|c| new.contains(&c.id)) {
+            if self.secret_in(&mut conn, &comment.body).await?.is_some() {
+                WITHHELD.clone_into(&mut comment.body);
+            }
+        }
+        Ok(found)
+    }
+
     async fn write_copy(
         &self,
         tx: &mut Tx,
@@ -184,10 +206,7 @@ impl Desk {
         }
         let comments = self.new_comments(tx.conn(), number, &found.comments).await?;
         for (comment, kept) in &comments {
-            let body = match self.secret_in(tx.conn(), &comment.body).await? {
-                None => comment.body.clone(),
-                Some(_) => WITHHELD.to_owned(),
-            };
+            let body = comment.body.clone();
             match kept {
                 Some(message) => tickets::set_body(tx, &message.id, &body).await?,
                 None => {
