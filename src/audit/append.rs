@@ -4,13 +4,14 @@ use serde_json::{Map, Value};
 use sqlx::AnyConnection;
 
 use super::AuditError;
-use crate::clock::{Rng, new_id};
+use super::grow::{Completed, Growing};
+use crate::clock::Rng;
 use crate::model::{Micros, SecretType, time};
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::Frontier;
 use crate::proof::note::NoteKey;
-use crate::proof::row::{ActorType, AuditRow, Outcome};
-use crate::store::{self, Tx, audit::Entry, audit::Head};
+use crate::proof::row::{ActorType, Outcome};
+use crate::store::{self, Tx, audit::Head};
 
 /// How far apart kept checkpoints are while rows are written.
 const KEEP_EVERY: Micros = time::MINUTE;
@@ -231,80 +232,47 @@ pub async fn append(
     now: Micros,
 ) -> Result<Appended, AuditError> {
     let log_id = log.as_string();
-    let unreadable = |what: String| AuditError::Unreadable { log: log_id.clone(), what };
-    let mut head = store::audit::lock(tx, &log_id).await?;
-    let size = u64::try_from(head.size).map_err(|_| unreadable("its size is negative".into()))?;
-    let mut frontier =
-        Frontier::from_bytes(size, &head.frontier).map_err(|e| unreadable(e.to_string()))?;
-    // What is built on is what was signed: otherwise our next signature would make a changed
-    // past good.
-    let signed = Checkpoint::open(&head.checkpoint, &[key.key.verifier().clone()], &head.origin)
-        .map_err(|e| unreadable(e.to_string()))?;
-    if signed.size != size || signed.root != frontier.root() {
-        return Err(unreadable("its head is not what was signed: it was changed".into()));
+    let head = store::audit::lock(tx, &log_id).await?;
+    let mut growing = Growing::open(key, head)?;
+    let grown = growing.push(row, now, rng)?;
+    let (seq, at) = (grown.entry.seq, grown.entry.at);
+    store::audit::insert(tx, &grown.entry).await?;
+    store::audit::insert_terms(tx, at, &grown.entry.id, &grown.terms).await?;
+    for node in &grown.completed {
+        complete(tx, &log_id, node).await?;
     }
-
-    // Another instance's clock may be ahead of ours; within a log time never runs backwards.
-    let at = now.max(head.last_at);
-    let mut details = row.details;
-    if let Some(from) = row.actor.from {
-        details.insert("from".to_owned(), Value::String(from));
-    }
-    let row = AuditRow {
-        v: 1,
-        log: log_id.clone(),
-        seq: size,
-        id: new_id(at, rng),
-        at,
-        action: row.action,
-        actor_type: row.actor.actor_type,
-        actor_id: row.actor.id,
-        actor_name: row.actor.name,
-        org_id: row.org_id,
-        impersonation_id: row.impersonation_id,
-        ticket_ref: row.ticket_ref,
-        reason: row.reason,
-        secret_type: row.secret_type.map(|t| t.as_str().to_owned()),
-        secret_id: row.secret_id,
-        outcome: row.outcome,
-        details,
-    };
-    let body = row.canonical().map_err(|e| unreadable(e.to_string()))?;
-    let leaf = crate::proof::merkle::leaf_hash(body.as_bytes());
-    let entry = Entry {
-        log_id: log_id.clone(),
-        seq: head.size,
-        id: row.id,
-        at,
-        action: row.action,
-        actor_id: row.actor_id,
-        org_id: row.org_id,
-        impersonation_id: row.impersonation_id,
-        ticket_ref: row.ticket_ref,
-        secret_type: row.secret_type,
-        body,
-        leaf_hash: leaf.to_vec(),
-    };
-    store::audit::insert(tx, &entry).await?;
-    for (level, index, hash) in frontier.push(leaf) {
-        if level % 8 == 0 && level > 0 {
-            let index = i64::try_from(index).map_err(|_| unreadable("it is full".into()))?;
-            store::audit::insert_subtree(tx, &log_id, i64::from(level), index, &hash).await?;
-        }
-    }
-    head.size += 1;
-    head.frontier = frontier.to_bytes();
-    head.last_at = at;
-    head.checkpoint =
-        Checkpoint { origin: head.origin.clone(), size: size + 1, root: frontier.root() }
-            .sign(&key.key)
-            .map_err(|e| unreadable(e.to_string()))?;
+    let head = growing.head(key)?;
     store::audit::save_head(tx, &head).await?;
     let kept = store::audit::kept_at(tx.conn(), &log_id).await?;
-    if kept.is_none_or(|kept| at - kept >= KEEP_EVERY) {
+    if due(kept, at) {
         store::audit::keep_checkpoint(tx, &log_id, head.size, &head.checkpoint, at).await?;
     }
-    Ok(Appended { seq: entry.seq, id: entry.id, checkpoint: head.checkpoint, at })
+    Ok(Appended { seq, id: grown.entry.id, checkpoint: head.checkpoint, at })
+}
+
+/// Whether a checkpoint is to be kept at `at`, where the newest was kept at `kept`.
+pub(super) fn due(kept: Option<Micros>, at: Micros) -> bool {
+    kept.is_none_or(|kept| at - kept >= KEEP_EVERY)
+}
+
+/// Writes the root of a subtree that is full now, and the tile below it.
+async fn complete(tx: &mut Tx, log_id: &str, node: &Completed) -> Result<(), AuditError> {
+    let unreadable = || AuditError::Unreadable {
+        log: log_id.to_owned(),
+        what: "rows of its newest tile are missing".to_owned(),
+    };
+    let (from, to) = (node.idx * 256, (node.idx + 1) * 256);
+    let below = if node.level == 8 {
+        store::audit::leaf_hashes(tx.conn(), log_id, from, to).await?
+    } else {
+        store::audit::subtrees(tx.conn(), log_id, node.level - 8, from, to).await?
+    };
+    if below.len() != 256 {
+        return Err(unreadable());
+    }
+    let hashes: Vec<u8> = below.into_iter().flat_map(|(_, hash)| hash).collect();
+    store::audit::insert_subtree(tx, log_id, node.level, node.idx, &node.hash).await?;
+    Ok(store::audit::insert_tile(tx, log_id, node.level / 8 - 1, node.idx, &hashes).await?)
 }
 
 /// Takes the heads of the platform's log and of an org's log, always in this order, so that two

@@ -2,7 +2,9 @@
 
 pub mod append;
 pub mod evidence;
+pub mod grow;
 pub mod nodes;
+pub mod terms;
 pub mod tiles;
 pub mod timeline;
 pub mod trail;

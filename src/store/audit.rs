@@ -1,6 +1,8 @@
 //! The tables of the two audit logs. Rows are only ever added here; what they mean is the
 //! `audit` room's. Every function fails where the database does not answer.
 
+use std::collections::BTreeSet;
+
 use sqlx::{AnyConnection, FromRow};
 
 use super::{Key, Result, StoreError, Tx};
@@ -165,6 +167,47 @@ pub async fn insert_subtree(
     Ok(())
 }
 
+/// Adds a full tile of 256 hashes.
+pub async fn insert_tile(
+    tx: &mut Tx,
+    log_id: &str,
+    level: i64,
+    idx: i64,
+    hashes: &[u8],
+) -> Result<()> {
+    sqlx::query("INSERT INTO audit_tile (log_id, level, idx, hashes) VALUES ($1, $2, $3, $4)")
+        .bind(log_id)
+        .bind(level)
+        .bind(idx)
+        .bind(hashes)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Adds the words that a row is found by.
+pub async fn insert_terms(
+    tx: &mut Tx,
+    at: Micros,
+    id: &str,
+    terms: &BTreeSet<String>,
+) -> Result<()> {
+    if terms.is_empty() {
+        return Ok(());
+    }
+    let places: Vec<String> = (0..terms.len()).map(|i| format!("(${}, $1, $2)", i + 3)).collect();
+    let sql = format!(
+        "INSERT INTO audit_term (term, at, id) VALUES {} ON CONFLICT (term, at, id) DO NOTHING",
+        places.join(", ")
+    );
+    let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(at).bind(id);
+    for term in terms {
+        query = query.bind(term);
+    }
+    query.execute(tx.conn()).await?;
+    Ok(())
+}
+
 /// Moves the head of a log on.
 pub async fn save_head(tx: &mut Tx, head: &Head) -> Result<()> {
     sqlx::query("UPDATE audit_log SET size = $2, frontier = $3, checkpoint = $4, last_at = $5 WHERE id = $1")
@@ -274,7 +317,7 @@ pub async fn leaf_hashes(
     to: i64,
 ) -> Result<Vec<(i64, Vec<u8>)>> {
     Ok(sqlx::query_as(
-        "SELECT seq, leaf_hash FROM audit_entry WHERE log_id = $1 AND seq >= $2 AND seq < $3",
+        "SELECT seq, leaf_hash FROM audit_entry WHERE log_id = $1 AND seq >= $2 AND seq < $3 ORDER BY seq",
     )
     .bind(log_id)
     .bind(from)
@@ -291,7 +334,7 @@ pub async fn subtrees(
     from: i64,
     to: i64,
 ) -> Result<Vec<(i64, Vec<u8>)>> {
-    Ok(sqlx::query_as("SELECT idx, hash FROM audit_subtree WHERE log_id = $1 AND level = $2 AND idx >= $3 AND idx < $4")
+    Ok(sqlx::query_as("SELECT idx, hash FROM audit_subtree WHERE log_id = $1 AND level = $2 AND idx >= $3 AND idx < $4 ORDER BY idx")
         .bind(log_id)
         .bind(level)
         .bind(from)

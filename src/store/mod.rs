@@ -162,6 +162,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0010_shared_vault.sql"),
         include_str!("../../migrations/0010_shared_vault.sql"),
     ),
+    (
+        11,
+        "timeline",
+        include_str!("../../migrations/0011_timeline.sqlite.sql"),
+        include_str!("../../migrations/0011_timeline.postgres.sql"),
+    ),
 ];
 
 impl Store {
