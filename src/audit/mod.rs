@@ -1,6 +1,7 @@
 //! The two logs: what is appended, how it is read side by side, and how it is proven.
 
 pub mod append;
+pub mod bulk;
 pub mod evidence;
 pub mod grow;
 pub mod nodes;

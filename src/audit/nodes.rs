@@ -117,3 +117,26 @@ impl Nodes {
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
+
+/// The hashes of each level's tile that is not full yet, lowest level first: the level above the
+/// highest one that has any is not there.
+///
+/// # Errors
+/// Where the database does not answer.
+pub async fn partial(conn: &mut AnyConnection, head: &Head) -> Result<Vec<Vec<u8>>, AuditError> {
+    let mut all = Vec::new();
+    for level in (0..56u8).step_by(8) {
+        let count = head.size >> level;
+        if count == 0 {
+            break;
+        }
+        let from = count - count % 256;
+        let hashes = if level == 0 {
+            audit::leaf_hashes(conn, &head.id, from, count).await?
+        } else {
+            audit::subtrees(conn, &head.id, i64::from(level), from, count).await?
+        };
+        all.push(hashes.into_iter().flat_map(|(_, hash)| hash).collect());
+    }
+    Ok(all)
+}

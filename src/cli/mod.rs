@@ -1,6 +1,7 @@
 //! What can be asked of `keyturn`.
 
 mod authority;
+mod bench_data;
 mod demo;
 mod evidence;
 mod gateway;
@@ -106,6 +107,9 @@ enum Command {
         #[command(subcommand)]
         command: StaffCommand,
     },
+    /// Fill an empty data folder with a plausible year of a platform, to measure with and to see
+    /// the audit pages at size. Some impersonations are not as they should be; it says how many.
+    BenchData(bench_data::Asked),
     /// Bring orgs in, and give their members credentials.
     Org {
         /// The settings of the deployment.
@@ -243,6 +247,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Ca { config, command } => authority::run(config.as_deref(), command).await,
         Command::Gateway { command } => gateway::run(command).await,
         Command::Staff { config, command } => staff::run(config.as_deref(), command).await,
+        Command::BenchData(asked) => bench_data::run(&asked).await,
         Command::Org { config, command } => org::run(config.as_deref(), command).await,
     };
     match outcome {

@@ -8,6 +8,7 @@ mod owner_keys;
 pub mod seed;
 pub mod smtp_catcher;
 pub mod story;
+pub mod year;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -5,6 +5,7 @@ pub mod gateways;
 pub mod handoffs;
 pub mod impersonations;
 pub mod key_changes;
+pub mod many;
 pub mod orgs;
 pub mod outbox;
 pub mod secrets;

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod append_only;
+mod bulk;
 mod consent;
 mod crash;
 mod eligibility;
@@ -26,3 +27,4 @@ mod vault_crash;
 mod verification;
 mod withdraw;
 mod witness;
+mod year;
