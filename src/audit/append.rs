@@ -3,13 +3,12 @@
 use serde_json::{Map, Value};
 use sqlx::AnyConnection;
 
-use super::AuditError;
 use super::grow::{Completed, Growing};
+use super::{AuditError, LogKey};
 use crate::clock::Rng;
 use crate::model::{Micros, SecretType, time};
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::Frontier;
-use crate::proof::note::NoteKey;
 use crate::proof::row::{ActorType, Outcome};
 use crate::store::{self, Tx, audit::Head};
 
@@ -33,23 +32,6 @@ impl LogId {
             LogId::Platform => "platform".to_owned(),
             LogId::Org(id) => format!("org/{id}"),
         }
-    }
-}
-
-/// The key that signs checkpoints, and the name under which the logs are known.
-#[derive(Debug)]
-pub struct LogKey {
-    /// The key of the signed notes.
-    pub key: NoteKey,
-    /// What every log's origin begins with, e.g. `keyturn.example`.
-    pub origin: String,
-}
-
-impl LogKey {
-    /// The origin line of a log's checkpoints.
-    #[must_use]
-    pub fn origin_of(&self, log: &LogId) -> String {
-        format!("{}/{}", self.origin, log.as_string())
     }
 }
 
@@ -205,7 +187,7 @@ pub async fn create_log(
             LogId::Org(id) => Some(id.clone()),
         },
         checkpoint: Checkpoint { origin: origin.clone(), size: 0, root: frontier.root() }
-            .sign(&key.key)
+            .sign(key.signer()?.as_ref())
             .map_err(|e| AuditError::Unreadable { log: log.as_string(), what: e.to_string() })?,
         origin,
         size: 0,

@@ -35,7 +35,7 @@ pub async fn of_impersonation(
     Ok(Evidence {
         format: FORMAT.to_owned(),
         impersonation_id: impersonation_id.to_owned(),
-        keys: vec![key.key.vkey()],
+        keys: vec![key.vkey()],
         platform: side(conn, &platform, &platform_rows).await?,
         org: side(conn, &org, &org_rows).await?,
     })

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::append::{LogKey, NewRow};
-use super::{AuditError, terms};
+use super::append::NewRow;
+use super::{AuditError, LogKey, terms};
 use crate::clock::{Rng, new_id};
 use crate::model::Micros;
 use crate::proof::checkpoint::Checkpoint;
@@ -55,9 +55,8 @@ impl Growing {
             u64::try_from(head.size).map_err(|_| unreadable("its size is negative".into()))?;
         let frontier =
             Frontier::from_bytes(size, &head.frontier).map_err(|e| unreadable(e.to_string()))?;
-        let signed =
-            Checkpoint::open(&head.checkpoint, &[key.key.verifier().clone()], &head.origin)
-                .map_err(|e| unreadable(e.to_string()))?;
+        let signed = Checkpoint::open(&head.checkpoint, &key.verifiers(), &head.origin)
+            .map_err(|e| unreadable(e.to_string()))?;
         if signed.size != size || signed.root != frontier.root() {
             return Err(unreadable("its head is not what was signed: it was changed".into()));
         }
@@ -144,7 +143,7 @@ impl Growing {
     /// Where its origin cannot be signed.
     pub fn checkpoint(&self, key: &LogKey) -> Result<String, AuditError> {
         Checkpoint { origin: self.head.origin.clone(), size: self.size, root: self.frontier.root() }
-            .sign(&key.key)
+            .sign(key.signer()?.as_ref())
             .map_err(|e| AuditError::Unreadable { log: self.head.id.clone(), what: e.to_string() })
     }
 

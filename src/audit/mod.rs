@@ -4,6 +4,7 @@ pub mod append;
 pub mod bulk;
 pub mod evidence;
 pub mod grow;
+mod key;
 pub mod nodes;
 pub mod terms;
 pub mod tiles;
@@ -11,7 +12,8 @@ pub mod timeline;
 pub mod trail;
 pub mod verify;
 
-pub use append::{Actor, Appended, LogId, LogKey, NewRow, append, create_log};
+pub use append::{Actor, Appended, LogId, NewRow, append, create_log};
+pub use key::LogKey;
 
 /// What can go wrong with a log.
 #[derive(Debug, thiserror::Error)]
@@ -27,4 +29,7 @@ pub enum AuditError {
         /// What is wrong.
         what: String,
     },
+    /// There is no key to sign with.
+    #[error("there is no key to sign the logs with")]
+    NoKey,
 }

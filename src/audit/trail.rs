@@ -121,7 +121,7 @@ pub async fn judge_rows(
     let platform_proof = prove(conn, key, &platform, depth).await?;
     let org_proof = prove(conn, key, &org, depth).await?;
     let read = |rows: &[ReadRow]| rows.iter().filter_map(|r| r.row.clone()).collect::<Vec<_>>();
-    let verifiers = [key.key.verifier().clone()];
+    let verifiers = key.verifiers();
     let verdict = Trail {
         impersonation_id,
         platform: &read(&platform),
@@ -156,7 +156,7 @@ async fn prove(
         None => LogId::Platform,
         Some(id) => LogId::Org(id.clone()),
     };
-    let verifiers = [key.key.verifier().clone()];
+    let verifiers = key.verifiers();
     let signed = match Checkpoint::open(&head.checkpoint, &verifiers, &key.origin_of(&log)) {
         Ok(signed) => signed,
         Err(e) => return Ok(ProofState::Broken(format!("the checkpoint of {log_id}: {e}"))),

@@ -56,18 +56,19 @@ impl fmt::Display for Fault {
 }
 
 /// Verifies a log against its signed checkpoint, every kept checkpoint and every kept subtree
-/// root. `progress` hears how many rows are done.
+/// root. `verifiers` are the keys that the log ever had, the current one first. `progress` hears
+/// how many rows are done.
 ///
 /// # Errors
 /// Where the database does not answer. What is wrong with the log is the inner result.
 pub async fn whole_log(
     conn: &mut AnyConnection,
-    verifier: &NoteVerifier,
+    verifiers: &[NoteVerifier],
     origin: &str,
     head: &Head,
     progress: impl FnMut(u64),
 ) -> Result<Result<Report, Fault>, AuditError> {
-    whole_log_against(conn, verifier, origin, head, &[], progress).await
+    whole_log_against(conn, verifiers, origin, head, &[], progress).await
 }
 
 /// As [`whole_log`], and against checkpoints of it that somebody else kept: the log must have
@@ -77,14 +78,13 @@ pub async fn whole_log(
 /// As for [`whole_log`].
 pub async fn whole_log_against(
     conn: &mut AnyConnection,
-    verifier: &NoteVerifier,
+    verifiers: &[NoteVerifier],
     origin: &str,
     head: &Head,
     elsewhere: &[Checkpoint],
     mut progress: impl FnMut(u64),
 ) -> Result<Result<Report, Fault>, AuditError> {
     let fault = |row: Option<u64>, what: String| Fault { log: head.id.clone(), row, what };
-    let verifiers = [verifier.clone()];
     let log = match &head.org_id {
         None => LogId::Platform,
         Some(id) => LogId::Org(id.clone()),
@@ -93,7 +93,7 @@ pub async fn whole_log_against(
     if log.as_string() != head.id || head.origin != name {
         return Ok(Err(fault(None, "its id, org and origin do not agree".into())));
     }
-    let signed = match Checkpoint::open(&head.checkpoint, &verifiers, &name) {
+    let signed = match Checkpoint::open(&head.checkpoint, verifiers, &name) {
         Ok(signed) => signed,
         Err(e) => return Ok(Err(fault(None, format!("its newest checkpoint: {e}")))),
     };
@@ -126,7 +126,7 @@ pub async fn whole_log_against(
     }
     let kept = audit::checkpoints(conn, &head.id).await?;
     for (size, note) in kept.into_iter().filter(|(size, _)| *size <= head.size) {
-        match Checkpoint::open(&note, &verifiers, &name) {
+        match Checkpoint::open(&note, verifiers, &name) {
             Ok(kept) if i64::try_from(kept.size) == Ok(size) => {
                 checker.expect_checkpoint(kept.size, kept.root)
             }
@@ -206,11 +206,10 @@ fn head_fault(head: &Head, last_at: Option<Micros>, report: &Report) -> Option<S
 /// Where the database does not answer.
 pub async fn cross_recorded(
     conn: &mut AnyConnection,
-    verifier: &NoteVerifier,
+    verifiers: &[NoteVerifier],
     heads: &[Head],
 ) -> Result<Result<u64, Fault>, AuditError> {
     use std::collections::HashMap;
-    let verifiers = [verifier.clone()];
     let by_origin: HashMap<&str, &Head> = heads.iter().map(|h| (h.origin.as_str(), h)).collect();
     let sizes: HashMap<&str, i64> = heads.iter().map(|h| (h.id.as_str(), h.size)).collect();
     let mut agreed = 0;
@@ -245,7 +244,7 @@ pub async fn cross_recorded(
                 let Some(recorded) = Checkpoint::unverified(note).ok() else {
                     return Ok(here(format!("its {field} cannot be read")));
                 };
-                if let Err(e) = Checkpoint::open(note, &verifiers, &recorded.origin) {
+                if let Err(e) = Checkpoint::open(note, verifiers, &recorded.origin) {
                     return Ok(here(format!("its {field}: {e}")));
                 }
                 let Some(other) = by_origin.get(recorded.origin.as_str()) else {

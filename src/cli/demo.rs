@@ -94,7 +94,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     prepare(&desk).await?;
     let gateways = listener::serve(desk.clone(), gateways).await.map_err(text)?;
     // For `keyturn verify --data`; anybody may know it.
-    std::fs::write(data.join("log-key.txt"), format!("{}\n", desk.keys.log.key.vkey()))
+    std::fs::write(data.join("log-key.txt"), format!("{}\n", desk.keys.log.vkey()))
         .map_err(text)?;
 
     // Another machine's in earnest: here it shows what a witness sees.

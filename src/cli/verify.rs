@@ -42,7 +42,7 @@ pub struct Against {
 
 impl Against {
     /// The checkpoints of a log that others kept.
-    fn of(&self, origin: &str, verifier: &NoteVerifier) -> Result<Vec<Checkpoint>, String> {
+    fn of(&self, origin: &str, verifiers: &[NoteVerifier]) -> Result<Vec<Checkpoint>, String> {
         let mut files = Vec::new();
         if let Some(folder) = &self.witness
             && let Some(place) = witness::place(folder, origin)
@@ -55,12 +55,12 @@ impl Against {
         }
         let mut all = Vec::new();
         for file in files {
-            all.push(opened(&file, origin, verifier)?);
+            all.push(opened(&file, origin, verifiers)?);
         }
         if let Some(file) = &self.since {
             let note = read(file)?;
             if Checkpoint::unverified(&note).is_ok_and(|c| c.origin == origin) {
-                all.push(opened(file, origin, verifier)?);
+                all.push(opened(file, origin, verifiers)?);
             }
         }
         Ok(all)
@@ -99,8 +99,8 @@ fn read(file: &Path) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))
 }
 
-fn opened(file: &Path, origin: &str, verifier: &NoteVerifier) -> Result<Checkpoint, String> {
-    Checkpoint::open(&read(file)?, std::slice::from_ref(verifier), origin)
+fn opened(file: &Path, origin: &str, verifiers: &[NoteVerifier]) -> Result<Checkpoint, String> {
+    Checkpoint::open(&read(file)?, verifiers, origin)
         .map_err(|e| format!("{}: {e}", file.display()))
 }
 
@@ -122,11 +122,11 @@ async fn verify(
             return Err("say which database: --data FOLDER or --database-url URL".to_owned());
         }
     };
-    let verifier = match (&against.key, &data) {
+    let verifiers = [match (&against.key, &data) {
         (Some(key), _) => NoteVerifier::parse(key).map_err(text)?,
         (None, Some(folder)) => own_key(folder)?,
         (None, None) => return Err("say whose signatures count: --key VKEY".to_owned()),
-    };
+    }];
     let store = Store::open_existing(&url, 2).await.map_err(text)?;
     let mut conn = store.read().await.map_err(text)?;
     let heads = audit::heads(&mut conn).await.map_err(text)?;
@@ -151,8 +151,8 @@ async fn verify(
                 eprint!("\r{}: {rows} of {size} rows", head.id);
             }
         };
-        let seen = against.of(&head.origin, &verifier)?;
-        match whole_log_against(&mut conn, &verifier, verifier.name(), head, &seen, progress)
+        let seen = against.of(&head.origin, &verifiers)?;
+        match whole_log_against(&mut conn, &verifiers, verifiers[0].name(), head, &seen, progress)
             .await
             .map_err(text)?
         {
@@ -173,7 +173,7 @@ async fn verify(
             }
         }
     }
-    match cross_recorded(&mut conn, &verifier, &heads).await.map_err(text)? {
+    match cross_recorded(&mut conn, &verifiers, &heads).await.map_err(text)? {
         Ok(n) => println!("ok    {n} checkpoints that one log recorded of another agree"),
         Err(fault) => {
             good = false;

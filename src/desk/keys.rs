@@ -176,11 +176,11 @@ impl Keys {
         Ok(Self {
             ring: KeyRing::new(active, others).map_err(|e| unreadable(file, &e))?,
             token: TokenKey::new(&*seed(file, &keys.token_signing)?, names.issuer, names.audience),
-            log: LogKey {
-                key: NoteKey::new(names.log_origin, &*seed(file, &keys.log_signing)?)
+            log: LogKey::new(
+                NoteKey::new(names.log_origin, &*seed(file, &keys.log_signing)?)
                     .map_err(|e| unreadable(file, &e))?,
-                origin: names.log_origin.to_owned(),
-            },
+                names.log_origin,
+            ),
             openpgp: SigningKey::from_armored(&SecretString::from(keys.openpgp.as_str()), now)
                 .map_err(|e| unreadable(file, &e))?,
             fingerprint: FingerprintKey::new(SecretBox::new(Box::new(*seed(

@@ -84,6 +84,7 @@ impl Desk {
 
     async fn verify_logs(&self, done: &AtomicU64) -> Step<Result<(), Fault>> {
         let key = &self.keys.log;
+        let verifiers = key.verifiers();
         let mut conn = self.store.read().await?;
         let heads: Vec<Head> = audit::heads(&mut conn).await?;
         if let Some(fault) = missing_logs(&mut conn, &heads).await?.into_iter().next() {
@@ -92,13 +93,12 @@ impl Desk {
         for head in &heads {
             let before = done.load(Ordering::Relaxed);
             let progress = |rows: u64| done.store(before + rows, Ordering::Relaxed);
-            let verifier = key.key.verifier();
-            match whole_log(&mut conn, verifier, &key.origin, head, progress).await? {
+            match whole_log(&mut conn, &verifiers, &key.origin, head, progress).await? {
                 Ok(report) => done.store(before + report.rows, Ordering::Relaxed),
                 Err(fault) => return Ok(Err(fault)),
             }
         }
-        Ok(cross_recorded(&mut conn, key.key.verifier(), &heads).await?.map(|_| ()))
+        Ok(cross_recorded(&mut conn, &verifiers, &heads).await?.map(|_| ()))
     }
 
     async fn record_verification(

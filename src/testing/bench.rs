@@ -294,8 +294,8 @@ impl Bench {
         heads: &[Head],
     ) -> Result<u64, Fault> {
         let rows = self.verify_each(conn, heads).await?;
-        let verifier = self.desk.keys.log.key.verifier();
-        cross_recorded(conn, verifier, heads).await.unwrap()?;
+        let verifiers = self.desk.keys.log.verifiers();
+        cross_recorded(conn, &verifiers, heads).await.unwrap()?;
         Ok(rows)
     }
 
@@ -306,9 +306,10 @@ impl Bench {
         heads: &[Head],
     ) -> Result<u64, Fault> {
         let key = &self.desk.keys.log;
+        let verifiers = key.verifiers();
         let mut rows = 0;
         for head in heads {
-            let log = whole_log(&mut *conn, key.key.verifier(), &key.origin, head, |_| {});
+            let log = whole_log(&mut *conn, &verifiers, &key.origin, head, |_| {});
             rows += log.await.unwrap()?.rows;
         }
         Ok(rows)

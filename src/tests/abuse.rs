@@ -51,7 +51,7 @@ async fn a_log_cut_back_to_a_kept_checkpoint_is_found_by_what_an_org_recorded(be
     *heads.iter_mut().find(|h| h.id == "platform").unwrap() = before;
     let mut conn = bench.desk.store.read().await.unwrap();
     let key = &bench.desk.keys.log;
-    let fault = crate::audit::verify::cross_recorded(&mut conn, key.key.verifier(), &heads)
+    let fault = crate::audit::verify::cross_recorded(&mut conn, &key.verifiers(), &heads)
         .await
         .unwrap()
         .unwrap_err();

@@ -42,7 +42,7 @@ async fn evidence(bench: &Bench, grant: &Impersonation) -> Evidence {
 }
 
 fn pinned(bench: &Bench) -> [NoteVerifier; 1] {
-    [bench.desk.keys.log.key.verifier().clone()]
+    [bench.desk.keys.log.verifiers()[0].clone()]
 }
 
 fn check(bench: &Bench, evidence: &Evidence) -> Report {
@@ -118,7 +118,7 @@ async fn the_keys_of_somebody_else_prove_nothing(bench: Bench) {
     let grant = finished(&bench).await;
     let evidence = evidence(&bench, &grant).await;
     let text = evidence.to_text().unwrap();
-    let name = bench.desk.keys.log.key.name().to_owned();
+    let name = bench.desk.keys.log.verifiers()[0].name().to_owned();
     let stranger = NoteKey::new(&name, &[9; 32]).unwrap();
     let report = verify(&text, &[stranger.verifier().clone()], bench.now()).unwrap();
     assert!(!report.holds(), "{report:#?}");
@@ -138,7 +138,7 @@ async fn a_log_rewritten_after_the_end_no_longer_leads_back(bench: Bench) {
     let newest = forged.platform.checkpoints.pop().unwrap();
     let mut checkpoint = crate::proof::checkpoint::Checkpoint::unverified(&newest.note).unwrap();
     checkpoint.root = [1; 32];
-    let note = checkpoint.sign(&bench.desk.keys.log.key).unwrap();
+    let note = checkpoint.sign(&bench.desk.keys.log.signer().unwrap()).unwrap();
     forged
         .platform
         .checkpoints

@@ -232,16 +232,12 @@ async fn a_log_set_back_to_an_older_copy_is_found_by_the_other_logs(bench: Bench
         let mut conn = bench.desk.store.read().await.unwrap();
         let heads = audit::heads(&mut conn).await.unwrap();
         let key = &bench.desk.keys.log;
+        let verifiers = key.verifiers();
         let head = heads.iter().find(|head| head.id == log).unwrap();
-        let alone = crate::audit::verify::whole_log(
-            &mut conn,
-            key.key.verifier(),
-            &key.origin,
-            head,
-            |_| {},
-        );
+        let alone =
+            crate::audit::verify::whole_log(&mut conn, &verifiers, &key.origin, head, |_| {});
         alone.await.unwrap().expect("by itself it is in order");
-        let fault = crate::audit::verify::cross_recorded(&mut conn, key.key.verifier(), &heads)
+        let fault = crate::audit::verify::cross_recorded(&mut conn, &verifiers, &heads)
             .await
             .unwrap()
             .unwrap_err();

@@ -56,18 +56,18 @@ async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench
     let mut conn = bench.desk.store.read().await.unwrap();
     let head = audit::head(&mut conn, "platform").await.unwrap().unwrap();
     let key = &bench.desk.keys.log;
-    let verifier = key.key.verifier().clone();
+    let verifiers = key.verifiers();
     let folder = place(kept_by.path(), &head.origin).unwrap();
     let seen: Vec<Checkpoint> = sizes(&folder)
         .unwrap()
         .into_iter()
         .map(|size| {
             let note = std::fs::read_to_string(folder.join(format!("{size:020}.note"))).unwrap();
-            Checkpoint::open(&note, std::slice::from_ref(&verifier), &head.origin).unwrap()
+            Checkpoint::open(&note, &verifiers, &head.origin).unwrap()
         })
         .collect();
     assert_eq!(seen.len(), 2);
-    let against = whole_log_against(&mut conn, &verifier, &key.origin, &head, &seen, |_| {});
+    let against = whole_log_against(&mut conn, &verifiers, &key.origin, &head, &seen, |_| {});
     let fault = against.await.unwrap().unwrap_err();
     assert!(fault.what.contains("cut back"), "{fault}");
 
@@ -76,7 +76,7 @@ async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench
     bench.clock.advance(time::MINUTE);
     bench.desk.witness_due(&witness).await.unwrap();
     let head = audit::head(&mut conn, "platform").await.unwrap().unwrap();
-    let against = whole_log_against(&mut conn, &verifier, &key.origin, &head, &seen, |_| {});
+    let against = whole_log_against(&mut conn, &verifiers, &key.origin, &head, &seen, |_| {});
     assert!(against.await.unwrap().is_err());
 }
 
@@ -115,7 +115,7 @@ async fn add_checkpoint(State(rules): State<Rules>, body: String) -> (StatusCode
 async fn a_witness_over_http_sees_each_log_grow_and_no_fork(bench: Bench) {
     opened(&bench).await;
     let rules =
-        Rules { verifier: bench.desk.keys.log.key.verifier().clone(), seen: Arc::default() };
+        Rules { verifier: bench.desk.keys.log.verifiers()[0].clone(), seen: Arc::default() };
     let router =
         Router::new().route("/add-checkpoint", post(add_checkpoint)).with_state(rules.clone());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -174,12 +174,8 @@ async fn the_tiles_of_a_log_are_all_that_it_takes_to_check_it(bench: Bench) {
             }
         }
     }
-    let signed = Checkpoint::open(
-        &head.checkpoint,
-        &[bench.desk.keys.log.key.verifier().clone()],
-        &head.origin,
-    )
-    .unwrap();
+    let signed =
+        Checkpoint::open(&head.checkpoint, &bench.desk.keys.log.verifiers(), &head.origin).unwrap();
     assert_eq!(frontier.root(), signed.root);
     let above = Path::Hashes { level: 1, index: 0, width: size >> 8 };
     assert_eq!(tiles::read(&mut conn, &head, above).await.unwrap().unwrap(), first_tile);

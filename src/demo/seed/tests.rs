@@ -178,10 +178,10 @@ async fn the_history_is_in_the_logs() {
     let log = LogId::Org(marigold.id);
     let head = crate::store::audit::head(&mut conn, &log.as_string()).await.unwrap().unwrap();
     assert_eq!((head.size, head.last_at), (2, NOW - 9 * time::DAY));
-    let verifier = desk.keys.log.key.verifier();
+    let verifiers = desk.keys.log.verifiers();
     for head in crate::store::audit::heads(&mut conn).await.unwrap() {
         let origin = &desk.keys.log.origin;
-        let found = verify::whole_log(&mut conn, verifier, origin, &head, |_| {}).await.unwrap();
+        let found = verify::whole_log(&mut conn, &verifiers, origin, &head, |_| {}).await.unwrap();
         assert!(found.is_ok(), "{}: {found:?}", head.id);
     }
 }

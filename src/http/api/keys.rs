@@ -19,7 +19,7 @@ pub async fn jwks(State(app): State<Arc<App>>) -> Json<Value> {
 /// The key that signs the logs' checkpoints, as a C2SP verifier key.
 #[utoipa::path(get, path = "/.well-known/keyturn-log-key", tag = "keys", responses((status = 200)))]
 pub async fn log_key(State(app): State<Arc<App>>) -> String {
-    format!("{}\n", app.desk.keys.log.key.vkey())
+    format!("{}\n", app.desk.keys.log.vkey())
 }
 
 /// The key that signs messages to Owners, armored.

@@ -43,7 +43,7 @@ async fn make(door: &mut Door, id: &str) -> Step<String> {
 
 /// `GET /verify`: a file is dropped here, and checked without being sent anywhere.
 pub async fn verify_page(door: Door) -> Response {
-    let key = door.app.desk.keys.log.key.vkey();
+    let key = door.app.desk.keys.log.vkey();
     let body = view! {
         <nav class="crumbs" aria-label="Where you are"><ol><li><a href="/audit">"Audit"</a></li></ol></nav>
         <div class="page-head">

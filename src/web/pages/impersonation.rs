@@ -79,7 +79,7 @@ async fn load(door: &mut Door, id: &str) -> Step<Loaded> {
         owner: members.into_iter().find(|m| m.id == grant.owner_id),
         secret: secrets::of_org(conn, &grant.org_id, &grant.secret_id).await?,
         delivery: Delivery::of(conn, &grant.id).await?,
-        log_key: key.key.vkey(),
+        log_key: key.vkey(),
         rotation: secrets::rotation_of(conn, &grant.id).await?,
         org,
         grant,

@@ -59,7 +59,7 @@ fn signed(key: &LogKey, head: &Head) -> Result<Checkpoint, String> {
         None => LogId::Platform,
         Some(id) => LogId::Org(id.clone()),
     };
-    let verifiers = [key.key.verifier().clone()];
+    let verifiers = key.verifiers();
     let checkpoint = Checkpoint::open(&head.checkpoint, &verifiers, &key.origin_of(&log))
         .map_err(|e| e.to_string())?;
     if i64::try_from(checkpoint.size) != Ok(head.size) {
