@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
-use super::append::{LogId, LogKey, NewRow, due};
+use super::append::{LogId, NewRow, due};
 use super::grow::{Completed, Growing};
-use super::{AuditError, nodes};
+use super::{AuditError, LogKey, nodes};
 use crate::clock::Rng;
 use crate::model::Micros;
 use crate::store::audit::{self, Entry};

@@ -38,9 +38,9 @@ async fn a_year_is_as_it_says_it_is(bench: Bench) {
     assert_eq!(heads.iter().map(|h| h.size).sum::<i64>(), 14_000);
     assert_eq!(missing_logs(&mut conn, &heads).await.unwrap(), []);
     for head in &heads {
-        whole_log(&mut conn, key.verifiers(), &key.origin, head, |_| {}).await.unwrap().unwrap();
+        whole_log(&mut conn, &key.verifiers(), &key.origin, head, |_| {}).await.unwrap().unwrap();
     }
-    cross_recorded(&mut conn, key.verifiers(), &heads).await.unwrap().unwrap();
+    cross_recorded(&mut conn, &key.verifiers(), &heads).await.unwrap().unwrap();
 
     let mut verdicts = BTreeMap::new();
     let mut long_open = 0;
