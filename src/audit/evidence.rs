@@ -8,6 +8,7 @@ use crate::proof::actions;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::evidence::{Evidence, FORMAT, LogEvidence, ProvenRow, Stage, hash_text};
 use crate::proof::merkle;
+use crate::proof::note::NoteVerifier;
 use crate::store::audit::{self, Entry, Head};
 
 /// The evidence of an impersonation, as both logs stand now. It is made of what is stored, also
@@ -24,6 +25,7 @@ pub async fn of_impersonation(
     // The heads first: what is appended meanwhile is beyond them.
     let platform = head(conn, &LogId::Platform).await?;
     let org = head(conn, &LogId::Org(org_id.to_owned())).await?;
+    let (verifiers, endorsements) = (key.verifiers(), key.endorsements());
     let rows = audit::of_impersonation(conn, impersonation_id).await?;
     let of = |head: &Head| {
         let mut own: Vec<Entry> =
@@ -35,7 +37,8 @@ pub async fn of_impersonation(
     Ok(Evidence {
         format: FORMAT.to_owned(),
         impersonation_id: impersonation_id.to_owned(),
-        keys: vec![key.vkey()],
+        keys: verifiers.iter().rev().map(NoteVerifier::vkey).collect(),
+        endorsements: endorsements.to_vec(),
         platform: side(conn, &platform, &platform_rows).await?,
         org: side(conn, &org, &org_rows).await?,
     })

@@ -10,6 +10,7 @@ use crate::clock::{Rng, new_id};
 use crate::model::Micros;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{Frontier, leaf_hash};
+use crate::proof::note::NoteKey;
 use crate::proof::row::{AuditRow, ROW_VERSION};
 use crate::store::audit::{Entry, Head};
 
@@ -55,8 +56,7 @@ impl Growing {
             u64::try_from(head.size).map_err(|_| unreadable("its size is negative".into()))?;
         let frontier =
             Frontier::from_bytes(size, &head.frontier).map_err(|e| unreadable(e.to_string()))?;
-        let signed = Checkpoint::open(&head.checkpoint, &key.verifiers(), &head.origin)
-            .map_err(|e| unreadable(e.to_string()))?;
+        let signed = key.open_head(&head)?;
         if signed.size != size || signed.root != frontier.root() {
             return Err(unreadable("its head is not what was signed: it was changed".into()));
         }
@@ -142,8 +142,12 @@ impl Growing {
     /// # Errors
     /// Where its origin cannot be signed.
     pub fn checkpoint(&self, key: &LogKey) -> Result<String, AuditError> {
+        self.checkpoint_by(key.signer()?.as_ref())
+    }
+
+    fn checkpoint_by(&self, signer: &NoteKey) -> Result<String, AuditError> {
         Checkpoint { origin: self.head.origin.clone(), size: self.size, root: self.frontier.root() }
-            .sign(key.signer()?.as_ref())
+            .sign(signer)
             .map_err(|e| AuditError::Unreadable { log: self.head.id.clone(), what: e.to_string() })
     }
 
@@ -152,9 +156,17 @@ impl Growing {
     /// # Errors
     /// As [`Growing::checkpoint`].
     pub fn head(&self, key: &LogKey) -> Result<Head, AuditError> {
+        self.signed_by(key.signer()?.as_ref())
+    }
+
+    /// The same, signed by a key that takes the place of the one it was opened with.
+    ///
+    /// # Errors
+    /// As [`Growing::checkpoint`].
+    pub fn signed_by(&self, signer: &NoteKey) -> Result<Head, AuditError> {
         Ok(Head {
             frontier: self.frontier.to_bytes(),
-            checkpoint: self.checkpoint(key)?,
+            checkpoint: self.checkpoint_by(signer)?,
             ..self.head.clone()
         })
     }

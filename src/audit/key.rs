@@ -3,14 +3,17 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{AuditError, LogId};
-use crate::proof::note::{NoteKey, NoteVerifier};
+use crate::proof::checkpoint::{Checkpoint, CheckpointError};
+use crate::proof::note::{NoteError, NoteKey, NoteVerifier};
+use crate::store::audit::Head;
 
 /// The key that signs checkpoints, those that did before it, and the name under which the logs
-/// are known.
+/// are known. A key that another took the place of is let go of: see [`LogKey::replace`].
 #[derive(Debug)]
 pub struct LogKey {
     /// What every log's origin begins with, e.g. `keyturn.example`.
     pub origin: String,
+    anchor: NoteVerifier,
     held: RwLock<Held>,
 }
 
@@ -18,17 +21,56 @@ pub struct LogKey {
 struct Held {
     signer: Option<Arc<NoteKey>>,
     verifiers: Arc<[NoteVerifier]>,
+    endorsements: Arc<[String]>,
 }
 
 impl LogKey {
     /// A key that was never rotated.
     #[must_use]
     pub fn new(signer: NoteKey, origin: &str) -> Self {
-        let verifiers = Arc::from([signer.verifier().clone()]);
+        let anchor = signer.verifier().clone();
         Self {
+            held: Self::alone(Some(Arc::new(signer)), &anchor),
+            anchor,
             origin: origin.to_owned(),
-            held: RwLock::new(Held { signer: Some(Arc::new(signer)), verifiers }),
         }
+    }
+
+    /// Only the public half of the first key: what signs now is to be loaded
+    /// ([`LogKey::replace`]).
+    #[must_use]
+    pub fn anchored(anchor: NoteVerifier, origin: &str) -> Self {
+        Self { held: Self::alone(None, &anchor), anchor, origin: origin.to_owned() }
+    }
+
+    fn alone(signer: Option<Arc<NoteKey>>, anchor: &NoteVerifier) -> RwLock<Held> {
+        RwLock::new(Held {
+            signer,
+            verifiers: Arc::from([anchor.clone()]),
+            endorsements: Arc::from([]),
+        })
+    }
+
+    /// The key by which this process knows the others: the one of its keys file.
+    #[must_use]
+    pub fn anchor(&self) -> &NoteVerifier {
+        &self.anchor
+    }
+
+    /// Takes up a new key, and lets go of the private half of the one before. `verifiers` are all
+    /// public keys, the current one first; the caller has checked that they are believed.
+    pub fn replace(
+        &self,
+        signer: NoteKey,
+        verifiers: Vec<NoteVerifier>,
+        endorsements: Vec<String>,
+    ) {
+        let held = Held {
+            signer: Some(Arc::new(signer)),
+            verifiers: Arc::from(verifiers),
+            endorsements: Arc::from(endorsements),
+        };
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = held;
     }
 
     /// The public keys that a checkpoint may be signed with: the current one first, then those
@@ -37,6 +79,12 @@ impl LogKey {
     #[must_use]
     pub fn verifiers(&self) -> Arc<[NoteVerifier]> {
         self.held().verifiers
+    }
+
+    /// The notes in which each key named the next, the oldest first.
+    #[must_use]
+    pub fn endorsements(&self) -> Arc<[String]> {
+        self.held().endorsements
     }
 
     /// The key that signs now.
@@ -59,8 +107,39 @@ impl LogKey {
         format!("{}/{}", self.origin, log.as_string())
     }
 
+    /// What the head of a log was signed as. The newest checkpoint counts only with the current
+    /// key's signature: all were signed anew when it took over.
+    ///
+    /// # Errors
+    /// [`AuditError::OtherKey`] where another key signed it, [`AuditError::Unreadable`] where it
+    /// is no checkpoint of this log.
+    pub fn open_head(&self, head: &Head) -> Result<Checkpoint, AuditError> {
+        let log = match &head.org_id {
+            None => LogId::Platform,
+            Some(id) => LogId::Org(id.clone()),
+        };
+        newest(&head.checkpoint, &self.verifiers(), &self.origin_of(&log)).map_err(|e| match e {
+            CheckpointError::Note(NoteError::Unsigned) => {
+                AuditError::OtherKey { log: head.id.clone() }
+            }
+            e => AuditError::Unreadable { log: head.id.clone(), what: e.to_string() },
+        })
+    }
+
     fn held(&self) -> Held {
         // What is in there is replaced whole: a thread that died has left nothing half done.
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Opens the newest checkpoint of the log `origin`: only the first of the keys may have signed it.
+///
+/// # Errors
+/// Those of [`Checkpoint::open`].
+pub(super) fn newest(
+    note: &str,
+    verifiers: &[NoteVerifier],
+    origin: &str,
+) -> Result<Checkpoint, CheckpointError> {
+    Checkpoint::open(note, verifiers.get(..1).unwrap_or_default(), origin)
 }

@@ -29,6 +29,12 @@ pub enum AuditError {
         /// What is wrong.
         what: String,
     },
+    /// The head of a log was not signed by the key that is held to be the current one.
+    #[error("log {log}: its newest checkpoint is not signed with the current key")]
+    OtherKey {
+        /// Which log.
+        log: String,
+    },
     /// There is no key to sign with.
     #[error("there is no key to sign the logs with")]
     NoKey,

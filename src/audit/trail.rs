@@ -4,9 +4,8 @@
 use sqlx::AnyConnection;
 
 use super::nodes::Nodes;
-use super::{AuditError, LogId, LogKey};
+use super::{AuditError, LogKey};
 use crate::model::Micros;
-use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle;
 use crate::proof::row::AuditRow;
 use crate::proof::trail::{ProofState, Trail};
@@ -152,14 +151,9 @@ async fn prove(
     let Some(head) = audit::head(conn, log_id).await? else {
         return Ok(ProofState::Broken(format!("there is no log {log_id}")));
     };
-    let log = match &head.org_id {
-        None => LogId::Platform,
-        Some(id) => LogId::Org(id.clone()),
-    };
-    let verifiers = key.verifiers();
-    let signed = match Checkpoint::open(&head.checkpoint, &verifiers, &key.origin_of(&log)) {
+    let signed = match key.open_head(&head) {
         Ok(signed) => signed,
-        Err(e) => return Ok(ProofState::Broken(format!("the checkpoint of {log_id}: {e}"))),
+        Err(e) => return Ok(ProofState::Broken(e.to_string())),
     };
     if i64::try_from(signed.size) != Ok(head.size) {
         return Ok(ProofState::Broken(format!(

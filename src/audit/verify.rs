@@ -8,10 +8,10 @@ use super::trail::columns_agree;
 use super::{AuditError, LogId};
 use crate::model::Micros;
 use crate::proof::actions;
-use crate::proof::checkpoint::Checkpoint;
+use crate::proof::checkpoint::{Checkpoint, CheckpointError};
 use crate::proof::log_check::{BLOCK_LEVEL, LogChecker, Report, RowInput};
 use crate::proof::merkle::Frontier;
-use crate::proof::note::NoteVerifier;
+use crate::proof::note::{NoteError, NoteVerifier};
 use crate::proof::row::AuditRow;
 use crate::store::audit::{self, Head};
 
@@ -93,8 +93,12 @@ pub async fn whole_log_against(
     if log.as_string() != head.id || head.origin != name {
         return Ok(Err(fault(None, "its id, org and origin do not agree".into())));
     }
-    let signed = match Checkpoint::open(&head.checkpoint, verifiers, &name) {
+    let signed = match super::key::newest(&head.checkpoint, verifiers, &name) {
         Ok(signed) => signed,
+        Err(CheckpointError::Note(NoteError::Unsigned)) => {
+            let what = "its newest checkpoint is not signed with the current key";
+            return Ok(Err(fault(None, what.into())));
+        }
         Err(e) => return Ok(Err(fault(None, format!("its newest checkpoint: {e}")))),
     };
     if i64::try_from(signed.size) != Ok(head.size) {
@@ -268,6 +272,31 @@ pub async fn cross_recorded(
         }
     }
     Ok(Ok(agreed))
+}
+
+/// The notes in which each key of the logs named the next, the oldest first, as the platform's log
+/// has them. They are not checked: [`crate::proof::log_keys::trusted`] does that.
+///
+/// # Errors
+/// Where the database does not answer.
+pub async fn endorsements(conn: &mut AnyConnection) -> Result<Vec<String>, AuditError> {
+    let filter = audit::Filter {
+        action: Some(actions::PLATFORM_LOG_KEY_ROTATED.to_owned()),
+        ..audit::Filter::default()
+    };
+    let mut notes = Vec::new();
+    let mut seek = audit::Seek::Newest;
+    loop {
+        let rows = audit::timeline(conn, &filter, &seek, false, BATCH).await?;
+        let Some(last) = rows.last() else { break };
+        seek = audit::Seek::Older(last.key());
+        notes.extend(rows.iter().filter(|entry| entry.log_id == "platform").filter_map(|entry| {
+            let row = AuditRow::parse(&entry.body).ok()?;
+            row.detail_str("endorsement").map(str::to_owned)
+        }));
+    }
+    notes.reverse();
+    Ok(notes)
 }
 
 /// The logs that must be there and are not: the platform's, and one for each org. A log that was

@@ -5,6 +5,7 @@ mod bench_data;
 mod demo;
 mod evidence;
 mod gateway;
+mod log_key;
 mod org;
 mod serve;
 mod staff;
@@ -81,7 +82,7 @@ enum Command {
         #[arg(long)]
         key: Option<String>,
     },
-    /// Make the keys of a deployment.
+    /// Make the keys of a deployment, or replace the one that signs the logs.
     Keys {
         #[command(subcommand)]
         command: KeysCommand,
@@ -193,6 +194,13 @@ enum KeysCommand {
         #[arg(long, default_value = "Keyturn <keyturn@localhost>")]
         user_id: String,
     },
+    /// Let a new key sign the audit logs. The old one names it, and its private half is erased;
+    /// what it signed still verifies. Servers that run take the new key up by themselves.
+    RotateLog {
+        /// The settings of the deployment.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -243,6 +251,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
         Command::Keys { command: KeysCommand::New { file, user_id } } => {
             staff::new_keys(&file, &user_id)
+        }
+        Command::Keys { command: KeysCommand::RotateLog { config } } => {
+            log_key::rotate(config.as_deref()).await
         }
         Command::Ca { config, command } => authority::run(config.as_deref(), command).await,
         Command::Gateway { command } => gateway::run(command).await,

@@ -22,18 +22,23 @@ pub fn new_keys(file: &Path, user_id: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whoever has the keys file and the database may do what the command line does; the log says
+/// under which name.
+pub fn by() -> Actor {
+    Actor {
+        id: "command-line".to_owned(),
+        name: std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()),
+        ..Actor::system()
+    }
+}
+
 /// Adds or disables an account.
 pub async fn run(config: Option<&Path>, command: StaffCommand) -> Result<(), String> {
     let config = read(config).validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
     let desk = desk(&config).await?;
     prepare(&desk).await?;
     let mut tx = desk.begin().await.map_err(text)?;
-    // Whoever has the keys file and the database may do this; the log says under which name.
-    let by = Actor {
-        id: "command-line".to_owned(),
-        name: std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()),
-        ..Actor::system()
-    };
+    let by = by();
     match command {
         StaffCommand::Add { email, name, role } => {
             let mut password = zeroize::Zeroizing::new(String::new());

@@ -40,6 +40,7 @@ pub async fn prepare(desk: &Desk) -> Result<(), String> {
         }
         create_log(tx.conn(), &desk.keys.log, &LogId::Platform, desk.now()).await.map_err(text)?;
     }
+    desk.load_log_key(tx.conn()).await.map_err(text)?;
     desk.ensure_authority(&mut tx, desk.now()).await.map_err(text)?;
     tx.commit().await.map_err(text)?;
     let ended = desk.sweep().await.map_err(text)?;

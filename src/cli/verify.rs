@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use keyturn::audit::verify::{cross_recorded, missing_logs, whole_log_against};
 use keyturn::delivery::witness;
 use keyturn::proof::checkpoint::Checkpoint;
+use keyturn::proof::log_keys::trusted;
 use keyturn::proof::note::NoteVerifier;
 use keyturn::store::audit::Head;
 use keyturn::store::{Store, audit};
@@ -122,7 +123,7 @@ async fn verify(
             return Err("say which database: --data FOLDER or --database-url URL".to_owned());
         }
     };
-    let verifiers = [match (&against.key, &data) {
+    let pinned = [match (&against.key, &data) {
         (Some(key), _) => NoteVerifier::parse(key).map_err(text)?,
         (None, Some(folder)) => own_key(folder)?,
         (None, None) => return Err("say whose signatures count: --key VKEY".to_owned()),
@@ -130,6 +131,9 @@ async fn verify(
     let store = Store::open_existing(&url, 2).await.map_err(text)?;
     let mut conn = store.read().await.map_err(text)?;
     let heads = audit::heads(&mut conn).await.map_err(text)?;
+    // They prove themselves: from the pinned key on, each names the next.
+    let endorsements = keyturn::audit::verify::endorsements(&mut conn).await.map_err(text)?;
+    let verifiers = trusted(&pinned, &endorsements).map_err(text)?;
     if heads.iter().all(|h| h.id != "platform") {
         return Err("there is no platform log".to_owned());
     }

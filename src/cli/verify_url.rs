@@ -7,6 +7,7 @@ use std::time::Duration;
 use keyturn::audit::tiles::{self, Path as Tile};
 use keyturn::proof::checkpoint::Checkpoint;
 use keyturn::proof::log_check::{LogChecker, RowInput};
+use keyturn::proof::log_keys::{from_lines, trusted};
 use keyturn::proof::merkle::leaf_hash;
 use keyturn::proof::note::NoteVerifier;
 
@@ -45,7 +46,7 @@ async fn verify(
     let note = String::from_utf8(source.get("checkpoint").await?)
         .map_err(|_| "the checkpoint is not text".to_owned())?;
     let claimed = Checkpoint::unverified(&note).map_err(text)?;
-    let verifiers = [verifier];
+    let verifiers = trusted(&[verifier], &source.endorsements().await?).map_err(text)?;
     let checkpoint = match Checkpoint::open(&note, &verifiers, &claimed.origin) {
         Ok(checkpoint) => checkpoint,
         Err(e) => return Ok(Err(format!("the newest checkpoint: {e}"))),
@@ -127,13 +128,28 @@ impl Source {
         Ok(Self { client, base, credential: kept.trim().into() })
     }
 
+    /// How the logs' keys followed each other, as the server publishes it: each note proves
+    /// itself, from the pinned key on.
+    async fn endorsements(&self) -> Result<Vec<String>, String> {
+        let wrong = |e: url::ParseError| format!("{}: {e}", self.base);
+        let address = url::Url::parse(&self.base)
+            .and_then(|base| base.join("/.well-known/keyturn-log-key"))
+            .map_err(wrong)?;
+        let lines = String::from_utf8(self.fetch(address.as_str()).await?)
+            .map_err(|_| format!("{address}: it is not text"))?;
+        Ok(from_lines(&lines))
+    }
+
     async fn get(&self, path: &str) -> Result<Vec<u8>, String> {
+        self.fetch(&format!("{}/{path}", self.base)).await
+    }
+
+    async fn fetch(&self, address: &str) -> Result<Vec<u8>, String> {
         use secrecy::ExposeSecret as _;
-        let address = format!("{}/{path}", self.base);
         let wrong = |e: reqwest::Error| format!("{address}: {}", e.without_url());
         let mut answer = self
             .client
-            .get(&address)
+            .get(address)
             .bearer_auth(self.credential.expose_secret())
             .send()
             .await

@@ -2,7 +2,7 @@
 
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::append::{keep, lock_both};
-use crate::audit::{Actor, LogId, NewRow, append};
+use crate::audit::{Actor, LogId, NewRow};
 use crate::model::{EndCause, time};
 use crate::proof::actions;
 use crate::store::impersonations::{self, Impersonation};
@@ -76,12 +76,10 @@ impl Desk {
         // The actor of both rows is whose impersonation it was; `ended_by` is who or what ended it.
         let org_row = closing(actions::IMPERSONATION_ENDED, &holder.impersonating())
             .with("platform_checkpoint", platform_head.checkpoint);
-        let org_end = append(tx, &self.keys.log, self.rng.as_ref(), &org_log, org_row, at).await?;
+        let org_end = self.log_at(tx, &org_log, org_row, at).await?;
         let platform_row = closing(actions::PLATFORM_IMPERSONATION_ENDED, &holder)
             .with("org_checkpoint", org_end.checkpoint.clone());
-        let platform_end =
-            append(tx, &self.keys.log, self.rng.as_ref(), &LogId::Platform, platform_row, at)
-                .await?;
+        let platform_end = self.log_at(tx, &LogId::Platform, platform_row, at).await?;
         keep(tx, &org_log, &org_end).await?;
         keep(tx, &LogId::Platform, &platform_end).await?;
         let consent = self.about_consent(tx, grant, true).await?;

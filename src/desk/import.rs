@@ -77,7 +77,9 @@ impl Desk {
                 created_at: now,
             };
             orgs::insert(tx.conn(), &org).await?;
-            create_log(tx.conn(), &self.keys.log, &LogId::Org(id), now).await?;
+            // The platform's log is held: no rotation of the key passes by.
+            let key = self.current_log_key(tx.conn()).await?;
+            create_log(tx.conn(), key, &LogId::Org(id), now).await?;
         }
         let org = orgs::by_slug(tx.conn(), &entry.slug).await?.ok_or(StepError::NotFound)?;
         audit::lock(tx, &LogId::Org(org.id.clone()).as_string()).await?;

@@ -13,7 +13,7 @@ use crate::auth::token::TokenKey;
 use crate::clock::Rng;
 use crate::delivery::openpgp::SigningKey;
 use crate::model::Micros;
-use crate::proof::note::NoteKey;
+use crate::proof::note::{NoteError, NoteKey, NoteVerifier};
 use crate::secrets::fingerprint::FingerprintKey;
 use crate::secrets::sealing::{Kek, KeyRing};
 
@@ -65,8 +65,12 @@ struct KeyFile {
     key_encryption: Vec<NamedKey>,
     /// Ed25519 seed.
     token_signing: Zeroizing<String>,
-    /// Ed25519 seed.
-    log_signing: Zeroizing<String>,
+    /// Ed25519 seed of the logs' first key; erased once that key was rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log_signing: Option<Zeroizing<String>>,
+    /// The public half of the logs' first key, in the place of the seed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log_anchor: Option<String>,
     /// HMAC-SHA256 key.
     fingerprint: Zeroizing<String>,
     /// Armored OpenPGP secret key.
@@ -111,7 +115,8 @@ pub fn create(file: &Path, rng: &dyn Rng, now: Micros, user_id: &str) -> Result<
             key: random(),
         }],
         token_signing: random(),
-        log_signing: random(),
+        log_signing: Some(random()),
+        log_anchor: None,
         fingerprint: random(),
         openpgp: Zeroizing::new(openpgp.expose_secret().to_owned()),
     };
@@ -150,20 +155,67 @@ fn seed(file: &Path, text: &str) -> Result<Zeroizing<[u8; 32]>, KeysError> {
     Ok(Zeroizing::new(seed))
 }
 
+/// The logs' first key, or what is left of it.
+fn log_key(file: &Path, keys: &KeyFile, origin: &str) -> Result<LogKey, KeysError> {
+    let wrong = |e: NoteError| unreadable(file, &e);
+    match (&keys.log_signing, &keys.log_anchor) {
+        (Some(text), None) => {
+            Ok(LogKey::new(NoteKey::new(origin, &*seed(file, text)?).map_err(wrong)?, origin))
+        }
+        (None, Some(anchor)) => {
+            let anchor = NoteVerifier::parse(anchor).map_err(wrong)?;
+            if anchor.name() != origin {
+                return Err(unreadable(file, &"log_anchor is the key of another log_origin"));
+            }
+            Ok(LogKey::anchored(anchor, origin))
+        }
+        _ => Err(unreadable(file, &"there must be one of log_signing and log_anchor")),
+    }
+}
+
+fn read(file: &Path) -> Result<KeyFile, KeysError> {
+    use std::os::unix::fs::PermissionsExt;
+    let io = |source| KeysError::Io { file: file.display().to_string(), source };
+    let mode = std::fs::metadata(file).map_err(io)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        return Err(KeysError::TooOpen(file.display().to_string()));
+    }
+    let text = Zeroizing::new(std::fs::read_to_string(file).map_err(io)?);
+    serde_json::from_str(&text).map_err(|e| unreadable(file, &e))
+}
+
+/// Erases the private half of the logs' first key from `file`, once another took its place; its
+/// public half stays. Whether there was anything to erase.
+///
+/// # Errors
+/// Where the file cannot be read, or not be written anew beside itself.
+pub fn forget_log_key(file: &Path, origin: &str) -> Result<bool, KeysError> {
+    let io = |source| KeysError::Io { file: file.display().to_string(), source };
+    let mut keys = read(file)?;
+    if keys.log_signing.is_none() {
+        return Ok(false);
+    }
+    let anchor = log_key(file, &keys, origin)?.anchor().vkey();
+    keys.log_signing = None;
+    keys.log_anchor = Some(anchor);
+    let text =
+        Zeroizing::new(serde_json::to_string_pretty(&keys).map_err(|e| unreadable(file, &e))?);
+    // Beside it, and then in its place: the other keys in it must not be lost.
+    let mut beside = file.as_os_str().to_owned();
+    beside.push(".new");
+    let beside = Path::new(&beside);
+    write_private(beside, text.as_bytes(), true).map_err(io)?;
+    std::fs::rename(beside, file).map_err(io)?;
+    Ok(true)
+}
+
 impl Keys {
     /// Reads the keys from `file`.
     ///
     /// # Errors
     /// Where the file is not there, is open to others, or does not hold keys.
     pub fn load(file: &Path, names: &Names<'_>, now: Micros) -> Result<Self, KeysError> {
-        use std::os::unix::fs::PermissionsExt;
-        let io = |source| KeysError::Io { file: file.display().to_string(), source };
-        let mode = std::fs::metadata(file).map_err(io)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(KeysError::TooOpen(file.display().to_string()));
-        }
-        let text = Zeroizing::new(std::fs::read_to_string(file).map_err(io)?);
-        let keys: KeyFile = serde_json::from_str(&text).map_err(|e| unreadable(file, &e))?;
+        let keys = read(file)?;
         let mut keks = keys
             .key_encryption
             .iter()
@@ -176,11 +228,7 @@ impl Keys {
         Ok(Self {
             ring: KeyRing::new(active, others).map_err(|e| unreadable(file, &e))?,
             token: TokenKey::new(&*seed(file, &keys.token_signing)?, names.issuer, names.audience),
-            log: LogKey::new(
-                NoteKey::new(names.log_origin, &*seed(file, &keys.log_signing)?)
-                    .map_err(|e| unreadable(file, &e))?,
-                names.log_origin,
-            ),
+            log: log_key(file, &keys, names.log_origin)?,
             openpgp: SigningKey::from_armored(&SecretString::from(keys.openpgp.as_str()), now)
                 .map_err(|e| unreadable(file, &e))?,
             fingerprint: FingerprintKey::new(SecretBox::new(Box::new(*seed(

@@ -18,6 +18,7 @@ pub mod impersonate;
 pub mod import;
 pub mod intake;
 pub mod keys;
+pub mod log_keys;
 pub mod outbox;
 pub mod overlap;
 pub mod owner_key;
@@ -285,7 +286,30 @@ impl Desk {
     /// # Errors
     /// Where it cannot be written; the step must then fail.
     pub async fn log(&self, tx: &mut Tx, log: &LogId, row: NewRow) -> Step<Appended> {
-        Ok(append(tx, &self.keys.log, self.rng.as_ref(), log, row, self.now()).await?)
+        self.log_at(tx, log, row, self.now()).await
+    }
+
+    /// As [`Desk::log`], as of `at`.
+    ///
+    /// # Errors
+    /// As [`Desk::log`].
+    pub(crate) async fn log_at(
+        &self,
+        tx: &mut Tx,
+        log: &LogId,
+        row: NewRow,
+        at: Micros,
+    ) -> Step<Appended> {
+        let key = &self.keys.log;
+        match append(tx, key, self.rng.as_ref(), log, row.clone(), at).await {
+            // Another instance rotated the key. The log is held: the key that is current now
+            // stays so until this step is over.
+            Err(AuditError::OtherKey { .. } | AuditError::NoKey) => {
+                self.load_log_key(tx.conn()).await?;
+                Ok(append(tx, key, self.rng.as_ref(), log, row, at).await?)
+            }
+            done => Ok(done?),
+        }
     }
 
     /// Refuses who may not carry the procedure out, as the account is now: the session was read

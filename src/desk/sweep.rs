@@ -50,6 +50,10 @@ impl Desk {
                 }
             }
         }
+        if let Err(e) = self.follow_log_key().await {
+            tracing::error!(error = %e, "taking up the key of the logs");
+            failed.get_or_insert(e);
+        }
         if let Err(e) = self.sweep_consents().await {
             tracing::error!(error = %e, "switching off what was for one ticket");
             failed.get_or_insert(e);

@@ -84,9 +84,15 @@ impl Desk {
 
     async fn verify_logs(&self, done: &AtomicU64) -> Step<Result<(), Fault>> {
         let key = &self.keys.log;
-        let verifiers = key.verifiers();
         let mut conn = self.store.read().await?;
-        let heads: Vec<Head> = audit::heads(&mut conn).await?;
+        // Of the same moment: a rotation of the key signs every head anew.
+        let (verifiers, heads): (_, Vec<Head>) = loop {
+            let before = self.current_log_key(&mut conn).await?.verifiers();
+            let heads = audit::heads(&mut conn).await?;
+            if self.current_log_key(&mut conn).await?.verifiers() == before {
+                break (before, heads);
+            }
+        };
         if let Some(fault) = missing_logs(&mut conn, &heads).await?.into_iter().next() {
             return Ok(Err(fault));
         }

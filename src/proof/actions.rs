@@ -35,6 +35,8 @@ pub const PLATFORM_STEPPED_UP: &str = "platform.stepped_up";
 pub const PLATFORM_AUDIT_VIEWED: &str = "platform.audit_viewed";
 /// Platform log: audit rows were exported.
 pub const PLATFORM_AUDIT_EXPORTED: &str = "platform.audit_exported";
+/// Platform log: another key signs the logs from now on.
+pub const PLATFORM_LOG_KEY_ROTATED: &str = "platform.log_key_rotated";
 /// Platform log: all logs were verified, row by row.
 pub const PLATFORM_LOGS_VERIFIED: &str = "platform.logs_verified";
 /// Platform log: a handoff was acknowledged.

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::proof::Hash;
 use crate::proof::canonical::canonical_json;
 use crate::proof::checkpoint::Checkpoint;
+use crate::proof::log_keys;
 use crate::proof::merkle::{leaf_hash, verify_consistency, verify_inclusion};
-use crate::proof::note::NoteVerifier;
+use crate::proof::note::{NoteVerifier, open_note};
 use crate::proof::row::{AuditRow, PLATFORM_LOG};
 use crate::proof::trail::{ProofState, Trail};
 use crate::proof::verdict::{TrailVerdict, Verdict};
@@ -32,8 +33,13 @@ pub struct Evidence {
     pub format: String,
     /// The impersonation.
     pub impersonation_id: String,
-    /// The public keys whose signatures the checkpoints carry, as C2SP verifier keys.
+    /// The public keys that the logs were ever signed with, as C2SP verifier keys, the oldest
+    /// first.
     pub keys: Vec<String>,
+    /// The notes in which each of them named the next ([`crate::proof::log_keys`]); one less than
+    /// there are keys.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endorsements: Vec<String>,
     /// The platform log's side.
     pub platform: LogEvidence,
     /// The org log's side.
@@ -151,8 +157,9 @@ impl Evidence {
     }
 }
 
-/// Checks a file. `pinned` are the keys that the checker trusts for the logs; with none, the
-/// file's own are used, and the report says that they were not pinned. `now` is microseconds UTC,
+/// Checks a file. `pinned` are the keys that the checker trusts for the logs; from one of them the
+/// file's endorsements must lead to those that signed. With none, the file's own are used, and the
+/// report says that they were not pinned. `now` is microseconds UTC,
 /// and matters only for an impersonation that has not ended.
 ///
 /// # Errors
@@ -213,7 +220,8 @@ fn said<T>(result: &Result<(T, String), String>) -> Result<String, String> {
     }
 }
 
-/// The keys that count: those of the file, each of which must be a pinned one where any is pinned.
+/// The keys that count: those of the file. With several, each must have endorsed the next, and one
+/// of them be pinned where any is.
 fn keys(
     evidence: &Evidence,
     pinned: &[NoteVerifier],
@@ -221,28 +229,45 @@ fn keys(
     let mut verifiers = Vec::new();
     for text in &evidence.keys {
         let key = NoteVerifier::parse(text).map_err(|e| format!("a key: {e}"))?;
-        if !pinned.is_empty() && pinned.iter().all(|known| known.vkey() != key.vkey()) {
-            return Err(format!("the file names a key that is not pinned: {}", key.vkey()));
-        }
         if key.vkey() != *text {
             return Err("a key is not written as keys are".to_owned());
         }
         verifiers.push(key);
     }
-    let notes = evidence.platform.checkpoints.iter().chain(&evidence.org.checkpoints);
-    let notes: Vec<&str> = notes.map(|stage| stage.note.as_str()).collect();
-    for key in &verifiers {
-        let alone = std::slice::from_ref(key);
-        if !notes.iter().any(|note| crate::proof::note::open_note(note, alone).is_ok()) {
-            return Err(format!("the file names a key that signed nothing: {}", key.vkey()));
-        }
-    }
-    if verifiers.is_empty() {
+    let Some(newest) = verifiers.last().cloned() else {
         return Err("the file names no key".to_owned());
+    };
+    let mut chain = log_keys::chain(&evidence.endorsements).map_err(|e| e.to_string())?;
+    if chain.is_empty() {
+        chain.push(newest.clone());
     }
-    let names: Vec<String> = verifiers.iter().map(NoteVerifier::vkey).collect();
-    let how = if pinned.is_empty() { "the file's own, not pinned" } else { "pinned" };
-    Ok((verifiers, format!("{how}: {}", names.join(", "))))
+    if chain != verifiers {
+        return Err("the file names keys that did not endorse one another".to_owned());
+    }
+    let first_pinned = verifiers.iter().find(|key| pinned.contains(key));
+    if !pinned.is_empty() && first_pinned.is_none() {
+        return Err(format!(
+            "the file names a key that is not pinned, and that no pinned key endorsed: {}",
+            newest.vkey()
+        ));
+    }
+    let notes = evidence.platform.checkpoints.iter().chain(&evidence.org.checkpoints);
+    let alone = std::slice::from_ref(&newest);
+    if !notes.into_iter().any(|stage| open_note(&stage.note, alone).is_ok()) {
+        return Err(format!("the file names a key that signed nothing: {}", newest.vkey()));
+    }
+    let names = |except: Option<&NoteVerifier>| {
+        let others = verifiers.iter().filter(|key| Some(*key) != except);
+        others.map(NoteVerifier::vkey).collect::<Vec<_>>().join(", ")
+    };
+    let said = match first_pinned {
+        None => format!("the file's own, not pinned: {}", names(None)),
+        Some(pin) if verifiers.len() == 1 => format!("pinned: {}", pin.vkey()),
+        Some(pin) => {
+            format!("pinned: {}; linked to it by endorsements: {}", pin.vkey(), names(Some(pin)))
+        }
+    };
+    Ok((verifiers, said))
 }
 
 /// Checks one log's side; what its rows say goes into `rows`.

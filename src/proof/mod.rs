@@ -7,6 +7,7 @@
 //! From the ground up:
 //! - [`merkle`]: the tree over a log's rows (RFC 6962),
 //! - [`note`] and [`checkpoint`]: signed statements of a tree's size and root (C2SP),
+//! - [`log_keys`]: how one key of the logs follows another,
 //! - [`canonical`], [`row`] and [`actions`]: what a row is, and the one text its leaf is made of,
 //! - [`trail`] and [`verdict`]: whether the rows of one impersonation, in both logs, agree,
 //! - [`evidence`]: all of that about one impersonation, in one file,
@@ -17,6 +18,7 @@ pub mod canonical;
 pub mod checkpoint;
 pub mod evidence;
 pub mod log_check;
+pub mod log_keys;
 pub mod merkle;
 pub mod note;
 pub mod row;

@@ -5,6 +5,7 @@ pub mod gateways;
 pub mod handoffs;
 pub mod impersonations;
 pub mod key_changes;
+pub mod log_keys;
 pub mod many;
 pub mod orgs;
 pub mod outbox;
@@ -168,6 +169,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "timeline",
         include_str!("../../migrations/0011_timeline.sqlite.sql"),
         include_str!("../../migrations/0011_timeline.postgres.sql"),
+    ),
+    (
+        14,
+        "log signing key",
+        include_str!("../../migrations/0014_log_signing_key.sql"),
+        include_str!("../../migrations/0014_log_signing_key.sql"),
     ),
 ];
 

@@ -281,6 +281,13 @@ impl Bench {
         self.verify_on(&mut conn).await
     }
 
+    /// The same, with the keys as they are in the database by now.
+    pub(crate) async fn verify_fresh(&self) -> Result<u64, Fault> {
+        let mut conn = self.desk.store.read().await.unwrap();
+        self.desk.load_log_key(&mut conn).await.unwrap();
+        self.verify_on(&mut conn).await
+    }
+
     /// The same, through a connection in hand.
     pub(crate) async fn verify_on(&self, conn: &mut AnyConnection) -> Result<u64, Fault> {
         let heads = audit::heads(&mut *conn).await.unwrap();

@@ -12,6 +12,7 @@ mod handoff;
 mod import;
 mod intake;
 mod layers;
+mod log_keys;
 mod outside_tickets;
 mod owner_key;
 mod planner;

@@ -8,6 +8,9 @@ use axum::response::{IntoResponse, Response};
 use http::header;
 use serde_json::Value;
 
+use super::problem::ApiError;
+use crate::desk::StepError;
+use crate::proof::log_keys;
 use crate::web::app::App;
 
 /// The keys that sign impersonation tokens, as a JWK Set (RFC 7517).
@@ -16,10 +19,14 @@ pub async fn jwks(State(app): State<Arc<App>>) -> Json<Value> {
     Json(app.desk.keys.token.jwks())
 }
 
-/// The key that signs the logs' checkpoints, as a C2SP verifier key.
+/// The keys of the logs, a line each: first the one that signs their checkpoints now, as a C2SP
+/// verifier key; then `retired` and those before it, the newest first; then `endorsement` and the
+/// notes in which each named the next, the oldest first, in base64.
 #[utoipa::path(get, path = "/.well-known/keyturn-log-key", tag = "keys", responses((status = 200)))]
-pub async fn log_key(State(app): State<Arc<App>>) -> String {
-    format!("{}\n", app.desk.keys.log.vkey())
+pub async fn log_key(State(app): State<Arc<App>>) -> Result<String, ApiError> {
+    let mut conn = app.desk.store.read().await.map_err(StepError::from)?;
+    let key = app.desk.current_log_key(&mut conn).await?;
+    Ok(log_keys::to_lines(&key.verifiers(), &key.endorsements()))
 }
 
 /// The key that signs messages to Owners, armored.

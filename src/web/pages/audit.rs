@@ -65,7 +65,7 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
         Some(seek) if problems.is_empty() => seek,
         _ => return Ok(Loaded { known, problems, found: None }),
     };
-    let key = &desk.keys.log;
+    let key = desk.current_log_key(&mut door.conn).await?;
     let found = timeline::page(&mut door.conn, key, &ask.filter(), &seek, PAGE, desk.now()).await?;
     let book = Book::of(&mut door.conn, key, &found.items).await?;
     Ok(Loaded { known, problems, found: Some((found, book)) })

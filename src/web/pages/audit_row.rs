@@ -35,7 +35,8 @@ async fn load(door: &mut Door, id: &str) -> Step<(ReadRow, Option<Proven>, Optio
     let entry = audit::by_id(&mut door.conn, id).await?.ok_or(StepError::NotFound)?;
     // Who looks is on record before anything is seen.
     desk.note_view(&door.who, &format!("/audit/rows/{}", entry.id), "").await?;
-    let proven = places::prove(&mut door.conn, &desk.keys.log, &entry).await?;
+    let key = desk.current_log_key(&mut door.conn).await?;
+    let proven = places::prove(&mut door.conn, key, &entry).await?;
     let org = match &entry.org_id {
         Some(org) => orgs::by_id(&mut door.conn, org).await?,
         None => None,

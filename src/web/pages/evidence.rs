@@ -36,8 +36,8 @@ async fn make(door: &mut Door, id: &str) -> Step<String> {
     let desk = door.app.desk.clone();
     let grant = impersonations::by_id(&mut door.conn, id).await?.ok_or(StepError::NotFound)?;
     desk.note_export(&door.who, "evidence", &format!("impersonation={}", grant.id)).await?;
-    let evidence =
-        of_impersonation(&mut door.conn, &desk.keys.log, &grant.id, &grant.org_id).await?;
+    let key = desk.current_log_key(&mut door.conn).await?;
+    let evidence = of_impersonation(&mut door.conn, key, &grant.id, &grant.org_id).await?;
     evidence.to_text().map_err(|e| StepError::crypto("writing the evidence")(&e))
 }
 

@@ -59,7 +59,7 @@ async fn load(door: &mut Door, id: &str) -> Step<Loaded> {
     let conn = &mut *door.conn;
     let org = orgs::by_id(conn, &grant.org_id).await?;
     let members = orgs::members(conn, &grant.org_id).await?;
-    let key = &desk.keys.log;
+    let key = desk.current_log_key(conn).await?;
     let judged = judge(conn, key, &grant.id, Depth::Proofs, now).await?;
     let verdict = judged.verdict.clone();
     let matching = judged.platform.iter().chain(&judged.org).map(|r| r.entry.id.clone()).collect();

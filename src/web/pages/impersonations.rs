@@ -88,7 +88,8 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
                 found
             }
         };
-        let judged = judge(conn, &desk.keys.log, &grant.id, Depth::Proofs, now).await?;
+        let key = desk.current_log_key(conn).await?;
+        let judged = judge(conn, key, &grant.id, Depth::Proofs, now).await?;
         lines.push(Line {
             admin: admins.get(&grant.admin_id).cloned().unwrap_or_else(|| grant.admin_id.clone()),
             org,

@@ -4,11 +4,14 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use leptos::prelude::*;
+use sqlx::AnyConnection;
 
 use super::places::{Tree, Trees, trees};
+use crate::audit::LogKey;
 use crate::desk::Step;
 use crate::model::{Micros, time};
 use crate::store::audit::{self, Head};
+use crate::store::log_keys;
 use crate::store::verification::{self, Verification};
 use crate::store::witness::{self, Witnessed};
 use crate::store::{orgs, staff};
@@ -30,6 +33,15 @@ struct Loaded {
     rows: Vec<Row>,
     trees: Trees,
     last: Vec<(Verification, String)>,
+    keys: Vec<Signing>,
+}
+
+/// A key of the logs, as it is shown.
+struct Signing {
+    id: String,
+    vkey: String,
+    since: Option<Micros>,
+    until: Option<Micros>,
 }
 
 /// `GET /audit/integrity`.
@@ -91,13 +103,35 @@ async fn load(door: &mut Door) -> Step<Loaded> {
         let witnesses = witness::of_log(conn, &head.id).await?;
         rows.push(Row { head, org, witnesses });
     }
-    let trees = trees(conn, &desk.keys.log, rows.iter().map(|r| r.head.id.as_str())).await?;
+    let key = desk.current_log_key(conn).await?;
+    let keys = keys_of(conn, key).await?;
+    let trees = trees(conn, key, rows.iter().map(|r| r.head.id.as_str())).await?;
     let mut last = Vec::new();
     for done in verification::newest(conn, 5).await? {
         let by = staff::by_id(conn, &done.asked_by).await?.map_or_else(String::new, |s| s.name);
         last.push((done, by));
     }
-    Ok(Loaded { rows, trees, last })
+    Ok(Loaded { rows, trees, last, keys })
+}
+
+/// The keys of the logs, the current one first. Only those that are believed are shown: when they
+/// began and ceased is the database's word.
+async fn keys_of(conn: &mut AnyConnection, key: &LogKey) -> Step<Vec<Signing>> {
+    let kept = log_keys::all(conn).await?;
+    let all = key.verifiers();
+    Ok(all
+        .iter()
+        .map(|verifier| {
+            let vkey = verifier.vkey();
+            let kept = kept.iter().find(|k| k.vkey == vkey);
+            Signing {
+                id: format!("{:08x}", verifier.key_id()),
+                since: kept.map(|k| k.created_at),
+                until: kept.and_then(|k| k.retired_at),
+                vkey,
+            }
+        })
+        .collect())
 }
 
 fn far(v: &Verification) -> Far {
@@ -123,6 +157,7 @@ fn draw(l: &Loaded, now: Micros) -> AnyView {
         <div class="stack-6">
             {verifications(l, now)}
             {logs(l, now)}
+            {signing(l)}
         </div>
     }
     .into_any()
@@ -207,6 +242,40 @@ fn logs(l: &Loaded, now: Micros) -> AnyView {
                     <th scope="col">"Log"</th><th scope="col">"Rows"</th><th scope="col">"Root"</th>
                     <th scope="col">"Checkpoint"</th><th scope="col">"Witness"</th>
                 </tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+        </section>
+    }
+    .into_any()
+}
+
+fn signing(l: &Loaded) -> AnyView {
+    let rows = l
+        .keys
+        .iter()
+        .map(|k| {
+            let since = match k.since {
+                Some(since) => at(since),
+                None => view! { "the log began" }.into_any(),
+            };
+            let until = match k.until {
+                Some(until) => at(until),
+                None => state("state-ok", "check", "Signs now"),
+            };
+            view! {
+                <tr>
+                    <th scope="row" class="card-title"><span class="idc"><code class="id" title=k.vkey.clone()>{k.id.clone()}</code>{copy(k.vkey.clone(), "public key")}</span></th>
+                    <td data-label="Since">{since}</td>
+                    <td data-label="Until">{until}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <section class="panel" aria-label="Signing keys">
+            <div class="panel-head"><h2>"Signing keys"</h2><p>"each named by the one before it: "<a href="/.well-known/keyturn-log-key">"with endorsements"</a></p></div>
+            <table class="table">
+                <thead><tr><th scope="col">"Key"</th><th scope="col">"Since"</th><th scope="col">"Until"</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         </section>

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use sqlx::AnyConnection;
 
 use crate::audit::nodes::Nodes;
-use crate::audit::{AuditError, LogId, LogKey};
+use crate::audit::{AuditError, LogKey};
 use crate::auth::credential::hex;
 use crate::model::Micros;
 use crate::proof::checkpoint::Checkpoint;
@@ -55,13 +55,7 @@ pub async fn trees<'a>(
 
 /// The checkpoint of a log, if it holds.
 fn signed(key: &LogKey, head: &Head) -> Result<Checkpoint, String> {
-    let log = match &head.org_id {
-        None => LogId::Platform,
-        Some(id) => LogId::Org(id.clone()),
-    };
-    let verifiers = key.verifiers();
-    let checkpoint = Checkpoint::open(&head.checkpoint, &verifiers, &key.origin_of(&log))
-        .map_err(|e| e.to_string())?;
+    let checkpoint = key.open_head(head).map_err(|e| e.to_string())?;
     if i64::try_from(checkpoint.size) != Ok(head.size) {
         return Err(format!(
             "the log says that it has {} rows, its checkpoint {}",

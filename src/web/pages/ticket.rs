@@ -198,7 +198,8 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
                     }),
                 None => None,
             };
-            let judged = judge(conn, &desk.keys.log, &grant.id, Depth::Proofs, now).await?;
+            let key = desk.current_log_key(conn).await?;
+            let judged = judge(conn, key, &grant.id, Depth::Proofs, now).await?;
             let admin =
                 staff::by_id(conn, &grant.admin_id).await?.map_or_else(String::new, |s| s.name);
             Some(Grant { grant, admin, rotation, handoff, waiting, judged })
