@@ -80,6 +80,7 @@ pub async fn run(asked: &Asked) -> Result<(), String> {
     if live {
         eprintln!();
     }
+    std::fs::write(data.join("log-key.txt"), format!("{}\n", keys.log.vkey())).map_err(text)?;
     write_settings(data)?;
     say(&written, asked, begun.elapsed().as_secs_f64());
     Ok(())
