@@ -219,6 +219,7 @@ pub async fn append(
     let grown = growing.push(row, now, rng)?;
     let (seq, at) = (grown.entry.seq, grown.entry.at);
     store::audit::insert(tx, &grown.entry).await?;
+    store::standing::note(tx, &grown.entry).await?;
     store::audit::insert_terms(tx, at, &grown.entry.id, &grown.terms).await?;
     for node in &grown.completed {
         complete(tx, &log_id, node).await?;

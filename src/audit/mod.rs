@@ -6,6 +6,7 @@ pub mod evidence;
 pub mod grow;
 mod key;
 pub mod nodes;
+pub mod standing;
 pub mod terms;
 pub mod tiles;
 pub mod timeline;

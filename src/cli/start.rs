@@ -82,6 +82,7 @@ pub async fn serve(app: App, listener: TcpListener) -> Result<(), String> {
     let sweeper = tokio::spawn(desk.clone().run_sweeper());
     let outbox = tokio::spawn(desk.clone().run_outbox());
     let clearing = tokio::spawn(desk.clone().run_vault_clearing());
+    let standing = tokio::spawn(desk.clone().run_standing());
     let service = router(Arc::new(app)).into_make_service_with_connect_info::<SocketAddr>();
     let served = tokio::select! {
         served = async { axum::serve(listener, service).await } => served.map_err(text),
@@ -91,6 +92,7 @@ pub async fn serve(app: App, listener: TcpListener) -> Result<(), String> {
     sweeper.abort();
     outbox.abort();
     clearing.abort();
+    standing.abort();
     tokio::time::timeout(Duration::from_secs(5), desk.store.close()).await.ok();
     served
 }

@@ -32,6 +32,7 @@ mod rotate_webhook;
 mod seal;
 mod shared_vault;
 pub mod staff;
+pub mod standing;
 pub mod sweep;
 pub mod test_event;
 mod ticket_comment;

@@ -57,6 +57,7 @@ impl Desk {
         let beats = tokio::spawn(self.clone().beat(begun.id.clone(), done.clone()));
         let found = self.verify_logs(&done).await;
         beats.abort();
+        let held = matches!(found, Ok(Ok(())));
         let outcome = match found {
             Ok(outcome) => self.record_verification(&begun, &who, &done, outcome).await,
             Err(e) => Err(e),
@@ -64,6 +65,9 @@ impl Desk {
         if let Err(e) = outcome {
             // It counts as stopped once it has been silent for a while.
             tracing::error!(error = %e, "a verification of the logs");
+        }
+        if let Err(e) = self.judge_again_after_verification(held).await {
+            tracing::error!(error = %e, "judging trails again after a verification");
         }
     }
 

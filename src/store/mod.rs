@@ -9,8 +9,10 @@ pub mod log_keys;
 pub mod many;
 pub mod orgs;
 pub mod outbox;
+pub mod owner_keys;
 pub mod secrets;
 pub mod staff;
+pub mod standing;
 pub mod tickets;
 pub mod vault_intents;
 pub mod vault_tokens;
@@ -169,6 +171,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "timeline",
         include_str!("../../migrations/0011_timeline.sqlite.sql"),
         include_str!("../../migrations/0011_timeline.postgres.sql"),
+    ),
+    (
+        13,
+        "standing",
+        include_str!("../../migrations/0013_standing.sql"),
+        include_str!("../../migrations/0013_standing.sql"),
     ),
     (
         14,

@@ -20,6 +20,7 @@ mod procedure;
 mod rotation;
 mod secrecy;
 mod shared_vault;
+mod standing;
 mod tamper;
 mod tamper_random;
 mod token;

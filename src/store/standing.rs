@@ -1,0 +1,272 @@
+//! The stored standing of each impersonation's trail: what lists and figures count by. It is a
+//! projection of the logs and proves nothing. Every function fails where the database does not
+//! answer.
+
+use sqlx::{AnyConnection, FromRow};
+
+use super::{Key, Result, Tx};
+use crate::model::Micros;
+use crate::proof::actions::{PLATFORM_IMPERSONATION_REFUSED, PLATFORM_ROTATION_REFUSED};
+use crate::proof::verdict::Verdict;
+use crate::store::audit::Entry;
+
+/// How a trail stood when it was last judged.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Standing {
+    /// Which impersonation.
+    pub impersonation_id: String,
+    /// The verdict's word ([`Verdict::word`]).
+    pub standing: String,
+    /// 1 where the token was open longer than it had to be, else 0.
+    pub overstayed: i64,
+    /// The org, as its rows name it.
+    pub org_id: Option<String>,
+    /// The platform admin.
+    pub admin_id: Option<String>,
+    /// The ticket.
+    pub ticket_ref: Option<String>,
+    /// The type of the secret.
+    pub secret_type: Option<String>,
+    /// When the platform's log has its start.
+    pub opened_at: Option<Micros>,
+    /// When the platform's log has its handoff.
+    pub handed_off_at: Option<Micros>,
+    /// When the platform's log has its end.
+    pub ended_at: Option<Micros>,
+    /// Why it ended.
+    pub end_cause: Option<String>,
+    /// The time of its newest row in either log.
+    pub newest_at: Micros,
+    /// The id of its newest row.
+    pub newest_id: String,
+    /// When it was judged.
+    pub judged_at: Micros,
+    /// When time alone may change the verdict.
+    pub due_at: Option<Micros>,
+}
+
+/// Something that the projection has not taken in yet.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Due {
+    /// By what it is taken off the list: [`done`].
+    pub id: String,
+    /// The impersonation that is to be judged.
+    pub impersonation_id: Option<String>,
+    /// 1 where the row with this id is a refused attempt, else 0.
+    pub refusal: i64,
+}
+
+const COLUMNS: &str = "SELECT impersonation_id, standing, overstayed, org_id, admin_id, ticket_ref, secret_type, \
+     opened_at, handed_off_at, ended_at, end_cause, newest_at, newest_id, judged_at, due_at FROM trail_standing";
+
+fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
+    sqlx::AssertSqlSafe(format!("{COLUMNS} {rest}"))
+}
+
+/// Puts a row that was appended on the list of what is due, in the same transaction. A list that
+/// is only added to: no step waits for another here.
+pub async fn note(tx: &mut Tx, entry: &Entry) -> Result<()> {
+    let refusal = [PLATFORM_IMPERSONATION_REFUSED, PLATFORM_ROTATION_REFUSED]
+        .contains(&entry.action.as_str());
+    if entry.impersonation_id.is_none() && !refusal {
+        return Ok(());
+    }
+    sqlx::query("INSERT INTO standing_due (id, impersonation_id, refusal) VALUES ($1, $2, $3)")
+        .bind(&entry.id)
+        .bind(entry.impersonation_id.as_deref())
+        .bind(super::flag(refusal))
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// What is due, the newest rows first.
+pub async fn due(conn: &mut AnyConnection, limit: i64) -> Result<Vec<Due>> {
+    Ok(sqlx::query_as(
+        "SELECT id, impersonation_id, refusal FROM standing_due ORDER BY id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The impersonations whose verdict may have changed with time by `now`.
+pub async fn due_by_time(conn: &mut AnyConnection, now: Micros, limit: i64) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT impersonation_id FROM trail_standing WHERE due_at IS NOT NULL AND due_at <= $1 \
+         ORDER BY due_at, impersonation_id LIMIT $2",
+    )
+    .bind(now)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Takes the turn until `until`; false where another instance has it.
+pub async fn take_turn(tx: &mut Tx, holder: &str, now: Micros, until: Micros) -> Result<bool> {
+    let taken = sqlx::query(
+        "UPDATE standing_turn SET holder = $1, taken_until = $3 WHERE one = 1 AND taken_until <= $2",
+    )
+    .bind(holder)
+    .bind(now)
+    .bind(until)
+    .execute(tx.conn())
+    .await?;
+    Ok(taken.rows_affected() == 1)
+}
+
+/// Gives the turn back; false where it was lost meanwhile, and then nothing may be written.
+pub async fn give_turn(tx: &mut Tx, holder: &str) -> Result<bool> {
+    let given =
+        sqlx::query("UPDATE standing_turn SET taken_until = 0 WHERE one = 1 AND holder = $1")
+            .bind(holder)
+            .execute(tx.conn())
+            .await?;
+    Ok(given.rows_affected() == 1)
+}
+
+/// Takes something off the list of what is due.
+pub async fn done(tx: &mut Tx, id: &str) -> Result<()> {
+    sqlx::query("DELETE FROM standing_due WHERE id = $1").bind(id).execute(tx.conn()).await?;
+    Ok(())
+}
+
+/// Writes how a trail stands.
+pub async fn save(tx: &mut Tx, s: &Standing) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO trail_standing (impersonation_id, standing, overstayed, org_id, admin_id, ticket_ref, secret_type, \
+         opened_at, handed_off_at, ended_at, end_cause, newest_at, newest_id, judged_at, due_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+         ON CONFLICT (impersonation_id) DO UPDATE SET standing = excluded.standing, overstayed = excluded.overstayed, \
+         org_id = excluded.org_id, admin_id = excluded.admin_id, ticket_ref = excluded.ticket_ref, \
+         secret_type = excluded.secret_type, opened_at = excluded.opened_at, handed_off_at = excluded.handed_off_at, \
+         ended_at = excluded.ended_at, end_cause = excluded.end_cause, newest_at = excluded.newest_at, \
+         newest_id = excluded.newest_id, judged_at = excluded.judged_at, due_at = excluded.due_at",
+    )
+    .bind(&s.impersonation_id)
+    .bind(&s.standing)
+    .bind(s.overstayed)
+    .bind(s.org_id.as_deref())
+    .bind(s.admin_id.as_deref())
+    .bind(s.ticket_ref.as_deref())
+    .bind(s.secret_type.as_deref())
+    .bind(s.opened_at)
+    .bind(s.handed_off_at)
+    .bind(s.ended_at)
+    .bind(s.end_cause.as_deref())
+    .bind(s.newest_at)
+    .bind(&s.newest_id)
+    .bind(s.judged_at)
+    .bind(s.due_at)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Writes that an attempt was refused because of a check.
+pub async fn save_denied(tx: &mut Tx, entry_id: &str, check: &str, at: Micros) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO denied_check (entry_id, failed_check, at) VALUES ($1, $2, $3) \
+         ON CONFLICT (entry_id, failed_check) DO NOTHING",
+    )
+    .bind(entry_id)
+    .bind(check)
+    .bind(at)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// Makes what may have been tampered with due again: what is open or has rows since `since`, and
+/// what did not hold; or all there is, with `since` at 0.
+pub async fn judge_again(tx: &mut Tx, since: Micros, now: Micros) -> Result<u64> {
+    let done = sqlx::query(
+        "UPDATE trail_standing SET due_at = $2 WHERE newest_at >= $1 OR standing <> 'complete'",
+    )
+    .bind(since)
+    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Makes the projection forget everything, and puts all there is in the logs on the list again.
+pub async fn rebuild(tx: &mut Tx) -> Result<()> {
+    for sql in [
+        "DELETE FROM standing_due",
+        "DELETE FROM trail_standing",
+        "DELETE FROM denied_check",
+        "INSERT INTO standing_due (id, impersonation_id, refusal) SELECT x.id, x.id, 0 FROM ( \
+           SELECT id FROM impersonation \
+           UNION SELECT impersonation_id FROM audit_entry WHERE impersonation_id IS NOT NULL) x",
+    ] {
+        sqlx::query(sql).execute(tx.conn()).await?;
+    }
+    sqlx::query(
+        "INSERT INTO standing_due (id, impersonation_id, refusal) \
+         SELECT id, impersonation_id, 1 FROM audit_entry WHERE action IN ($1, $2)",
+    )
+    .bind(PLATFORM_IMPERSONATION_REFUSED)
+    .bind(PLATFORM_ROTATION_REFUSED)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
+/// How the trail of an impersonation stood when it was last judged.
+pub async fn by_id(conn: &mut AnyConnection, id: &str) -> Result<Option<Standing>> {
+    Ok(sqlx::query_as(select("WHERE impersonation_id = $1")).bind(id).fetch_optional(conn).await?)
+}
+
+/// A page of the trails with a verdict, by their newest rows, newest first.
+pub async fn page(
+    conn: &mut AnyConnection,
+    verdict: Verdict,
+    before: Option<&Key>,
+    limit: i64,
+) -> Result<Vec<Standing>> {
+    let (at, id) = before.map_or((i64::MAX, "~"), |k| (k.at, k.id.as_str()));
+    Ok(sqlx::query_as(select(
+        "WHERE standing = $1 AND (newest_at, newest_id) < ($2, $3) \
+         ORDER BY newest_at DESC, newest_id DESC LIMIT $4",
+    ))
+    .bind(verdict.word())
+    .bind(at)
+    .bind(id)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// A page of the trails whose token was open longer than it had to be, newest first.
+pub async fn page_overstayed(
+    conn: &mut AnyConnection,
+    before: Option<&Key>,
+    limit: i64,
+) -> Result<Vec<Standing>> {
+    let (at, id) = before.map_or((i64::MAX, "~"), |k| (k.at, k.id.as_str()));
+    Ok(sqlx::query_as(select(
+        "WHERE overstayed = 1 AND (newest_at, newest_id) < ($1, $2) \
+         ORDER BY newest_at DESC, newest_id DESC LIMIT $3",
+    ))
+    .bind(at)
+    .bind(id)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// How many trails have a verdict.
+pub async fn count(conn: &mut AnyConnection, verdict: Verdict) -> Result<i64> {
+    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM trail_standing WHERE standing = $1")
+        .bind(verdict.word())
+        .fetch_one(conn)
+        .await?)
+}
+
+/// How many tokens were open longer than they had to be.
+pub async fn count_overstayed(conn: &mut AnyConnection) -> Result<i64> {
+    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM trail_standing WHERE overstayed = 1")
+        .fetch_one(conn)
+        .await?)
+}
