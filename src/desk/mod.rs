@@ -10,6 +10,7 @@ pub mod authority;
 pub mod consent;
 pub mod end;
 pub mod escalate;
+pub mod export;
 pub mod facts;
 pub mod gateways;
 pub mod hand_off;

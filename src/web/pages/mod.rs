@@ -2,6 +2,7 @@
 
 pub mod assets;
 pub mod audit;
+pub mod audit_export;
 pub mod audit_filter;
 pub mod audit_row;
 pub mod error;
