@@ -12,6 +12,7 @@ pub mod end;
 pub mod escalate;
 pub mod export;
 pub mod facts;
+pub mod forward;
 pub mod gateways;
 pub mod hand_off;
 pub mod handoff_mail;

@@ -5,7 +5,10 @@ use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
 
 use super::doors_tests::Site;
+use crate::delivery::forward::http::HttpSink;
+use crate::model::time;
 use crate::proof::actions;
+use crate::testing::sinks::LinesServer;
 use crate::testing::story::CLEO;
 
 async fn ask(site: &Site, query: &str) -> Response<Body> {
@@ -89,4 +92,28 @@ async fn a_file_that_cannot_be_finished_ends_with_a_cut_connection() {
     assert_eq!(site.bench.sql(gone).await.unwrap(), 1);
     let body = axum::body::to_bytes(response.into_body(), 1 << 24).await;
     assert!(body.is_err(), "it is not a shorter file");
+}
+
+/// Protects an operator from a sink that silently gets nothing.
+#[tokio::test]
+async fn the_page_of_the_logs_integrity_says_how_far_a_sink_has_come() {
+    let site = Site::new().await;
+    let cookie = site.cookie(CLEO).await;
+    let page = async || {
+        let request = Request::builder().uri("/audit/integrity").header(header::COOKIE, &cookie);
+        text(site.send(request.body(Body::empty()).unwrap()).await).await
+    };
+    assert!(page().await.contains("Rows are sent nowhere else"));
+    let server = LinesServer::start().await;
+    server.answers(&[500]);
+    let sink = HttpSink::new(&server.address, None, &Default::default()).unwrap();
+    site.bench.desk.forward_due(&sink, "me").await.unwrap();
+    let shown = page().await;
+    assert!(shown.contains("Does not take rows") && shown.contains("it answers 500"), "{shown}");
+    assert!(shown.contains(&server.address) && shown.contains("never"));
+    site.bench.clock.advance(time::MINUTE);
+    site.bench.desk.forward_due(&sink, "me").await.unwrap();
+    assert!(page().await.contains("Has all rows"));
+    site.bench.clock.advance(10 * time::MINUTE);
+    assert!(page().await.contains("Not running"));
 }

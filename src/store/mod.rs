@@ -1,6 +1,7 @@
 //! Connections, transactions, and the SQL: a file for each noun. One text serves both engines.
 
 pub mod audit;
+pub mod forward;
 pub mod gateways;
 pub mod handoffs;
 pub mod impersonations;
@@ -191,6 +192,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "timeline",
         include_str!("../../migrations/0011_timeline.sqlite.sql"),
         include_str!("../../migrations/0011_timeline.postgres.sql"),
+    ),
+    (
+        12,
+        "forward",
+        include_str!("../../migrations/0012_forward.sql"),
+        include_str!("../../migrations/0012_forward.sql"),
     ),
     (
         14,

@@ -8,6 +8,7 @@ mod crash;
 mod eligibility;
 mod evidence;
 mod export;
+mod forward;
 mod gateways;
 mod handoff;
 mod import;
