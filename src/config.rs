@@ -1,6 +1,7 @@
 //! The configuration of `keyturn serve`: a TOML file, then `KEYTURN_*`, then flags. What is
 //! secret can also stand in a file of its own (`…_FILE`).
 
+pub mod forward;
 pub mod vault;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,8 @@ pub struct Config {
     pub witness_folder: Option<PathBuf>,
     /// The address of a witness (C2SP tlog-witness).
     pub witness_url: Option<String>,
+    /// Where new rows of the logs are sent to.
+    pub forward: forward::Forward,
     /// The folder with the browser library.
     pub pkg: PathBuf,
     /// How many connections to the database.
@@ -129,6 +132,12 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "tickets_field_secret_id", secret: false },
     Setting { name: "tickets_field_secret_type", secret: false },
     Setting { name: "tickets_field_leak", secret: false },
+    Setting { name: "forward_syslog", secret: false },
+    Setting { name: "forward_http", secret: false },
+    Setting { name: "forward_http_token", secret: true },
+    Setting { name: "forward_ca_file", secret: false },
+    Setting { name: "forward_client_cert_file", secret: false },
+    Setting { name: "forward_client_key_file", secret: false },
     Setting { name: "pkg", secret: false },
     Setting { name: "connections", secret: false },
     Setting { name: "json_logs", secret: false },
@@ -403,6 +412,7 @@ impl Raw {
                 false
             }
         };
+        let forward = forward::read(&text, &loopback, &mut wrong);
         let vault = vault::read(text, &mut wrong);
         let one_password = match (text("one_password_url"), text("one_password_token")) {
             (None, None) => None,
@@ -451,6 +461,7 @@ impl Raw {
             client_ip_header: text("client_ip_header"),
             witness_folder: text("witness_folder").map(PathBuf::from),
             witness_url: text("witness_url"),
+            forward,
             pkg: text("pkg").unwrap_or_else(|| "target/site/pkg".to_owned()).into(),
             connections: u32::try_from(connections).unwrap_or(10),
             json_logs,

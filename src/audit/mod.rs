@@ -3,6 +3,7 @@
 pub mod append;
 pub mod bulk;
 pub mod evidence;
+pub mod export;
 pub mod grow;
 mod key;
 pub mod nodes;

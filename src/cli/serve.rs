@@ -27,6 +27,7 @@ use keyturn::web::app::App;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
+use super::forward::sinks;
 use super::start::{connect, data_folder, pkg, prepare, serve, text};
 
 /// Serves a deployment, or only says what its settings are.
@@ -40,6 +41,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     }
     let config = raw.validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
     if check {
+        sinks(&config)?;
         let desk = desk(&config).await?;
         println!("The settings, the keys and the database are good.");
         let vaults = desk.check_shared_vaults().await.map_err(text)?;
@@ -50,6 +52,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
             .collect();
         return if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\nkeyturn: ")) };
     }
+    let sinks = sinks(&config)?;
     telemetry::init(if config.json_logs { Format::Json } else { Format::Text });
     let desk = Arc::new(desk(&config).await?);
     prepare(&desk).await?;
@@ -59,6 +62,9 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     if let Some(url) = &config.witness_url {
         let witness = HttpWitness::new(url).map_err(text)?;
         tokio::spawn(desk.clone().run_witness(Arc::new(witness)));
+    }
+    for sink in sinks {
+        tokio::spawn(desk.clone().run_forwarder(sink));
     }
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;

@@ -70,6 +70,7 @@ pub(super) const DOORS: &[Door] = &[
     ("GET", "/rotations/{id}", "/rotations/none", "", For::Staff),
     ("GET", "/audit", "/audit", "", For::Staff),
     ("GET", "/audit/rows/{id}", "/audit/rows/none", "", For::Staff),
+    ("GET", "/audit/export", "/audit/export?format=csv", "", For::Staff),
     ("GET", "/audit/live", "/audit/live", "", For::Staff),
     ("GET", "/logs/platform/{*path}", "/logs/platform/checkpoint", "", For::Staff),
     ("GET", "/logs/org/{id}/{*path}", "/logs/org/org-acme/checkpoint", "", For::Staff),

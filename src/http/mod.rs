@@ -10,6 +10,8 @@ pub mod vault;
 #[cfg(test)]
 mod doors_tests;
 #[cfg(test)]
+mod leaving_tests;
+#[cfg(test)]
 mod no_bypass_tests;
 #[cfg(test)]
 mod owner_tests;
@@ -64,6 +66,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/rotations/{id}", get(pages::rotation::show))
         .route("/audit", get(pages::audit::show))
         .route("/audit/rows/{id}", get(pages::audit::row))
+        .route("/audit/export", get(pages::audit_export::file))
         .route("/audit/live", get(live::events))
         .route("/logs/platform/{*path}", get(logs::platform))
         .route("/logs/org/{id}/{*path}", get(logs::org))

@@ -507,6 +507,25 @@ pub async fn timeline(
     Ok(query.fetch_all(conn).await?)
 }
 
+/// How many rows match a filter.
+pub async fn count(conn: &mut AnyConnection, filter: &Filter) -> Result<i64> {
+    let conditions = filter.conditions();
+    let clauses: String = conditions
+        .iter()
+        .enumerate()
+        .map(|(i, (column, op, _))| format!(" AND e.{column} {op} ${}", i + 1))
+        .collect();
+    let sql = format!("SELECT COUNT(*) FROM audit_entry e WHERE 1 = 1{clauses}");
+    let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
+    for (_, _, value) in conditions {
+        query = match value {
+            Value::Text(text) => query.bind(text),
+            Value::Number(number) => query.bind(number),
+        };
+    }
+    Ok(query.fetch_one(conn).await?)
+}
+
 /// Notes that somebody looked at something; true where nothing of the kind was noted since
 /// `since`.
 pub async fn note_view(

@@ -1,6 +1,7 @@
 //! Connections, transactions, and the SQL: a file for each noun. One text serves both engines.
 
 pub mod audit;
+pub mod forward;
 pub mod gateways;
 pub mod handoffs;
 pub mod impersonations;
@@ -105,6 +106,28 @@ impl Tx {
     }
 }
 
+/// A moment of the database: every statement through it sees the same rows. It is held for a few
+/// statements, never for as long as somebody reads.
+#[derive(Debug)]
+pub struct Snapshot {
+    inner: sqlx::Transaction<'static, Any>,
+}
+
+impl Snapshot {
+    /// The connection that looks at that moment.
+    pub fn conn(&mut self) -> &mut AnyConnection {
+        &mut self.inner
+    }
+
+    /// Lets go of the moment.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn end(self) -> Result<()> {
+        Ok(self.inner.rollback().await?)
+    }
+}
+
 const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
     (
         1,
@@ -171,6 +194,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "timeline",
         include_str!("../../migrations/0011_timeline.sqlite.sql"),
         include_str!("../../migrations/0011_timeline.postgres.sql"),
+    ),
+    (
+        12,
+        "forward",
+        include_str!("../../migrations/0012_forward.sql"),
+        include_str!("../../migrations/0012_forward.sql"),
     ),
     (
         13,
@@ -291,6 +320,18 @@ impl Store {
     /// Where no connection is free in time.
     pub async fn read(&self) -> Result<sqlx::pool::PoolConnection<Any>> {
         Ok(self.read.acquire().await?)
+    }
+
+    /// A moment of the database, to read more than one thing of it.
+    ///
+    /// # Errors
+    /// Where no connection is free in time.
+    pub async fn snapshot(&self) -> Result<Snapshot> {
+        let begin = match self.engine {
+            Engine::Sqlite => "BEGIN DEFERRED",
+            Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+        };
+        Ok(Snapshot { inner: self.read.begin_with(begin).await? })
     }
 
     /// Waits until every connection is closed.

@@ -11,6 +11,7 @@ pub(crate) mod mailbox;
 pub(crate) mod owners;
 pub(crate) mod postgres;
 pub(crate) mod receiver;
+pub(crate) mod sinks;
 pub(crate) mod story;
 pub(crate) mod vault_server;
 pub(crate) mod zendesk_server;

@@ -25,7 +25,7 @@ both_engines!(
 );
 
 /// Adds rows to the platform's log.
-pub(super) async fn fill(bench: &Bench, rows: usize) {
+pub(crate) async fn fill(bench: &Bench, rows: usize) {
     let mut tx = bench.desk.begin().await.unwrap();
     for _ in 0..rows {
         let row = NewRow::new("platform.audit_viewed", &Actor::system());

@@ -71,7 +71,7 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
     Ok(Loaded { known, problems, found: Some((found, book)) })
 }
 
-async fn known(door: &mut Door, ask: &Ask) -> Step<Known> {
+pub(super) async fn known(door: &mut Door, ask: &Ask) -> Step<Known> {
     let conn = &mut *door.conn;
     let mut all: Vec<_> = orgs::page(conn, None, ORGS).await?;
     let asked = ask.org.trim();
@@ -181,7 +181,9 @@ fn found_rows(
         1 => "1 impersonation is on this page.".to_owned(),
         n => format!("{n} impersonations are on this page."),
     };
+    let exports = (!found.items.is_empty()).then(|| super::audit_export::links(&query));
     view! {
+        {exports}
         {live}
         {list}
         <p class="sr-only">{said}</p>

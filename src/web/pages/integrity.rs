@@ -6,6 +6,7 @@ use http::StatusCode;
 use leptos::prelude::*;
 use sqlx::AnyConnection;
 
+use super::forwarding::{self, Sinks};
 use super::places::{Tree, Trees, trees};
 use crate::audit::LogKey;
 use crate::desk::Step;
@@ -34,6 +35,7 @@ struct Loaded {
     trees: Trees,
     last: Vec<(Verification, String)>,
     keys: Vec<Signing>,
+    sinks: Sinks,
 }
 
 /// A key of the logs, as it is shown.
@@ -111,7 +113,8 @@ async fn load(door: &mut Door) -> Step<Loaded> {
         let by = staff::by_id(conn, &done.asked_by).await?.map_or_else(String::new, |s| s.name);
         last.push((done, by));
     }
-    Ok(Loaded { rows, trees, last, keys })
+    let sinks = forwarding::load(conn, desk.now()).await?;
+    Ok(Loaded { rows, trees, last, keys, sinks })
 }
 
 /// The keys of the logs, the current one first. Only those that are believed are shown: when they
@@ -158,6 +161,7 @@ fn draw(l: &Loaded, now: Micros) -> AnyView {
             {verifications(l, now)}
             {logs(l, now)}
             {signing(l)}
+            {forwarding::panel(&l.sinks, now)}
         </div>
     }
     .into_any()

@@ -2,10 +2,12 @@
 
 pub mod assets;
 pub mod audit;
+pub mod audit_export;
 pub mod audit_filter;
 pub mod audit_row;
 pub mod error;
 pub mod evidence;
+pub mod forwarding;
 pub mod gateway;
 pub mod impersonation;
 pub mod impersonation_handoff;

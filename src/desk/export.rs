@@ -1,0 +1,127 @@
+//! Exports of the timeline: what is in one is fixed, counted and on record before the first byte
+//! of it leaves.
+
+use std::collections::HashMap;
+
+use super::{AtWork, Desk, Step, StepError};
+use crate::audit::export::Format;
+use crate::audit::trail::ReadRow;
+use crate::audit::{LogId, NewRow};
+use crate::model::Micros;
+use crate::proof::actions;
+use crate::store::audit::{self, Filter, Seek};
+use crate::store::{Key, staff};
+
+/// How many rows are in memory at once.
+const BATCH: i64 = 256;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The form.
+    pub format: Format,
+    /// Which rows.
+    pub filter: Filter,
+    /// The same as text, for the record.
+    pub query: String,
+}
+
+/// An export that is on record and under way.
+#[derive(Debug)]
+pub struct Export {
+    format: Format,
+    filter: Filter,
+    who: String,
+    /// How many rows each log had: the export is of these and no others.
+    sizes: HashMap<String, i64>,
+    /// How many of them match.
+    rows: i64,
+    sent: i64,
+    beyond: Key,
+}
+
+impl Export {
+    /// How many rows it has, as its row in the platform log says.
+    #[must_use]
+    pub fn rows(&self) -> i64 {
+        self.rows
+    }
+
+    /// Its form.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
+}
+
+impl Desk {
+    /// Begins an export: takes a moment of all logs, counts what matches, and writes the row that
+    /// says who takes what. That row itself is not in it.
+    ///
+    /// # Errors
+    /// Where the row cannot be written; nothing is then given out.
+    pub async fn begin_export(&self, who: &AtWork, wanted: Wanted) -> Step<Export> {
+        let mut moment = self.store.snapshot().await?;
+        let heads = audit::heads(moment.conn()).await?;
+        let rows = audit::count(moment.conn(), &wanted.filter).await?;
+        moment.end().await?;
+        let Wanted { format, filter, query } = wanted;
+        let mut tx = self.begin().await?;
+        audit::lock(&mut tx, "platform").await?;
+        let row = NewRow::new(actions::PLATFORM_AUDIT_EXPORTED, &who.actor())
+            .with("what", "timeline")
+            .with("format", format.word())
+            .with("filter", query)
+            .with("count", rows);
+        self.log(&mut tx, &LogId::Platform, row).await?;
+        tx.commit().await?;
+        Ok(Export {
+            format,
+            filter,
+            who: who.staff.id.clone(),
+            sizes: heads.into_iter().map(|head| (head.id, head.size)).collect(),
+            rows,
+            sent: 0,
+            beyond: Key { at: Micros::MIN, id: String::new() },
+        })
+    }
+
+    /// The next rows of an export as text, oldest first; nothing once all are given.
+    ///
+    /// # Errors
+    /// Where a row is not what was hashed, where there are fewer rows than were counted, where
+    /// the account was disabled meanwhile, or where the database does not answer. The export must
+    /// then be cut off: a shorter one would be taken for the whole.
+    pub async fn export_more(&self, export: &mut Export) -> Step<Option<String>> {
+        if export.sent == export.rows {
+            return Ok(None);
+        }
+        let mut conn = self.store.read().await?;
+        let account = staff::by_id(&mut conn, &export.who).await?;
+        if account.is_none_or(|s| s.disabled_at.is_some()) {
+            return Err(StepError::Forbidden("This account may no longer read."));
+        }
+        let seek = Seek::Newer(export.beyond.clone());
+        let batch = audit::timeline(&mut conn, &export.filter, &seek, false, BATCH).await?;
+        drop(conn);
+        let Some(last) = batch.last() else {
+            return Err(StepError::Outside(format!(
+                "an export ends after {} of {} rows: rows are gone",
+                export.sent, export.rows
+            )));
+        };
+        export.beyond = last.key();
+        let mut text = String::new();
+        for entry in batch {
+            let there = export.sizes.get(&entry.log_id).is_some_and(|size| entry.seq < *size);
+            // It was written after the moment that was counted.
+            if !there || export.sent == export.rows {
+                continue;
+            }
+            let line = export.format.line(&ReadRow::of(entry)).map_err(StepError::Outside)?;
+            text.push_str(&line);
+            export.sent += 1;
+        }
+        Ok(Some(text))
+    }
+}
