@@ -111,8 +111,9 @@ impl Desk {
             trails.extend(due.impersonation_id);
             batch.done.push(due.id);
         }
+        let key = self.current_log_key(conn).await?;
         for id in trails {
-            let judged = judge(conn, &self.keys.log, &id, Depth::Proofs, now).await?;
+            let judged = judge(conn, key, &id, Depth::Proofs, now).await?;
             let grant = impersonations::by_id(conn, &id).await?;
             batch.judged.extend(standing::of(&id, &judged, grant.as_ref(), now));
         }

@@ -74,6 +74,7 @@ pub(super) const DOORS: &[Door] = &[
     ("GET", "/audit/live", "/audit/live", "", For::Staff),
     ("GET", "/logs/platform/{*path}", "/logs/platform/checkpoint", "", For::Staff),
     ("GET", "/logs/org/{id}/{*path}", "/logs/org/org-acme/checkpoint", "", For::Staff),
+    ("GET", "/overview", "/overview", "", For::Staff),
     ("GET", "/orgs", "/orgs", "", For::Staff),
     ("GET", "/orgs/{slug}", "/orgs/acme", "", For::Staff),
     ("GET", "/acknowledge/{link}", "/acknowledge/none", "", LINK),

@@ -10,6 +10,7 @@ pub mod log_keys;
 pub mod many;
 pub mod orgs;
 pub mod outbox;
+pub mod overview;
 pub mod owner_keys;
 pub mod secrets;
 pub mod staff;

@@ -11,14 +11,14 @@ use crate::store::{Engine, Key, Result, Tx, impersonations, orgs, outbox, ticket
 use crate::testing::Bench;
 
 /// What a list is called, the index that serves it, and its statement.
-struct List {
-    name: String,
-    index: &'static str,
-    sql: String,
+pub(super) struct List {
+    pub(super) name: String,
+    pub(super) index: &'static str,
+    pub(super) sql: String,
 }
 
 /// Runs a list in a transaction, and asks another connection for its statement.
-async fn list<T>(
+pub(super) async fn list<T>(
     bench: &Bench,
     name: impl Into<String>,
     index: &'static str,
@@ -88,6 +88,7 @@ async fn lists(b: &Bench) -> Vec<List> {
             }
         }
     }
+    all.extend(super::planner_overview::lists(b).await);
     all
 }
 
@@ -101,7 +102,7 @@ fn filters() -> Vec<(&'static str, &'static str, Filter)> {
         ("admin", "audit_entry_actor", Filter { admin: x(), ..any() }),
         ("impersonation", "audit_entry_impersonation", Filter { impersonation: x(), ..any() }),
         ("action", "audit_entry_action", Filter { action: x(), ..any() }),
-        ("secret type", "audit_entry_time", Filter { secret_type: x(), ..any() }),
+        ("secret type", "audit_entry_secret_type", Filter { secret_type: x(), ..any() }),
         ("time", "audit_entry_time", Filter { from: Some(1), to: Some(time::DAY), ..any() }),
         ("org and time", "audit_entry_org", Filter { org_id: x(), from: Some(1), ..any() }),
     ]
@@ -134,7 +135,7 @@ async fn on_postgres_every_list_is_read_from_its_index_in_order() {
 }
 
 /// The first column of what a statement gives.
-async fn run(conn: &mut PgConnection, sql: String) -> Vec<String> {
+pub(super) async fn run(conn: &mut PgConnection, sql: String) -> Vec<String> {
     let rows = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).fetch_all(conn).await;
     let rows = rows.unwrap_or_else(|e| panic!("{sql}: {e}"));
     rows.iter().map(|row| row.get::<String, _>(0)).collect()

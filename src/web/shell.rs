@@ -32,15 +32,18 @@ pub enum Part {
     Audit,
     /// Organizations.
     Orgs,
+    /// What needs a look.
+    Overview,
     /// None of the rail's.
     None,
 }
 
-const RAIL: [(Part, &str, &str, &str); 4] = [
+const RAIL: [(Part, &str, &str, &str); 5] = [
     (Part::Tickets, "/tickets", "ticket", "Tickets"),
     (Part::Impersonations, "/impersonations", "shield", "Impersonations"),
     (Part::Audit, "/audit", "timeline", "Audit"),
     (Part::Orgs, "/orgs", "org", "Organizations"),
+    (Part::Overview, "/overview", "chart", "Overview"),
 ];
 
 /// A live impersonation, for the bar.

@@ -167,6 +167,8 @@ pub async fn fill(
     }
     let mut tx = store.begin().await?;
     record.finish(&mut tx, &people).await?;
+    // The server judges every trail when it starts.
+    store::standing::rebuild(&mut tx).await?;
     tx.commit().await?;
     written.events = done;
     written.refused = record.refused;

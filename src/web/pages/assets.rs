@@ -15,6 +15,7 @@ static STYLE: LazyLock<String> = LazyLock::new(|| {
         include_str!("../../../style/base.css"),
         include_str!("../../../style/components.css"),
         include_str!("../../../style/pages.css"),
+        include_str!("../../../style/charts.css"),
         include_str!("../../../style/utilities.css"),
     ]
     .join("\n")

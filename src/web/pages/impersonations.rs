@@ -6,14 +6,18 @@ use axum::extract::Query;
 use axum::response::Response;
 use http::StatusCode;
 use leptos::prelude::*;
-use serde::Deserialize;
+use sqlx::AnyConnection;
 
+use super::audit_filter::address;
+pub use super::impersonations_filter::Ask;
+use super::impersonations_filter::{LONGEST, Show};
 use crate::audit::trail::{Depth, judge};
 use crate::desk::Step;
 use crate::model::{Micros, time};
 use crate::proof::verdict::Verdict;
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::{Key, orgs, staff};
+use crate::store::standing::{self, Standing};
+use crate::store::{Key, orgs, overview, staff};
 use crate::web::components::{ago, copy, empty, pager, secret_type, short, state, verdict};
 use crate::web::door::{Door, encode};
 use crate::web::islands::Countdown;
@@ -21,30 +25,20 @@ use crate::web::shell::{Part, page};
 
 const PAGE: usize = 25;
 
-/// What the page is asked for.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct Ask {
-    show: String,
-    before: Option<String>,
-}
-
-impl Ask {
-    fn live_only(&self) -> bool {
-        self.show == "live"
-    }
-}
-
 struct Line {
-    grant: Impersonation,
-    admin: String,
+    id: String,
+    /// Absent where its rows are all that is left of it.
+    grant: Option<Impersonation>,
+    ticket: Option<String>,
+    org_id: Option<String>,
     org: Option<(String, String)>,
+    admin: Option<String>,
     verdict: Verdict,
 }
 
 struct List {
     lines: Vec<Line>,
-    live: usize,
+    counts: Vec<(Show, i64)>,
     older: Option<Key>,
 }
 
@@ -59,56 +53,139 @@ pub async fn show(mut door: Door, Query(ask): Query<Ask>) -> Response {
     }
 }
 
+/// One on the list, before it is judged: by its id, with its place in the list.
+struct Found {
+    id: String,
+    place: Key,
+    grant: Option<Impersonation>,
+    standing: Option<Standing>,
+}
+
+impl Found {
+    fn granted(grant: Impersonation) -> Self {
+        let place = Key { at: grant.started_at, id: grant.id.clone() };
+        Self { id: grant.id.clone(), place, grant: Some(grant), standing: None }
+    }
+
+    fn standing(standing: Standing, place: impl FnOnce(&Standing) -> Key) -> Self {
+        let place = place(&standing);
+        Self { id: standing.impersonation_id.clone(), place, grant: None, standing: Some(standing) }
+    }
+}
+
+async fn found(
+    conn: &mut AnyConnection,
+    show: Show,
+    before: Option<&Key>,
+    limit: i64,
+) -> Step<Vec<Found>> {
+    let by_newest = |s: &Standing| Key { at: s.newest_at, id: s.newest_id.clone() };
+    let by_start =
+        |s: &Standing| Key { at: s.opened_at.unwrap_or(0), id: s.impersonation_id.clone() };
+    Ok(match show {
+        Show::All | Show::Live => {
+            let live = show == Show::Live;
+            let grants = impersonations::page(conn, live, before, limit).await?;
+            grants.into_iter().map(Found::granted).collect()
+        }
+        Show::Verdict(verdict) => {
+            let page = standing::page(conn, verdict, before, limit).await?;
+            page.into_iter().map(|s| Found::standing(s, by_newest)).collect()
+        }
+        Show::Overstayed => {
+            let page = standing::page_overstayed(conn, before, limit).await?;
+            page.into_iter().map(|s| Found::standing(s, by_newest)).collect()
+        }
+        Show::Unacknowledged => {
+            let page = overview::unacknowledged(conn, before, limit).await?;
+            page.into_iter()
+                .map(|h| Found {
+                    id: h.impersonation_id,
+                    place: Key { at: h.sent_at, id: h.id },
+                    grant: None,
+                    standing: None,
+                })
+                .collect()
+        }
+        Show::OpenFor { from, to, minutes } => {
+            let least = i64::from(minutes) * 60;
+            let most = if minutes >= LONGEST { i64::MAX } else { least + 60 };
+            let page = overview::open_for(conn, (from, to), (least, most), before, limit).await?;
+            page.into_iter().map(|s| Found::standing(s, by_start)).collect()
+        }
+    })
+}
+
 async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
     let desk = door.app.desk.clone();
-    let now = desk.now();
-    let filter = if ask.live_only() { "show=live" } else { "" };
+    let (now, show) = (desk.now(), ask.show());
     // Who looks is on record before anything is seen.
-    desk.note_view(&door.who, "/impersonations", filter).await?;
+    desk.note_view(&door.who, "/impersonations", &show.query()).await?;
     let conn = &mut *door.conn;
     let open = impersonations::open(conn).await?;
     let live = open.iter().filter(|g| g.live(now)).count();
     let before = ask.before.as_deref().and_then(|k| k.parse::<Key>().ok());
-    let mut past =
-        impersonations::page(conn, ask.live_only(), before.as_ref(), PAGE as i64 + 1).await?;
-    let more = past.len() > PAGE;
-    past.truncate(PAGE);
-    let older = past.last().filter(|_| more).map(|g| Key { at: g.started_at, id: g.id.clone() });
-    let grants = if ask.live_only() { past } else { live_first(open, past, before.is_none()) };
+    let mut list = found(conn, show, before.as_ref(), PAGE as i64 + 1).await?;
+    let more = list.len() > PAGE;
+    list.truncate(PAGE);
+    let older = list.last().filter(|_| more).map(|l| l.place.clone());
+    if show == Show::All {
+        list = live_first(open, list, before.is_none());
+    }
     let admins: HashMap<String, String> =
         staff::all(conn).await?.into_iter().map(|s| (s.id, s.name)).collect();
     let mut names: HashMap<String, Option<(String, String)>> = HashMap::new();
-    let mut lines = Vec::with_capacity(grants.len());
-    for grant in grants {
-        let org = match names.get(&grant.org_id) {
-            Some(known) => known.clone(),
-            None => {
-                let found = orgs::by_id(conn, &grant.org_id).await?.map(|o| (o.name, o.slug));
-                names.insert(grant.org_id.clone(), found.clone());
-                found
-            }
+    let mut lines = Vec::with_capacity(list.len());
+    let key = desk.current_log_key(conn).await?;
+    for Found { id, grant, standing, .. } in list {
+        let grant = match grant {
+            Some(grant) => Some(grant),
+            None => impersonations::by_id(conn, &id).await?,
         };
-        let key = desk.current_log_key(conn).await?;
-        let judged = judge(conn, key, &grant.id, Depth::Proofs, now).await?;
+        let kept = standing.as_ref();
+        let of = |granted: fn(&Impersonation) -> &String, kept: Option<&String>| {
+            grant.as_ref().map(granted).or(kept).cloned()
+        };
+        let org_id = of(|g| &g.org_id, kept.and_then(|s| s.org_id.as_ref()));
+        let ticket = of(|g| &g.ticket_id, kept.and_then(|s| s.ticket_ref.as_ref()));
+        let admin = of(|g| &g.admin_id, kept.and_then(|s| s.admin_id.as_ref()));
+        let org = match &org_id {
+            None => None,
+            Some(org_id) => match names.get(org_id) {
+                Some(known) => known.clone(),
+                None => {
+                    let found = orgs::by_id(conn, org_id).await?.map(|o| (o.name, o.slug));
+                    names.insert(org_id.clone(), found.clone());
+                    found
+                }
+            },
+        };
+        let judged = judge(conn, key, &id, Depth::Proofs, now).await?;
         lines.push(Line {
-            admin: admins.get(&grant.admin_id).cloned().unwrap_or_else(|| grant.admin_id.clone()),
-            org,
+            admin: admin.map(|id| admins.get(&id).cloned().unwrap_or(id)),
             verdict: judged.verdict.verdict,
+            id,
             grant,
+            ticket,
+            org_id,
+            org,
         });
     }
-    Ok(List { lines, live, older })
+    let mut counts = vec![(Show::Live, i64::try_from(live).unwrap_or(i64::MAX))];
+    for verdict in [Verdict::Incomplete, Verdict::Mismatch, Verdict::Tampered] {
+        counts.push((Show::Verdict(verdict), standing::count(conn, verdict).await?));
+    }
+    counts.push((Show::Overstayed, standing::count_overstayed(conn).await?));
+    counts.push((Show::Unacknowledged, overview::count_unacknowledged(conn).await?));
+    Ok(List { lines, counts, older })
 }
 
 /// What is open stands at the top of the first page, wherever it would be by its time; it does not
 /// come again further down.
-fn live_first(
-    open: Vec<Impersonation>,
-    page: Vec<Impersonation>,
-    first: bool,
-) -> Vec<Impersonation> {
-    let past = page.into_iter().filter(|g| g.ended_at.is_some());
-    if first { open.into_iter().chain(past).collect() } else { past.collect() }
+fn live_first(open: Vec<Impersonation>, page: Vec<Found>, first: bool) -> Vec<Found> {
+    let ended = |f: &Found| f.grant.as_ref().is_none_or(|g| g.ended_at.is_some());
+    let past = page.into_iter().filter(ended);
+    if first { open.into_iter().map(Found::granted).chain(past).collect() } else { past.collect() }
 }
 
 /// How long it was, or what is left of it.
@@ -132,49 +209,75 @@ fn ended(grant: &Impersonation, now: Micros) -> AnyView {
     }
 }
 
-fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
-    let rows = list
-        .lines
-        .iter()
-        .map(|l| {
-            let g = &l.grant;
-            let org = match &l.org {
-                Some((name, slug)) => {
-                    view! { <a href=format!("/orgs/{slug}")>{name.clone()}</a> }.into_any()
-                }
-                None => view! { <span class="mono">{g.org_id.clone()}</span> }.into_any(),
-            };
-            view! {
-                <tr class=g.live(now).then_some("is-live")>
-                    <td class="card-title">
-                        <span class="idc">
-                            <a class="main-link" href=format!("/impersonations/{}", g.id)><code class="id" title=g.id.clone()>{short(&g.id)}</code></a>
-                            {copy(g.id.clone(), "impersonation id")}
-                        </span>
-                    </td>
-                    <td data-label="Ticket"><a class="mono nowrap" href=format!("/tickets/{}", g.ticket_id)>{g.ticket_id.clone()}</a></td>
-                    <td data-label="Org">{org}</td>
-                    <td data-label="Admin">{l.admin.clone()}</td>
-                    <td data-label="Secret">{secret_type(g.secret_type)}</td>
-                    <td data-label="Verdict">{verdict(l.verdict)}</td>
-                    <td data-label="Ended">{ended(g, now)}</td>
-                    <td class="num nowrap" data-label="Length">{length(g, now)}</td>
-                    <td class="num nowrap" data-label="Started">{ago(g.started_at, now)}</td>
-                </tr>
-            }
-        })
-        .collect_view();
-    let table = if list.lines.is_empty() {
-        let (title, text) = if ask.live_only() {
+fn row(l: &Line, now: Micros) -> AnyView {
+    let g = l.grant.as_ref();
+    let org = match (&l.org, &l.org_id) {
+        (Some((name, slug)), _) => {
+            view! { <a href=format!("/orgs/{slug}")>{name.clone()}</a> }.into_any()
+        }
+        (None, Some(id)) => view! { <span class="mono">{id.clone()}</span> }.into_any(),
+        (None, None) => "not named".into_any(),
+    };
+    let ticket = l.ticket.clone().map(|ticket| {
+        view! { <a class="mono nowrap" href=format!("/tickets/{ticket}")>{ticket.clone()}</a> }
+    });
+    let end = match g {
+        Some(g) => ended(g, now),
+        None => state("state-needs", "warning", "No grant is on record"),
+    };
+    view! {
+        <tr class=g.is_some_and(|g| g.live(now)).then_some("is-live")>
+            <td class="card-title">
+                <span class="idc">
+                    <a class="main-link" href=format!("/impersonations/{}", l.id)><code class="id" title=l.id.clone()>{short(&l.id)}</code></a>
+                    {copy(l.id.clone(), "impersonation id")}
+                </span>
+            </td>
+            <td data-label="Ticket">{ticket}</td>
+            <td data-label="Org">{org}</td>
+            <td data-label="Admin">{l.admin.clone()}</td>
+            <td data-label="Secret">{g.map(|g| secret_type(g.secret_type))}</td>
+            <td data-label="Verdict">{verdict(l.verdict)}</td>
+            <td data-label="Ended">{end}</td>
+            <td class="num nowrap" data-label="Length">{g.map(|g| length(g, now))}</td>
+            <td class="num nowrap" data-label="Started">{g.map(|g| ago(g.started_at, now))}</td>
+        </tr>
+    }
+    .into_any()
+}
+
+fn nothing(show: Show) -> AnyView {
+    let (title, text) = match show {
+        Show::Live => {
             ("Nothing is live", "A grant is here from its start until it ends, at most 30 minutes.")
-        } else {
-            (
-                "No impersonation yet",
-                "A platform admin starts one from a ticket that passes every check.",
-            )
-        };
-        empty("shield", title, text)
+        }
+        Show::All => (
+            "No impersonation yet",
+            "A platform admin starts one from a ticket that passes every check.",
+        ),
+        _ => ("None", "No impersonation is like that."),
+    };
+    empty("shield", title, text)
+}
+
+fn tab(show: Show) -> &'static str {
+    match show {
+        Show::Live => "Live",
+        Show::Overstayed => "Open too long",
+        Show::Unacknowledged => "Not acknowledged",
+        Show::Verdict(Verdict::Incomplete) => "Incomplete",
+        Show::Verdict(Verdict::Mismatch) => "Mismatch",
+        Show::Verdict(Verdict::Tampered) => "Tampered",
+        _ => "All",
+    }
+}
+
+fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
+    let show = ask.show();
+    let table = if list.lines.is_empty() {
+        nothing(show)
     } else {
+        let rows = list.lines.iter().map(|l| row(l, now)).collect_view();
         view! {
             <table class="table table-rows">
                 <thead>
@@ -190,13 +293,23 @@ fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
         }
         .into_any()
     };
-    let path = if ask.live_only() { "/impersonations?show=live" } else { "/impersonations" };
+    let path = address("/impersonations", &show.query());
     let older = list.older.as_ref().map(|k| {
-        let glue = if ask.live_only() { '&' } else { '?' };
+        let glue = if show == Show::All { '?' } else { '&' };
         format!("{path}{glue}before={}", encode(&k.to_string()))
     });
-    let newer = ask.before.as_ref().map(|_| path.to_owned());
-    let current = |live: bool| (ask.live_only() == live).then_some("page");
+    let newer = ask.before.as_ref().map(|_| path.clone());
+    let tabs = list
+        .counts
+        .iter()
+        .map(|(of, n)| {
+            view! {
+                <a href=address("/impersonations", &of.query()) aria-current=(*of == show).then_some("page")>
+                    {tab(*of)}<span class="count">{*n}</span>
+                </a>
+            }
+        })
+        .collect_view();
     view! {
         <div class="page-head">
             <div>
@@ -205,9 +318,10 @@ fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
             </div>
         </div>
         <nav class="tabs" aria-label="Filter impersonations">
-            <a href="/impersonations" aria-current=current(false)>"All"</a>
-            <a href="/impersonations?show=live" aria-current=current(true)>"Live"<span class="count">{list.live}</span></a>
+            <a href="/impersonations" aria-current=(show == Show::All).then_some("page")>"All"</a>
+            {tabs}
         </nav>
+        {show.says().map(|text| view! { <p class="list-says">{text}</p> })}
         <div class="panel">{table}</div>
         {pager(newer, older)}
     }
@@ -232,7 +346,10 @@ mod tests {
     #[test]
     fn what_is_open_is_on_top_of_the_first_page_and_on_no_other() {
         let open = grant("b", 5, None);
-        let page = || vec![grant("c", 9, Some(10)), open.clone(), grant("a", 1, Some(2))];
+        let page = || {
+            let grants = [grant("c", 9, Some(10)), open.clone(), grant("a", 1, Some(2))];
+            grants.into_iter().map(Found::granted).collect()
+        };
         let ids = |first| {
             live_first(vec![open.clone()], page(), first)
                 .into_iter()

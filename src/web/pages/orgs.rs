@@ -11,8 +11,8 @@ use crate::desk::Step;
 use crate::model::{Consent, Micros, Standing, TicketState, time};
 use crate::policy::eligibility::HandoffFacts;
 use crate::store::orgs::{self, Org};
-use crate::store::secrets;
 use crate::store::tickets::{self, Filter};
+use crate::store::{overview, owner_keys, secrets};
 use crate::web::components::{empty, icon, standing, state};
 use crate::web::door::{Door, encode};
 use crate::web::shell::{Part, page};
@@ -20,6 +20,8 @@ use crate::web::shell::{Part, page};
 const PAGE: usize = 50;
 /// Beyond so many open tickets of one org their exact number says nothing more.
 const MANY: i64 = 100;
+/// The most orgs that a list of what needs a look has.
+const MOST: i64 = 1000;
 /// A key that expires within so many days is told of.
 pub const SOON: i64 = 30;
 
@@ -27,7 +29,28 @@ pub const SOON: i64 = 30;
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Ask {
+    show: String,
     after: Option<String>,
+}
+
+/// Which orgs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Show {
+    All,
+    /// With a vault token that was replaced and is not revoked.
+    Owing,
+    /// With a key of the Owner's that expires soon, or has.
+    KeyExpiring,
+}
+
+impl Ask {
+    fn show(&self) -> Show {
+        match self.show.as_str() {
+            "owing" => Show::Owing,
+            "key_expiring" => Show::KeyExpiring,
+            _ => Show::All,
+        }
+    }
 }
 
 struct Line {
@@ -57,14 +80,22 @@ pub async fn show(mut door: Door, Query(ask): Query<Ask>) -> Response {
 async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
     let desk = door.app.desk.clone();
     let conn = &mut *door.conn;
-    let after = match ask.after.as_deref() {
-        Some(id) => orgs::by_id(conn, id).await?,
-        None => None,
+    let mut found = match ask.show() {
+        Show::All => page_of_all(conn, ask).await?,
+        Show::Owing => {
+            let ids = overview::owing(conn, MOST).await?.into_iter().map(|o| o.id);
+            by_ids(conn, ids.collect()).await?
+        }
+        Show::KeyExpiring => {
+            let until = desk.now() + SOON * time::DAY;
+            let ids = owner_keys::expiring(conn, until, MOST).await?.into_iter().map(|o| o.id);
+            by_ids(conn, ids.collect()).await?
+        }
     };
-    let after = after.as_ref().map(|o| (o.name.as_str(), o.id.as_str()));
-    let mut found = orgs::page(conn, after, PAGE as i64 + 1).await?;
-    let more = found.len() > PAGE;
-    found.truncate(PAGE);
+    let more = ask.show() == Show::All && found.len() > PAGE;
+    if more {
+        found.truncate(PAGE);
+    }
     let next = found.last().filter(|_| more).map(|o| o.id.clone());
     let mut lines = Vec::with_capacity(found.len());
     for org in found {
@@ -82,6 +113,23 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
         });
     }
     Ok(List { lines, next })
+}
+
+async fn page_of_all(conn: &mut AnyConnection, ask: &Ask) -> Step<Vec<Org>> {
+    let after = match ask.after.as_deref() {
+        Some(id) => orgs::by_id(conn, id).await?,
+        None => None,
+    };
+    let after = after.as_ref().map(|o| (o.name.as_str(), o.id.as_str()));
+    Ok(orgs::page(conn, after, PAGE as i64 + 1).await?)
+}
+
+async fn by_ids(conn: &mut AnyConnection, ids: Vec<String>) -> Step<Vec<Org>> {
+    let mut all = Vec::with_capacity(ids.len());
+    for id in ids {
+        all.extend(orgs::by_id(conn, &id).await?);
+    }
+    Ok(all)
 }
 
 async fn open_tickets(conn: &mut AnyConnection, org_id: &str) -> Step<i64> {
@@ -156,7 +204,9 @@ fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
             }
         })
         .collect_view();
-    let table = if list.lines.is_empty() {
+    let table = if list.lines.is_empty() && ask.show() != Show::All {
+        empty("check", "None", "No organization is like that.")
+    } else if list.lines.is_empty() {
         empty(
             "org",
             "No organization here",
@@ -187,6 +237,9 @@ fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
             </nav>
         }
     });
+    let tab = |show: Show, href: &'static str, name: &'static str| {
+        view! { <a href=href aria-current=(show == ask.show()).then_some("page")>{name}</a> }
+    };
     view! {
         <div class="page-head">
             <div>
@@ -194,6 +247,11 @@ fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
                 <p>"The customers, by name, and what the procedure would need of each."</p>
             </div>
         </div>
+        <nav class="tabs" aria-label="Filter organizations">
+            {tab(Show::All, "/orgs", "All")}
+            {tab(Show::Owing, "/orgs?show=owing", "Revoke owed")}
+            {tab(Show::KeyExpiring, "/orgs?show=key_expiring", "Owner’s key expiring")}
+        </nav>
         <div class="panel">{table}</div>
         {turn}
     }

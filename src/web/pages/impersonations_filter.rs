@@ -1,0 +1,151 @@
+//! Which impersonations a list has: it stands in the address.
+
+use serde::Deserialize;
+
+use crate::model::{Micros, time};
+use crate::proof::verdict::Verdict;
+use crate::web::door::encode;
+
+/// What the page is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Ask {
+    show: String,
+    verdict: String,
+    /// Of those that began from then …
+    from: String,
+    /// … to before then …
+    to: String,
+    /// … the ones that were open for so many whole minutes.
+    minutes: Option<u8>,
+    /// What is beyond this place.
+    pub before: Option<String>,
+}
+
+/// Which impersonations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Show {
+    /// Every one there ever was.
+    All,
+    /// What is live.
+    Live,
+    /// By the verdict that is kept.
+    Verdict(Verdict),
+    /// Open longer than they had to be.
+    Overstayed,
+    /// Their handoff is not acknowledged.
+    Unacknowledged,
+    /// Open for so many whole minutes, of those that began in a stretch of time.
+    OpenFor {
+        /// From when.
+        from: Micros,
+        /// Before when.
+        to: Micros,
+        /// How many.
+        minutes: u8,
+    },
+}
+
+/// The most minutes that have a bar of their own in the overview; more are counted together.
+pub const LONGEST: u8 = 30;
+
+const VERDICTS: [Verdict; 5] =
+    [Verdict::Complete, Verdict::Open, Verdict::Incomplete, Verdict::Mismatch, Verdict::Tampered];
+
+impl Ask {
+    /// Which list that is.
+    #[must_use]
+    pub fn show(&self) -> Show {
+        let verdict = VERDICTS.into_iter().find(|v| v.word() == self.verdict);
+        match (self.show.as_str(), verdict, self.minutes) {
+            ("live", _, _) => Show::Live,
+            ("overstayed", _, _) => Show::Overstayed,
+            ("unacknowledged", _, _) => Show::Unacknowledged,
+            (_, Some(verdict), _) => Show::Verdict(verdict),
+            (_, None, Some(minutes)) => Show::OpenFor {
+                from: time::parse(&self.from).unwrap_or(Micros::MIN),
+                to: time::parse(&self.to).unwrap_or(Micros::MAX),
+                minutes,
+            },
+            _ => Show::All,
+        }
+    }
+}
+
+impl Show {
+    /// The query in the address; the same list is always the same text.
+    #[must_use]
+    pub fn query(self) -> String {
+        match self {
+            Self::All => String::new(),
+            Self::Live => "show=live".to_owned(),
+            Self::Overstayed => "show=overstayed".to_owned(),
+            Self::Unacknowledged => "show=unacknowledged".to_owned(),
+            Self::Verdict(verdict) => format!("verdict={}", verdict.word()),
+            Self::OpenFor { from, to, minutes } => open_for_query(from, to, minutes),
+        }
+    }
+
+    /// What the list is, in a sentence.
+    #[must_use]
+    pub fn says(self) -> Option<String> {
+        match self {
+            Self::Overstayed => Some(
+                "Tokens that were open more than a minute after the handoff, or until they expired because nobody \
+                 ended them."
+                    .to_owned(),
+            ),
+            Self::Unacknowledged => Some(
+                "Handoffs that were sent and that the Owner has not confirmed yet.".to_owned(),
+            ),
+            Self::Verdict(_) => Some(
+                "As they stood when they were last judged; the verdict in each line is judged now."
+                    .to_owned(),
+            ),
+            Self::OpenFor { from, to, minutes } => Some(format!(
+                "Started from {} to {} and open for {}.",
+                time::minutes(from),
+                time::minutes(to),
+                if minutes >= LONGEST {
+                    format!("{LONGEST} minutes or more")
+                } else {
+                    format!("{minutes} to {} minutes", minutes + 1)
+                }
+            )),
+            Self::All | Self::Live => None,
+        }
+    }
+}
+
+/// The query for those that began from `from` to before `to` and were open for `minutes` whole
+/// minutes; [`LONGEST`] stands for all that were open as long or longer.
+#[must_use]
+pub fn open_for_query(from: Micros, to: Micros, minutes: u8) -> String {
+    let (from, to) = (time::rfc3339(from), time::rfc3339(to));
+    format!("from={}&to={}&minutes={minutes}", encode(&from), encode(&to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::extract::Query;
+
+    #[test]
+    fn the_address_of_a_list_asks_for_that_list() {
+        let ask = |query: &str| -> Ask {
+            Query::try_from_uri(&format!("/impersonations?{query}").parse().unwrap()).unwrap().0
+        };
+        let shows = [
+            Show::All,
+            Show::Live,
+            Show::Overstayed,
+            Show::Unacknowledged,
+            Show::Verdict(Verdict::Mismatch),
+            Show::OpenFor { from: time::DAY, to: 2 * time::DAY, minutes: 3 },
+        ];
+        for show in shows {
+            assert_eq!(ask(&show.query()).show(), show);
+        }
+        assert_eq!(ask("verdict=good").show(), Show::All);
+    }
+}
