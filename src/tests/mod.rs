@@ -13,6 +13,7 @@ mod import;
 mod intake;
 mod layers;
 mod log_keys;
+mod mutations;
 mod outside_tickets;
 mod owner_key;
 mod planner;
