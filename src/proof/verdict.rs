@@ -127,3 +127,7 @@ impl Trail<'_> {
 #[cfg(test)]
 #[path = "verdict_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "verdict_rules_tests.rs"]
+mod rules_tests;

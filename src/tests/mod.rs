@@ -15,6 +15,7 @@ mod import;
 mod intake;
 mod layers;
 mod log_keys;
+mod mutations;
 mod outside_tickets;
 mod overview;
 mod owner_key;
