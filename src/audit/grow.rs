@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::append::NewRow;
-use super::{AuditError, LogKey, terms};
+use super::{AuditError, LogKey};
 use crate::clock::{Rng, new_id};
 use crate::model::Micros;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{Frontier, leaf_hash};
 use crate::proof::note::NoteKey;
 use crate::proof::row::{AuditRow, ROW_VERSION};
+use crate::proof::terms;
 use crate::store::audit::{Entry, Head};
 
 /// A log that is being appended to.

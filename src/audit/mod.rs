@@ -2,13 +2,14 @@
 
 pub mod append;
 pub mod bulk;
+pub mod cross;
+pub mod density;
 pub mod evidence;
 pub mod export;
 pub mod grow;
 mod key;
 pub mod nodes;
 pub mod standing;
-pub mod terms;
 pub mod tiles;
 pub mod timeline;
 pub mod trail;

@@ -1,16 +1,16 @@
 //! The nodes of a log's tree that a proof needs, read with a few range queries.
 //!
-//! Stored are the leaf hashes (with their rows) and the roots of full subtrees of 256, 65,536 …
-//! leaves. Everything in between is hashed again from at most 256 of those.
+//! Stored are the leaf hashes (with their rows), the roots of full subtrees of 256, 65,536 …
+//! leaves, and each full tile of 256 of those in one piece. Everything in between is hashed again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::AnyConnection;
 
 use super::AuditError;
 use crate::proof::Hash;
 use crate::proof::merkle::{self, BuildError, Frontier};
-use crate::store::audit::{self, Head};
+use crate::store::audit::{self, Head, Stretch};
 
 /// The nodes that are known.
 #[derive(Debug, Default)]
@@ -23,50 +23,117 @@ pub struct Nodes {
 #[error("the tree has no node at level {0}, index {1}")]
 pub struct NoNode(u8, u64);
 
-impl Nodes {
-    /// Reads what the inclusion proofs of the rows at `seqs` need, in the tree of the whole log.
-    ///
-    /// # Errors
-    /// Where the database does not answer, or the head does not read as one.
-    pub async fn load(
-        conn: &mut AnyConnection,
-        head: &Head,
-        seqs: &[u64],
-    ) -> Result<Self, AuditError> {
-        let unreadable = |what: String| AuditError::Unreadable { log: head.id.clone(), what };
-        let size =
-            u64::try_from(head.size).map_err(|_| unreadable("its size is negative".into()))?;
-        let frontier =
-            Frontier::from_bytes(size, &head.frontier).map_err(|e| unreadable(e.to_string()))?;
-        let mut nodes = Self::default();
-        nodes.add_peaks(size, &frontier);
-        for level in (0..64u8).step_by(8) {
+/// The nodes of several trees, by the log's id.
+pub type Forest = HashMap<String, Nodes>;
+
+/// Reads what the inclusion proofs of rows need, each in the tree of its whole log, with few
+/// statements for all of them.
+///
+/// # Errors
+/// Where the database does not answer, or a head does not read as one.
+pub async fn forest(
+    conn: &mut AnyConnection,
+    wanted: &[(&Head, Vec<u64>)],
+) -> Result<Forest, AuditError> {
+    let mut forest = Forest::new();
+    let (mut full, mut loose) = (BTreeSet::new(), BTreeSet::new());
+    for (head, seqs) in wanted {
+        let size = size_of(head)?;
+        let frontier = Frontier::from_bytes(size, &head.frontier)
+            .map_err(|e| unreadable(&head.id, e.to_string()))?;
+        forest.entry(head.id.clone()).or_default().add_peaks(size, &frontier);
+        for level in (0..56u8).step_by(8) {
             // The groups of 256 at this level that the rows are in, as far as they are there.
             let count = size >> level;
             if count == 0 {
                 break;
             }
-            let mut groups: Vec<u64> = seqs.iter().map(|seq| (seq >> level) / 256).collect();
-            groups.sort_unstable();
-            groups.dedup();
-            for group in groups {
+            for group in seqs.iter().map(|seq| (seq >> level) / 256) {
                 let (from, to) = (group * 256, ((group + 1) * 256).min(count));
-                let (from, to) = (signed(from), signed(to));
-                let rows = if level == 0 {
-                    audit::leaf_hashes(conn, &head.id, from, to).await?
-                } else {
-                    audit::subtrees(conn, &head.id, i64::from(level), from, to).await?
+                let stretch = Stretch {
+                    log_id: head.id.clone(),
+                    level: i64::from(level),
+                    from: signed(from),
+                    to: signed(to),
                 };
-                for (index, hash) in rows {
-                    let hash: Hash = hash
-                        .as_slice()
-                        .try_into()
-                        .map_err(|_| unreadable("a hash is not of 32 bytes".into()))?;
-                    nodes.known.insert((level, u64::try_from(index).unwrap_or(u64::MAX)), hash);
-                }
+                if to == from + 256 {
+                    full.insert(stretch)
+                } else {
+                    loose.insert(stretch)
+                };
             }
         }
-        Ok(nodes)
+    }
+    let full: Vec<Stretch> = full.into_iter().collect();
+    let mut missing: BTreeSet<Stretch> = full.iter().cloned().collect();
+    for (log, tile_level, index, hashes) in audit::tiles(conn, &full).await? {
+        let (from, hashes) = (index * 256, hashes.as_chunks::<32>().0);
+        let stretch = Stretch { log_id: log, level: tile_level * 8, from, to: from + 256 };
+        if hashes.len() == 256 && missing.remove(&stretch) {
+            let nodes = forest.entry(stretch.log_id).or_default();
+            let level = u8::try_from(stretch.level).unwrap_or(u8::MAX);
+            nodes.add(level, u64::try_from(from).unwrap_or(u64::MAX), hashes.to_vec());
+        }
+    }
+    // Tiles of logs that are older than the table of tiles are read hash by hash.
+    loose.extend(missing);
+    let loose: Vec<Stretch> = loose.into_iter().filter(|s| s.from < s.to).collect();
+    let mut found: HashMap<(String, i64), BTreeMap<i64, Hash>> = HashMap::new();
+    for (log, level, index, hash) in audit::nodes(conn, &loose).await? {
+        let hash: Hash = hash
+            .as_slice()
+            .try_into()
+            .map_err(|_| unreadable(&log, "a hash is not of 32 bytes".into()))?;
+        found.entry((log, level)).or_default().insert(index, hash);
+    }
+    for s in loose {
+        let Some(row) = found.get(&(s.log_id.clone(), s.level)) else { continue };
+        let nodes = forest.entry(s.log_id).or_default();
+        let level = u8::try_from(s.level).unwrap_or(u8::MAX);
+        for (index, hash) in row.range(s.from..s.to) {
+            nodes.known.insert((level, u64::try_from(*index).unwrap_or(u64::MAX)), *hash);
+        }
+    }
+    Ok(forest)
+}
+
+fn unreadable(log: &str, what: String) -> AuditError {
+    AuditError::Unreadable { log: log.to_owned(), what }
+}
+
+fn size_of(head: &Head) -> Result<u64, AuditError> {
+    u64::try_from(head.size).map_err(|_| unreadable(&head.id, "its size is negative".into()))
+}
+
+impl Nodes {
+    /// Reads what the inclusion proofs of the rows at `seqs` need, in the tree of the whole log.
+    ///
+    /// # Errors
+    /// As for [`forest`].
+    pub async fn load(
+        conn: &mut AnyConnection,
+        head: &Head,
+        seqs: &[u64],
+    ) -> Result<Self, AuditError> {
+        let mut forest = forest(conn, &[(head, seqs.to_vec())]).await?;
+        Ok(forest.remove(&head.id).unwrap_or_default())
+    }
+
+    /// Adds the nodes of a level from `first` on, as many as a power of two, and everything above
+    /// that follows from them alone.
+    fn add(&mut self, mut level: u8, mut first: u64, mut hashes: Vec<Hash>) {
+        loop {
+            for (index, hash) in (first..).zip(&hashes) {
+                self.known.insert((level, index), *hash);
+            }
+            // The root of it all is stored, too, and is part of the next tile.
+            if hashes.len() <= 2 {
+                return;
+            }
+            hashes =
+                hashes.as_chunks::<2>().0.iter().map(|[l, r]| merkle::node_hash(l, r)).collect();
+            (level, first) = (level + 1, first / 2);
+        }
     }
 
     /// The roots of the full subtrees that make up a tree of `size`, widest first.

@@ -4,12 +4,15 @@ use std::collections::HashSet;
 
 use sqlx::AnyConnection;
 
-use super::trail::{Depth, Judged, ReadRow, judge};
+use super::trail::{Depth, Judged, Proofs, ReadRow, judge_all};
 use super::{AuditError, LogKey};
 use crate::model::Micros;
-use crate::store::Key;
+use crate::proof::row::AuditRow;
+use crate::proof::terms;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::impersonations::{self, Impersonation};
+use crate::store::timeline::{words_are_made, words_made};
+use crate::store::{Key, Store};
 
 /// One thing on the time axis.
 #[derive(Debug, Clone)]
@@ -34,7 +37,7 @@ pub struct Group {
 }
 
 /// A page of the timeline, newest first.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Page {
     /// What is on it.
     pub items: Vec<Item>,
@@ -44,6 +47,8 @@ pub struct Page {
     pub older: Option<Key>,
     /// The place of the newest item, from which live rows go on.
     pub newest: Option<Key>,
+    /// The logs of the impersonations on it.
+    pub proofs: Proofs,
 }
 
 /// Reads a page.
@@ -73,31 +78,35 @@ pub async fn page(
         Seek::Older(_) => (newest.clone(), oldest.filter(|_| more)),
         Seek::Newer(_) => (newest.clone().filter(|_| more), oldest),
     };
+    let ids: Vec<String> = rows.iter().filter_map(|e| e.impersonation_id.clone()).collect();
+    let (mut trails, proofs) = judge_all(conn, key, &ids, Depth::Proofs, now).await?;
+    let mut grants = impersonations::by_ids(conn, &ids).await?;
     let mut items = Vec::with_capacity(rows.len());
     for entry in rows {
-        let Some(id) = entry.impersonation_id.clone() else {
+        let judged = entry.impersonation_id.clone().and_then(|id| Some((trails.remove(&id)?, id)));
+        let Some((judged, id)) = judged else {
             items.push(Item::Row(Box::new(ReadRow::of(entry))));
             continue;
         };
-        let judged = judge(conn, key, &id, Depth::Proofs, now).await?;
         let matching = judged
             .platform
             .iter()
             .chain(&judged.org)
-            .filter(|r| matches(filter, &r.entry))
+            .filter(|r| matches(filter, r))
             .map(|r| r.entry.id.clone())
             .collect();
         items.push(Item::Group(Box::new(Group {
-            grant: impersonations::by_id(conn, &id).await?,
+            grant: grants.remove(&id),
             id,
             judged,
             matching,
         })));
     }
-    Ok(Page { items, newer, older, newest })
+    Ok(Page { items, newer, older, newest, proofs })
 }
 
-fn matches(f: &Filter, e: &audit::Entry) -> bool {
+fn matches(f: &Filter, r: &ReadRow) -> bool {
+    let e = &r.entry;
     let is = |want: &Option<String>, have: Option<&String>| {
         want.as_ref().is_none_or(|w| have == Some(w))
     };
@@ -107,6 +116,55 @@ fn matches(f: &Filter, e: &audit::Entry) -> bool {
         && is(&f.impersonation, e.impersonation_id.as_ref())
         && is(&f.action, Some(&e.action))
         && is(&f.secret_type, e.secret_type.as_ref())
+        && f.text.as_ref().is_none_or(|text| says(text, r))
         && f.from.is_none_or(|t| e.at >= t)
         && f.to.is_none_or(|t| e.at < t)
+}
+
+/// Whether each piece of `text` is an id of the row, or is made of words of it.
+fn says(text: &str, r: &ReadRow) -> bool {
+    let e = &r.entry;
+    let has = r.row.as_ref().map(terms::of_row).unwrap_or_default();
+    text.to_lowercase().split_whitespace().all(|piece| {
+        let ids = [e.impersonation_id.as_ref(), Some(&e.id), e.org_id.as_ref(), Some(&e.actor_id)];
+        ids.into_iter().flatten().any(|id| id == piece) || terms::words(piece).is_subset(&has)
+    })
+}
+
+/// Makes up for the words of rows that were written before words were: once, at a start.
+///
+/// # Errors
+/// Where the database does not answer; the next start goes on.
+pub async fn make_words(store: &Store) -> Result<u64, AuditError> {
+    const BATCH: i64 = 2000;
+    let mut made = 0;
+    let heads = {
+        let mut conn = store.read().await?;
+        if words_made(&mut conn).await? {
+            return Ok(0);
+        }
+        audit::heads(&mut conn).await?
+    };
+    for head in heads {
+        let mut from = 0;
+        loop {
+            let mut tx = store.begin().await?;
+            let rows = audit::range(tx.conn(), &head.id, from, BATCH).await?;
+            for entry in &rows {
+                // A row that cannot be read has no words; that it cannot be is found by others.
+                let Ok(row) = AuditRow::parse(&entry.body) else { continue };
+                audit::insert_terms(&mut tx, entry.at, &entry.id, &terms::of_row(&row)).await?;
+                made += 1;
+            }
+            tx.commit().await?;
+            match rows.last() {
+                Some(last) => from = last.seq + 1,
+                None => break,
+            }
+        }
+    }
+    let mut tx = store.begin().await?;
+    words_are_made(&mut tx).await?;
+    tx.commit().await?;
+    Ok(made)
 }

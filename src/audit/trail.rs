@@ -1,16 +1,19 @@
 //! The dual trail of one impersonation: its rows in both logs, proven against the signed
 //! checkpoints, and the verdict.
 
+use std::collections::HashMap;
+
 use sqlx::AnyConnection;
 
-use super::nodes::Nodes;
+use super::nodes::{Forest, forest};
 use super::{AuditError, LogKey};
 use crate::model::Micros;
+use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle;
 use crate::proof::row::AuditRow;
 use crate::proof::trail::{ProofState, Trail};
 use crate::proof::verdict::TrailVerdict;
-use crate::store::audit::{self, Entry};
+use crate::store::audit::{self, Entry, Head};
 
 /// One row with what it says.
 #[derive(Debug, Clone)]
@@ -101,6 +104,40 @@ pub async fn judge(
     judge_rows(conn, key, impersonation_id, rows, depth, now).await
 }
 
+/// Reads the trails of several impersonations, and judges each: by the impersonation's id.
+///
+/// # Errors
+/// As for [`judge`].
+pub async fn judge_all(
+    conn: &mut AnyConnection,
+    key: &LogKey,
+    impersonation_ids: &[String],
+    depth: Depth,
+    now: Micros,
+) -> Result<(HashMap<String, Judged>, Proofs), AuditError> {
+    let mut rows: HashMap<String, Vec<Entry>> =
+        impersonation_ids.iter().map(|id| (id.clone(), Vec::new())).collect();
+    for entry in audit::of_impersonations(conn, impersonation_ids).await? {
+        if let Some(id) = &entry.impersonation_id
+            && let Some(of) = rows.get_mut(id)
+        {
+            of.push(entry);
+        }
+    }
+    let proofs = match depth {
+        Depth::Rows => Proofs::default(),
+        Depth::Proofs => Proofs::load(conn, key, rows.values().flatten()).await?,
+    };
+    let judged = rows
+        .into_iter()
+        .map(|(id, rows)| {
+            let judged = judge_with(key, &proofs, &id, rows, depth, now);
+            (id, judged)
+        })
+        .collect();
+    Ok((judged, proofs))
+}
+
 /// Judges rows that were read already.
 ///
 /// # Errors
@@ -113,12 +150,31 @@ pub async fn judge_rows(
     depth: Depth,
     now: Micros,
 ) -> Result<Judged, AuditError> {
+    let proofs = match depth {
+        Depth::Rows => Proofs::default(),
+        Depth::Proofs => Proofs::load(conn, key, rows.iter()).await?,
+    };
+    Ok(judge_with(key, &proofs, impersonation_id, rows, depth, now))
+}
+
+fn judge_with(
+    key: &LogKey,
+    proofs: &Proofs,
+    impersonation_id: &str,
+    rows: Vec<Entry>,
+    depth: Depth,
+    now: Micros,
+) -> Judged {
     let (mut platform, mut org): (Vec<_>, Vec<_>) =
         rows.into_iter().map(ReadRow::of).partition(ReadRow::platform);
     platform.sort_by_key(|r| r.entry.seq);
     org.sort_by_key(|r| (r.entry.log_id.clone(), r.entry.seq));
-    let platform_proof = prove(conn, key, &platform, depth).await?;
-    let org_proof = prove(conn, key, &org, depth).await?;
+    let prove = |rows: &[ReadRow]| match (rows.iter().find_map(ReadRow::fault), depth) {
+        (Some(fault), _) => ProofState::Broken(fault),
+        (None, Depth::Rows) => ProofState::NotChecked,
+        (None, Depth::Proofs) => proofs.prove(rows),
+    };
+    let (platform_proof, org_proof) = (prove(&platform), prove(&org));
     let read = |rows: &[ReadRow]| rows.iter().filter_map(|r| r.row.clone()).collect::<Vec<_>>();
     let verifiers = key.verifiers();
     let verdict = Trail {
@@ -131,49 +187,96 @@ pub async fn judge_rows(
         now,
     }
     .judge();
-    Ok(Judged { platform, org, verdict })
+    Judged { platform, org, verdict }
 }
 
-async fn prove(
-    conn: &mut AnyConnection,
-    key: &LogKey,
-    rows: &[ReadRow],
-    depth: Depth,
-) -> Result<ProofState, AuditError> {
-    if let Some(fault) = rows.iter().find_map(ReadRow::fault) {
-        return Ok(ProofState::Broken(fault));
-    }
-    let Some(first) = rows.first() else { return Ok(ProofState::NotChecked) };
-    if depth == Depth::Rows {
-        return Ok(ProofState::NotChecked);
-    }
-    let log_id = &first.entry.log_id;
-    let Some(head) = audit::head(conn, log_id).await? else {
-        return Ok(ProofState::Broken(format!("there is no log {log_id}")));
-    };
-    let signed = match key.open_head(&head) {
-        Ok(signed) => signed,
-        Err(e) => return Ok(ProofState::Broken(e.to_string())),
-    };
-    if i64::try_from(signed.size) != Ok(head.size) {
-        return Ok(ProofState::Broken(format!(
-            "{log_id} says that it has {} rows, its checkpoint {}",
-            head.size, signed.size
-        )));
-    }
-    let seqs: Vec<u64> = rows.iter().filter_map(|r| u64::try_from(r.entry.seq).ok()).collect();
-    let nodes = Nodes::load(conn, &head, &seqs).await?;
-    for row in rows {
-        let seq = u64::try_from(row.entry.seq).unwrap_or(u64::MAX);
-        let leaf = merkle::leaf_hash(row.entry.body.as_bytes());
-        let proven =
-            nodes.inclusion(seq, signed.size).map_err(|e| e.to_string()).and_then(|proof| {
-                merkle::verify_inclusion(&leaf, seq, signed.size, &proof, &signed.root)
-                    .map_err(|e| e.to_string())
-            });
-        if let Err(why) = proven {
-            return Ok(ProofState::Broken(format!("row {seq} of {log_id}: {why}")));
+/// The logs that rows are in, as far as it takes to prove that the rows are in them.
+#[derive(Debug, Default)]
+pub struct Proofs {
+    logs: HashMap<String, Log>,
+    nodes: Forest,
+}
+
+#[derive(Debug)]
+struct Log {
+    head: Head,
+    /// What its checkpoint says, or what is wrong with that.
+    signed: Result<Checkpoint, String>,
+}
+
+impl Proofs {
+    /// Reads what it takes for these rows.
+    ///
+    /// # Errors
+    /// Where the database does not answer, or a head does not read as one.
+    pub async fn load<'a>(
+        conn: &mut AnyConnection,
+        key: &LogKey,
+        rows: impl Iterator<Item = &'a Entry>,
+    ) -> Result<Self, AuditError> {
+        let mut seqs: HashMap<String, Vec<u64>> = HashMap::new();
+        for row in rows {
+            let of = seqs.entry(row.log_id.clone()).or_default();
+            of.extend(u64::try_from(row.seq).ok());
         }
+        let ids: Vec<String> = seqs.keys().cloned().collect();
+        let heads = audit::heads_of(conn, &ids).await?;
+        let signed = |head: &Head| {
+            let signed =
+                key.open_head(head).map_err(|e| format!("the checkpoint of {}: {e}", head.id))?;
+            if i64::try_from(signed.size) != Ok(head.size) {
+                return Err(format!(
+                    "{} says that it has {} rows, its checkpoint {}",
+                    head.id, head.size, signed.size
+                ));
+            }
+            Ok(signed)
+        };
+        let logs: HashMap<String, Log> = heads
+            .into_iter()
+            .map(|head| (head.id.clone(), Log { signed: signed(&head), head }))
+            .collect();
+        let wanted: Vec<(&Head, Vec<u64>)> = logs
+            .values()
+            .filter(|log| log.signed.is_ok())
+            .map(|log| (&log.head, seqs.remove(&log.head.id).unwrap_or_default()))
+            .collect();
+        let nodes = forest(conn, &wanted).await?;
+        Ok(Self { logs, nodes })
     }
-    Ok(ProofState::Proven)
+
+    /// The head of a log, as it was read, and what its checkpoint says.
+    #[must_use]
+    pub fn log(&self, id: &str) -> Option<(&Head, Result<&Checkpoint, &str>)> {
+        self.logs.get(id).map(|log| (&log.head, log.signed.as_ref().map_err(String::as_str)))
+    }
+
+    /// Whether rows, all of one log, are in it as it was signed.
+    fn prove(&self, rows: &[ReadRow]) -> ProofState {
+        let Some(first) = rows.first() else { return ProofState::NotChecked };
+        let log_id = &first.entry.log_id;
+        let Some(log) = self.logs.get(log_id) else {
+            return ProofState::Broken(format!("there is no log {log_id}"));
+        };
+        let signed = match &log.signed {
+            Ok(signed) => signed,
+            Err(why) => return ProofState::Broken(why.clone()),
+        };
+        let Some(nodes) = self.nodes.get(log_id) else {
+            return ProofState::Broken(format!("the tree of {log_id} was not read"));
+        };
+        for row in rows {
+            let seq = u64::try_from(row.entry.seq).unwrap_or(u64::MAX);
+            let leaf = merkle::leaf_hash(row.entry.body.as_bytes());
+            let proven =
+                nodes.inclusion(seq, signed.size).map_err(|e| e.to_string()).and_then(|proof| {
+                    merkle::verify_inclusion(&leaf, seq, signed.size, &proof, &signed.root)
+                        .map_err(|e| e.to_string())
+                });
+            if let Err(why) = proven {
+                return ProofState::Broken(format!("row {seq} of {log_id}: {why}"));
+            }
+        }
+        ProofState::Proven
+    }
 }

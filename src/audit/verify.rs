@@ -4,6 +4,7 @@ use std::fmt;
 
 use sqlx::AnyConnection;
 
+pub use super::cross::cross_recorded;
 use super::trail::columns_agree;
 use super::{AuditError, LogId};
 use crate::model::Micros;
@@ -13,27 +14,12 @@ use crate::proof::log_check::{BLOCK_LEVEL, LogChecker, Report, RowInput};
 use crate::proof::merkle::Frontier;
 use crate::proof::note::{NoteError, NoteVerifier};
 use crate::proof::row::AuditRow;
-use crate::store::audit::{self, Head};
+use crate::store::audit::{self, Entry, Head, Stretch};
 
 const BATCH: i64 = 1000;
 
-/// The actions whose rows record where another log stands, under which name, and whether they
-/// must.
-const RECORDING: &[(&str, &str, bool)] = &[
-    (actions::PLATFORM_IMPERSONATION_ENDED, "org_checkpoint", true),
-    (actions::IMPERSONATION_ENDED, "platform_checkpoint", true),
-    (actions::IMPERSONATION_STARTED, "platform_checkpoint", false),
-    (actions::HANDOFF_SENT, "platform_checkpoint", false),
-    (actions::HANDOFF_DELIVERED, "platform_checkpoint", false),
-    (actions::HANDOFF_ACKNOWLEDGED, "platform_checkpoint", false),
-    (actions::CONSENT_ENABLED, "platform_checkpoint", false),
-    (actions::CONSENT_DISABLED, "platform_checkpoint", false),
-    (actions::WEBHOOK_TEST_EVENT_SENT, "platform_checkpoint", false),
-    (actions::OWNER_KEY_CHANGE_ASKED, "platform_checkpoint", false),
-    (actions::OWNER_KEY_CHANGE_CANCELLED, "platform_checkpoint", false),
-    (actions::OWNER_KEY_CHANGE_OBJECTED, "platform_checkpoint", false),
-    (actions::OWNER_KEY_CHANGED, "platform_checkpoint", false),
-];
+/// How many kept checkpoints are checked in one go.
+const SIGNATURES: usize = 4096;
 
 /// What is wrong with a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,22 +114,13 @@ pub async fn whole_log_against(
         }
         checker.expect_checkpoint(seen.size, seen.root);
     }
-    let kept = audit::checkpoints(conn, &head.id).await?;
-    for (size, note) in kept.into_iter().filter(|(size, _)| *size <= head.size) {
-        match Checkpoint::open(&note, verifiers, &name) {
-            Ok(kept) if i64::try_from(kept.size) == Ok(size) => {
-                checker.expect_checkpoint(kept.size, kept.root)
-            }
-            Ok(kept) => {
-                return Ok(Err(fault(
-                    None,
-                    format!("the checkpoint kept for {size} rows is of {}", kept.size),
-                )));
-            }
-            Err(e) => {
-                return Ok(Err(fault(None, format!("the checkpoint kept for {size} rows: {e}"))));
+    match kept_checkpoints(conn, verifiers, head, &name).await? {
+        Ok(kept) => {
+            for checkpoint in kept {
+                checker.expect_checkpoint(checkpoint.size, checkpoint.root);
             }
         }
+        Err(what) => return Ok(Err(fault(None, what))),
     }
     let level = i64::from(BLOCK_LEVEL);
     for (index, hash) in audit::subtrees(conn, &head.id, level, 0, head.size >> level).await? {
@@ -151,36 +128,185 @@ pub async fn whole_log_against(
             checker.expect_block(index, hash);
         }
     }
-    let (mut from, mut last_at) = (0, None);
+    // Rows are read here while those before them are checked on another thread.
+    let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Entry>>(2);
+    let checking = tokio::task::spawn_blocking(move || check_rows(checker, &receive));
+    let mut from = 0;
+    let read = async {
+        loop {
+            let mut rows = audit::range(conn, &head.id, from, BATCH.min(head.size - from)).await?;
+            rows.retain(|row| row.seq < head.size);
+            let Some(last) = rows.last() else { return Ok::<_, AuditError>(()) };
+            from = last.seq + 1;
+            // Whoever checks has stopped: it has found something.
+            if hand_over(&send, rows).await.is_err() {
+                return Ok(());
+            }
+            progress(u64::try_from(from).unwrap_or(0));
+        }
+    };
+    let read = read.await;
+    drop(send);
+    let checked = checking.await.map_err(|e| AuditError::Unreadable {
+        log: head.id.clone(),
+        what: format!("checking its rows stopped: {e}"),
+    })?;
+    read?;
+    let (checker, last_at) = match checked {
+        Ok(checked) => checked,
+        Err((row, what)) => return Ok(Err(fault(Some(row), what))),
+    };
+    let claimed = u64::try_from(head.size).unwrap_or(0);
+    let report = match checker.finish(claimed, &signed) {
+        Ok(report) => report,
+        Err(f) => return Ok(Err(fault(f.first_bad_seq, f.sentence))),
+    };
+    if let Some(what) = head_fault(head, last_at, &report) {
+        return Ok(Err(fault(None, what)));
+    }
+    Ok(match stored_tree_fault(conn, head).await? {
+        Some((row, what)) => Err(fault(row, what)),
+        None => Ok(report),
+    })
+}
+
+/// Hands rows over without holding up whatever else runs on this thread.
+async fn hand_over(
+    to: &std::sync::mpsc::SyncSender<Vec<Entry>>,
+    rows: Vec<Entry>,
+) -> Result<(), ()> {
+    use std::sync::mpsc::TrySendError;
+    let mut rows = rows;
     loop {
-        let rows = audit::range(conn, &head.id, from, BATCH.min(head.size - from)).await?;
-        let rows: Vec<_> = rows.into_iter().filter(|row| row.seq < head.size).collect();
-        let Some(last) = rows.last() else { break };
-        from = last.seq + 1;
-        last_at = Some(last.at);
-        for entry in &rows {
+        match to.try_send(rows) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Disconnected(_)) => return Err(()),
+            Err(TrySendError::Full(back)) => rows = back,
+        }
+        tokio::time::sleep(std::time::Duration::from_micros(200)).await;
+    }
+}
+
+/// Checks rows as they come: the checker and the time of the last one, or the first bad row and
+/// what is wrong with it.
+fn check_rows(
+    mut checker: LogChecker,
+    rows: &std::sync::mpsc::Receiver<Vec<Entry>>,
+) -> Result<(LogChecker, Option<Micros>), (u64, String)> {
+    let mut last_at = None;
+    while let Ok(batch) = rows.recv() {
+        for entry in &batch {
             let seq = u64::try_from(entry.seq).unwrap_or(u64::MAX);
             let input = RowInput { seq, stored_leaf_hash: &entry.leaf_hash, body: &entry.body };
-            if let Err(bad) = checker.push(input) {
-                return Ok(Err(fault(Some(bad.seq), bad.why.to_string())));
-            }
+            let row = checker.push(input).map_err(|bad| (bad.seq, bad.why.to_string()))?;
             // The columns are not proven by the tree; they must not lead a search astray.
-            if !AuditRow::parse(&entry.body).is_ok_and(|row| columns_agree(entry, &row)) {
-                return Ok(Err(fault(
-                    Some(seq),
-                    "its columns do not say what its text says".into(),
-                )));
+            if !columns_agree(entry, &row) {
+                return Err((seq, "its columns do not say what its text says".to_owned()));
+            }
+            last_at = Some(entry.at);
+        }
+    }
+    Ok((checker, last_at))
+}
+
+/// The checkpoints that were kept of a log, as far as its head goes, with their signatures
+/// checked; or what is wrong with one.
+async fn kept_checkpoints(
+    conn: &mut AnyConnection,
+    verifiers: &[NoteVerifier],
+    head: &Head,
+    name: &str,
+) -> Result<Result<Vec<Checkpoint>, String>, AuditError> {
+    let mut kept = audit::checkpoints(conn, &head.id).await?;
+    kept.retain(|(size, _)| *size <= head.size);
+    let mut parts = Vec::new();
+    while !kept.is_empty() {
+        let rest = kept.split_off(kept.len().min(SIGNATURES));
+        let (part, verifiers, name) =
+            (std::mem::replace(&mut kept, rest), verifiers.to_vec(), name.to_owned());
+        parts.push(tokio::task::spawn_blocking(move || {
+            let notes: Vec<&str> = part.iter().map(|(_, note)| note.as_str()).collect();
+            let opened = Checkpoint::open_all(&notes, &verifiers, &name);
+            let sized = part.iter().zip(opened).map(|((size, _), opened)| match opened {
+                Ok(kept) if i64::try_from(kept.size) == Ok(*size) => Ok(kept),
+                Ok(kept) => Err(format!("the checkpoint kept for {size} rows is of {}", kept.size)),
+                Err(e) => Err(format!("the checkpoint kept for {size} rows: {e}")),
+            });
+            sized.collect::<Result<Vec<_>, _>>()
+        }));
+    }
+    let mut all = Vec::new();
+    for part in parts {
+        let part = part.await.map_err(|e| AuditError::Unreadable {
+            log: head.id.clone(),
+            what: format!("checking its checkpoints stopped: {e}"),
+        })?;
+        match part {
+            Ok(part) => all.extend(part),
+            Err(what) => return Ok(Err(what)),
+        }
+    }
+    Ok(Ok(all))
+}
+
+/// What is wrong with the roots of larger subtrees, and with the full tiles, of a log whose blocks
+/// of 256 rows hold: everything above follows from those.
+async fn stored_tree_fault(
+    conn: &mut AnyConnection,
+    head: &Head,
+) -> Result<Option<(Option<u64>, String)>, AuditError> {
+    let hash_of = |bytes: &[u8]| <crate::proof::Hash>::try_from(bytes).ok();
+    for level in (i64::from(BLOCK_LEVEL)..56).step_by(8) {
+        let count = head.size >> level;
+        if count == 0 {
+            break;
+        }
+        for idx in 0..count {
+            let first = u64::try_from(idx << level).ok();
+            let root = audit::subtrees(conn, &head.id, level, idx, idx + 1).await?;
+            let root = root.first().and_then(|(_, hash)| hash_of(hash));
+            if level > i64::from(BLOCK_LEVEL) {
+                let below =
+                    audit::subtrees(conn, &head.id, level - 8, idx * 256, (idx + 1) * 256).await?;
+                let below: Vec<_> = below.iter().filter_map(|(_, hash)| hash_of(hash)).collect();
+                if root.is_none() || full_root(below) != root {
+                    let what = format!(
+                        "the root kept for the subtree {idx} of level {level} is not that of its rows"
+                    );
+                    return Ok(Some((first, what)));
+                }
+            }
+            let tile = Stretch {
+                log_id: head.id.clone(),
+                level: level - 8,
+                from: idx * 256,
+                to: (idx + 1) * 256,
+            };
+            // A log that is older than the table of tiles has none for its first rows.
+            let Some((.., hashes)) = audit::tiles(conn, &[tile]).await?.into_iter().next() else {
+                continue;
+            };
+            let (hashes, rest) = hashes.as_chunks::<32>();
+            if !rest.is_empty() || full_root(hashes.to_vec()) != root {
+                let what =
+                    format!("the tile {idx} of level {} is not that of its rows", level / 8 - 1);
+                return Ok(Some((first, what)));
             }
         }
-        progress(checker.rows());
     }
-    let claimed = u64::try_from(head.size).unwrap_or(0);
-    Ok(checker.finish(claimed, &signed).map_err(|f| fault(f.first_bad_seq, f.sentence)).and_then(
-        |report| match head_fault(head, last_at, &report) {
-            Some(what) => Err(fault(None, what)),
-            None => Ok(report),
-        },
-    ))
+    Ok(None)
+}
+
+/// The root of a full subtree over 256 hashes; nothing where there are not as many.
+fn full_root(mut hashes: Vec<crate::proof::Hash>) -> Option<crate::proof::Hash> {
+    if hashes.len() != 256 {
+        return None;
+    }
+    while hashes.len() > 1 {
+        let pairs = hashes.as_chunks::<2>().0.iter();
+        hashes = pairs.map(|[l, r]| crate::proof::merkle::node_hash(l, r)).collect();
+    }
+    hashes.pop()
 }
 
 /// What is wrong with a head whose rows are good. The next row would be built on it, and be
@@ -201,77 +327,6 @@ fn head_fault(head: &Head, last_at: Option<Micros>, report: &Report) -> Option<S
         ));
     }
     None
-}
-
-/// Whether every checkpoint of this log that other logs recorded agrees with it: a log replaced
-/// by an older copy of itself is found here.
-///
-/// # Errors
-/// Where the database does not answer.
-pub async fn cross_recorded(
-    conn: &mut AnyConnection,
-    verifiers: &[NoteVerifier],
-    heads: &[Head],
-) -> Result<Result<u64, Fault>, AuditError> {
-    use std::collections::HashMap;
-    let by_origin: HashMap<&str, &Head> = heads.iter().map(|h| (h.origin.as_str(), h)).collect();
-    let sizes: HashMap<&str, i64> = heads.iter().map(|h| (h.id.as_str(), h.size)).collect();
-    let mut agreed = 0;
-    for &(action, field, required) in RECORDING {
-        let filter = audit::Filter { action: Some(action.to_owned()), ..audit::Filter::default() };
-        let mut seek = audit::Seek::Newest;
-        loop {
-            let rows = audit::timeline(conn, &filter, &seek, false, BATCH).await?;
-            let Some(last) = rows.last() else { break };
-            seek = audit::Seek::Older(last.key());
-            for entry in &rows {
-                // Written since the heads were read: they do not know of it yet.
-                if sizes.get(entry.log_id.as_str()).is_some_and(|size| entry.seq >= *size) {
-                    continue;
-                }
-                let here = |what: String| {
-                    Err(Fault {
-                        log: entry.log_id.clone(),
-                        row: u64::try_from(entry.seq).ok(),
-                        what,
-                    })
-                };
-                let Ok(row) = AuditRow::parse(&entry.body) else {
-                    return Ok(here("it cannot be read".into()));
-                };
-                let Some(note) = row.detail_str(field) else {
-                    if required {
-                        return Ok(here(format!("it does not record the {field}")));
-                    }
-                    continue;
-                };
-                let Some(recorded) = Checkpoint::unverified(note).ok() else {
-                    return Ok(here(format!("its {field} cannot be read")));
-                };
-                if let Err(e) = Checkpoint::open(note, verifiers, &recorded.origin) {
-                    return Ok(here(format!("its {field}: {e}")));
-                }
-                let Some(other) = by_origin.get(recorded.origin.as_str()) else {
-                    return Ok(here(format!(
-                        "its {field} is of a log that is not there: {}",
-                        recorded.origin
-                    )));
-                };
-                if !covers(conn, other, &recorded).await? {
-                    return Ok(Err(Fault {
-                        log: other.id.clone(),
-                        row: None,
-                        what: format!(
-                            "row {} of {} recorded it with {} rows and another content: it was rewritten, cut or replaced by an older copy",
-                            entry.seq, entry.log_id, recorded.size
-                        ),
-                    }));
-                }
-                agreed += 1;
-            }
-        }
-    }
-    Ok(Ok(agreed))
 }
 
 /// The notes in which each key of the logs named the next, the oldest first, as the platform's log
@@ -321,35 +376,4 @@ pub async fn missing_logs(
             what: "it is not there: it was removed whole".to_owned(),
         })
         .collect())
-}
-
-/// Whether a log had, at the recorded size, the recorded root.
-async fn covers(
-    conn: &mut AnyConnection,
-    head: &Head,
-    recorded: &Checkpoint,
-) -> Result<bool, AuditError> {
-    if recorded.size == 0 {
-        return Ok(recorded.root == crate::proof::merkle::empty_root());
-    }
-    let Ok(size) = i64::try_from(recorded.size) else { return Ok(false) };
-    if size > head.size {
-        return Ok(false);
-    }
-    // The root at an earlier size, from the nodes that made it up.
-    let mut root: Option<crate::proof::Hash> = None;
-    let peaks: Vec<(u8, u64)> = (0..64u8)
-        .filter(|level| recorded.size >> level & 1 == 1)
-        .map(|level| (level, (recorded.size >> level) - 1))
-        .collect();
-    let seqs: Vec<u64> = peaks.iter().map(|(level, index)| index << level).collect();
-    let nodes = super::nodes::Nodes::load(conn, head, &seqs).await?;
-    for (level, index) in peaks {
-        let Ok(hash) = nodes.get(level, index) else { return Ok(false) };
-        root = Some(match root {
-            None => hash,
-            Some(right) => crate::proof::merkle::node_hash(&hash, &right),
-        });
-    }
-    Ok(root == Some(recorded.root))
 }

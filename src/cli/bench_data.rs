@@ -55,6 +55,7 @@ pub async fn run(asked: &Asked) -> Result<(), String> {
     let names = Names { issuer: ADDRESS, audience: &api, log_origin: ORIGIN };
     let keys = Keys::load(&keys_file, &names, now).map_err(text)?;
     let store = connect(&Store::sqlite_in(data), 2).await?;
+    store.hurry().await.map_err(text)?;
     let plan = Plan {
         events: asked.events,
         orgs: asked.orgs,

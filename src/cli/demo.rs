@@ -107,6 +107,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         .map(|p| DemoPerson { email: p.email.clone(), name: p.name.clone(), role: p.role })
         .collect();
     let app = App {
+        density: Default::default(),
         desk,
         demo: Some(DemoDoors { people, customer_side: customer_address.clone() }),
         pkg: pkg(Path::new("target/site/pkg")),

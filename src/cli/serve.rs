@@ -87,6 +87,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
         Arc::new(EmbeddedVault::new(desk.store.clone(), desk.clock.clone(), desk.rng.clone()))
     });
     let app = App {
+        density: Default::default(),
         desk,
         demo: None,
         pkg: pkg(&config.pkg),

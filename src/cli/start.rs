@@ -43,6 +43,10 @@ pub async fn prepare(desk: &Desk) -> Result<(), String> {
     desk.load_log_key(tx.conn()).await.map_err(text)?;
     desk.ensure_authority(&mut tx, desk.now()).await.map_err(text)?;
     tx.commit().await.map_err(text)?;
+    let made = keyturn::audit::timeline::make_words(&desk.store).await.map_err(text)?;
+    if made > 0 {
+        tracing::info!(rows = made, "older rows can be searched now");
+    }
     let ended = desk.sweep().await.map_err(text)?;
     if ended > 0 {
         tracing::info!(ended, "impersonations expired while the server was down");

@@ -31,6 +31,7 @@ pub mod rotate;
 pub mod rotate_certificate;
 mod rotate_vault;
 mod rotate_webhook;
+mod saved_views;
 mod seal;
 mod shared_vault;
 pub mod staff;

@@ -109,7 +109,7 @@ impl Desk {
 
     /// What of a secret is in a text: the name of a shape, that it is an issued value, or why the
     /// text cannot be read to its end. Nothing where it is clean.
-    pub(super) async fn secret_in(
+    pub(crate) async fn secret_in(
         &self,
         conn: &mut AnyConnection,
         text: &str,

@@ -97,6 +97,8 @@ pub(super) const DOORS: &[Door] = &[
     ("POST", "/do/step_up", "/do/step_up", "password=x&next=", For::Staff),
     ("POST", "/do/demo_step_up", "/do/demo_step_up", "next=", For::Staff),
     ("POST", "/do/verify_logs", "/do/verify_logs", "", For::Staff),
+    ("POST", "/do/save_view", "/do/save_view", "name=x&query=ticket%3DNOV-4801", For::Staff),
+    ("POST", "/do/remove_view", "/do/remove_view", "id=x", For::Staff),
     ("POST", "/do/impersonate", "/do/impersonate", "ticket=NOV-4801", For::Admin),
     ("POST", "/do/rotate", "/do/rotate", "impersonation=none", For::Admin),
     ("POST", "/do/hand_off", "/do/hand_off", "impersonation=none", For::Admin),
@@ -154,6 +156,7 @@ impl Site {
             .map(|s| DemoPerson { email: s.email, name: s.name, role: s.role })
             .collect();
         let app = App {
+            density: Default::default(),
             desk: bench.desk.clone(),
             demo: Some(DemoDoors { people, customer_side: "http://127.0.0.1:1".into() }),
             pkg: None,
@@ -709,6 +712,7 @@ async fn many_requests_at_once_do_not_wait_for_each_other_in_a_circle() {
 async fn a_forged_line_before_the_proxys_own_is_not_believed() {
     let site = Site::new().await;
     let app = App {
+        density: Default::default(),
         desk: site.bench.desk.clone(),
         demo: None,
         pkg: None,

@@ -24,7 +24,11 @@ const FURTHEST_BACK: Micros = time::HOUR;
 /// Rows that were written after the newest one of the page, and that match its filter. The
 /// stream ends after a minute, and the browser asks again: its right to it is looked at anew.
 pub async fn events(door: Door, headers: HeaderMap, Query(ask): Query<Ask>) -> Response {
-    let Door { app, conn, who, .. } = door;
+    let Door { app, mut conn, who, .. } = door;
+    // What is searched for is written down. A secret that somebody pasted must not be.
+    if !matches!(app.desk.secret_in(&mut conn, &ask.text).await, Ok(None)) {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
     // A connection is not held for as long as somebody watches.
     drop(conn);
     // A time that cannot be read must not widen what is shown.

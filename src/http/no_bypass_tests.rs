@@ -278,6 +278,7 @@ async fn no_switch_of_the_server_lets_a_failed_check_through() {
     for client_ip_header in [None, Some("x-forwarded-for".to_owned())] {
         for introspection_hash in [None, Some(crate::auth::credential::hash(&SERVICE.into()))] {
             let app = App {
+                density: Default::default(),
                 desk: site.bench.desk.clone(),
                 demo: None,
                 pkg: None,

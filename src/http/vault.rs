@@ -148,6 +148,7 @@ mod tests {
         async fn new(embedded: bool) -> Self {
             let bench = Bench::new(Engine::Sqlite).await;
             let app = App {
+                density: Default::default(),
                 desk: bench.desk.clone(),
                 demo: None,
                 pkg: None,

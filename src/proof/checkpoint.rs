@@ -4,7 +4,9 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use crate::proof::Hash;
-use crate::proof::note::{NoteError, NoteKey, NoteVerifier, open_note, sign_note, unverified_text};
+use crate::proof::note::{
+    NoteError, NoteKey, NoteVerifier, open_note, open_notes, sign_note, unverified_text,
+};
 
 /// What a log says of itself at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +94,23 @@ impl Checkpoint {
         verifiers: &[NoteVerifier],
         expected_origin: &str,
     ) -> Result<Self, CheckpointError> {
-        let checkpoint = Self::parse(&open_note(note, verifiers)?.text)?;
+        Self::of_log(&open_note(note, verifiers)?.text, expected_origin)
+    }
+
+    /// Opens many signed checkpoints at once: each is what [`Checkpoint::open`] gives for it.
+    pub fn open_all(
+        notes: &[&str],
+        verifiers: &[NoteVerifier],
+        expected_origin: &str,
+    ) -> Vec<Result<Self, CheckpointError>> {
+        open_notes(notes, verifiers)
+            .into_iter()
+            .map(|opened| Self::of_log(&opened?.text, expected_origin))
+            .collect()
+    }
+
+    fn of_log(text: &str, expected_origin: &str) -> Result<Self, CheckpointError> {
+        let checkpoint = Self::parse(text)?;
         if checkpoint.origin != expected_origin {
             return Err(CheckpointError::OtherLog {
                 expected: expected_origin.to_owned(),

@@ -183,12 +183,12 @@ impl LogChecker {
         self.frontier.size()
     }
 
-    /// Checks the next row.
+    /// Checks the next row, and says what it says.
     ///
     /// # Errors
     /// Names the row and what is wrong. After an error the check is over: every further row gets
     /// the same answer, and so does [`LogChecker::finish`].
-    pub fn push(&mut self, row: RowInput<'_>) -> Result<(), BadRow> {
+    pub fn push(&mut self, row: RowInput<'_>) -> Result<AuditRow, BadRow> {
         if let Some(bad) = &self.failed {
             return Err(bad.clone());
         }
@@ -197,7 +197,7 @@ impl LogChecker {
         })
     }
 
-    fn check(&mut self, input: RowInput<'_>) -> Result<(), BadRow> {
+    fn check(&mut self, input: RowInput<'_>) -> Result<AuditRow, BadRow> {
         let expected = self.frontier.size();
         let bad = |why| BadRow { seq: expected.min(input.seq), why };
         if input.seq > expected {
@@ -226,7 +226,8 @@ impl LogChecker {
         if let Some((_, index, hash)) = block {
             self.compare_block(index, &hash)?;
         }
-        self.compare_checkpoints()
+        self.compare_checkpoints()?;
+        Ok(row)
     }
 
     fn compare_block(&mut self, block: u64, hash: &Hash) -> Result<(), BadRow> {

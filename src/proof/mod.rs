@@ -22,6 +22,7 @@ pub mod log_keys;
 pub mod merkle;
 pub mod note;
 pub mod row;
+pub mod terms;
 pub mod trail;
 mod trail_ends;
 mod trail_facts;

@@ -88,6 +88,9 @@ impl fmt::Debug for NoteKey {
     }
 }
 
+/// How many signatures are checked together.
+const BATCH: usize = 256;
+
 /// A public key that notes are checked with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoteVerifier {
@@ -216,6 +219,47 @@ pub fn open_note(note: &str, verifiers: &[NoteVerifier]) -> Result<OpenedNote, N
         return Err(NoteError::Unsigned);
     }
     Ok(OpenedNote { text: parsed.text.to_owned(), verified_by })
+}
+
+/// Opens many notes at once: each is what [`open_note`] gives for it, in the same order. Checking
+/// many signatures of Ed25519 together takes a fraction of the time.
+pub fn open_notes(
+    notes: &[&str],
+    verifiers: &[NoteVerifier],
+) -> Vec<Result<OpenedNote, NoteError>> {
+    let mut opened: Vec<Option<Result<OpenedNote, NoteError>>> = vec![None; notes.len()];
+    let mut batch: Vec<(usize, &str, Signature, &NoteVerifier)> = Vec::new();
+    for (n, note) in notes.iter().enumerate() {
+        let one = parse_note(note).ok().and_then(|parsed| {
+            let [line] = &parsed.signatures[..] else { return None };
+            let mut known = verifiers.iter().filter(|v| v.name == line.name && v.id == line.id);
+            let (Some(verifier), None) = (known.next(), known.next()) else { return None };
+            Some((n, parsed.text, Signature::from_slice(&line.signature).ok()?, verifier))
+        });
+        match one {
+            Some(one) => batch.push(one),
+            // Whatever is not as usual takes the usual way.
+            None => opened[n] = Some(open_note(note, verifiers)),
+        }
+    }
+    for part in batch.chunks(BATCH) {
+        let texts: Vec<&[u8]> = part.iter().map(|(_, text, ..)| text.as_bytes()).collect();
+        let signatures: Vec<Signature> =
+            part.iter().map(|(_, _, signature, _)| *signature).collect();
+        let keys: Vec<VerifyingKey> = part.iter().map(|(.., verifier)| verifier.key).collect();
+        let all_hold = ed25519_dalek::verify_batch(&texts, &signatures, &keys).is_ok();
+        for (n, text, _, verifier) in part {
+            opened[*n] = Some(if all_hold {
+                Ok(OpenedNote {
+                    text: (*text).to_owned(),
+                    verified_by: vec![verifier.name.clone()],
+                })
+            } else {
+                open_note(notes[*n], verifiers)
+            });
+        }
+    }
+    opened.into_iter().map(|o| o.unwrap_or(Err(NoteError::Unsigned))).collect()
 }
 
 /// The text of a note whose signatures are *not* checked: for showing what it claims, and for

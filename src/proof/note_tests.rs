@@ -172,3 +172,37 @@ proptest! {
         let _ = NoteVerifier::parse(&text);
     }
 }
+
+#[test]
+fn many_opened_at_once_are_each_what_it_is_alone() {
+    let (one, two) =
+        (NoteKey::new("one", &[1; 32]).unwrap(), NoteKey::new("two", &[2; 32]).unwrap());
+    let stranger = NoteKey::new("one", &[3; 32]).unwrap();
+    let mut notes: Vec<String> = (0..600)
+        .map(|n| {
+            let text = format!("note {n}\n");
+            match n % 5 {
+                0 => sign_note(&text, &[&two]).unwrap(),
+                1 => sign_note(&text, &[&one, &two]).unwrap(),
+                _ => sign_note(&text, &[&one]).unwrap(),
+            }
+        })
+        .collect();
+    let known = [one.verifier().clone(), two.verifier().clone()];
+    let alone =
+        |notes: &[String]| -> Vec<_> { notes.iter().map(|n| open_note(n, &known)).collect() };
+    let together = |notes: &[String]| {
+        open_notes(&notes.iter().map(String::as_str).collect::<Vec<_>>(), &known)
+    };
+    assert_eq!(together(&notes), alone(&notes));
+    assert!(together(&notes).iter().all(Result::is_ok));
+    // One that does not hold is named, and the others hold.
+    notes[307] = notes[307].replace("note 307", "note 703");
+    notes[9] = sign_note("note 9\n", &[&stranger]).unwrap();
+    notes[599] = "no note".to_owned();
+    let found = together(&notes);
+    assert_eq!(found, alone(&notes));
+    let bad: Vec<usize> = (0..600).filter(|n| found[*n].is_err()).collect();
+    assert_eq!(bad, [9, 307, 599]);
+    assert!(open_notes(&[], &known).is_empty());
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use sqlx::{AnyConnection, FromRow};
 
+pub use super::timeline::{Filter, Seek, count, timeline};
 use super::{Key, Result, StoreError, Tx};
 use crate::model::Micros;
 
@@ -66,8 +67,12 @@ impl Entry {
     }
 }
 
-const ENTRY: &str = "SELECT e.log_id, e.seq, e.id, e.at, e.action, e.actor_id, e.org_id, e.impersonation_id, \
-     e.ticket_ref, e.secret_type, e.body, e.leaf_hash FROM audit_entry e";
+/// The columns of a row, of the table under the name `e`.
+pub(super) const ENTRY_COLUMNS: &str = "e.log_id, e.seq, e.id, e.at, e.action, e.actor_id, e.org_id, \
+     e.impersonation_id, e.ticket_ref, e.secret_type, e.body, e.leaf_hash";
+
+/// How many parts a statement has at most that reads many things at once.
+const UNION: usize = 60;
 
 /// Creates a log.
 pub async fn create(conn: &mut AnyConnection, head: &Head) -> Result<()> {
@@ -300,7 +305,7 @@ pub async fn range(
     limit: i64,
 ) -> Result<Vec<Entry>> {
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "{ENTRY} WHERE e.log_id = $1 AND e.seq >= $2 ORDER BY e.seq LIMIT $3"
+        "SELECT {ENTRY_COLUMNS} FROM audit_entry e WHERE e.log_id = $1 AND e.seq >= $2 ORDER BY e.seq LIMIT $3"
     )))
     .bind(log_id)
     .bind(from)
@@ -349,11 +354,114 @@ pub async fn of_impersonation(
     impersonation_id: &str,
 ) -> Result<Vec<Entry>> {
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "{ENTRY} WHERE e.impersonation_id = $1 ORDER BY e.at, e.id LIMIT 1000"
+        "SELECT {ENTRY_COLUMNS} FROM audit_entry e WHERE e.impersonation_id = $1 ORDER BY e.at, e.id LIMIT 1000"
     )))
     .bind(impersonation_id)
     .fetch_all(conn)
     .await?)
+}
+
+/// Every row of these impersonations, in both logs, in the order of time; at most 1000 of each.
+pub async fn of_impersonations(conn: &mut AnyConnection, ids: &[String]) -> Result<Vec<Entry>> {
+    let one = |n: usize| {
+        format!(
+            "SELECT * FROM (SELECT {ENTRY_COLUMNS} FROM audit_entry e WHERE e.impersonation_id = ${} \
+             ORDER BY e.at, e.id LIMIT 1000) x{n}",
+            n + 1
+        )
+    };
+    let mut all = Vec::new();
+    for chunk in ids.chunks(UNION) {
+        let parts: Vec<String> = (0..chunk.len()).map(one).collect();
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(parts.join(" UNION ALL ")));
+        for id in chunk {
+            query = query.bind(id);
+        }
+        all.extend(query.fetch_all(&mut *conn).await?);
+    }
+    Ok(all)
+}
+
+/// The heads of these logs.
+pub async fn heads_of(conn: &mut AnyConnection, ids: &[String]) -> Result<Vec<Head>> {
+    let mut all = Vec::new();
+    for chunk in ids.chunks(UNION) {
+        let places: Vec<String> = (1..=chunk.len()).map(|n| format!("${n}")).collect();
+        let sql = format!("{HEAD} WHERE id IN ({})", places.join(", "));
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+        for id in chunk {
+            query = query.bind(id);
+        }
+        all.extend(query.fetch_all(&mut *conn).await?);
+    }
+    Ok(all)
+}
+
+/// A stretch of one level of a log's tree: level 0 are the leaves, others are multiples of 8.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stretch {
+    /// The log.
+    pub log_id: String,
+    /// The level.
+    pub level: i64,
+    /// The first node.
+    pub from: i64,
+    /// The node after the last one.
+    pub to: i64,
+}
+
+/// A node of a log's tree as it is stored: (log, level, place, hash).
+pub type Node = (String, i64, i64, Vec<u8>);
+
+/// Full tiles: (log, tile level, which one, 256 hashes). Each stretch names one, of 256 nodes.
+pub async fn tiles(conn: &mut AnyConnection, wanted: &[Stretch]) -> Result<Vec<Node>> {
+    let one = |n: usize| {
+        format!(
+            "SELECT log_id, level, idx, hashes FROM audit_tile WHERE log_id = ${} AND level = ${} AND idx = ${}",
+            n * 3 + 1,
+            n * 3 + 2,
+            n * 3 + 3
+        )
+    };
+    let mut all = Vec::new();
+    for chunk in wanted.chunks(UNION) {
+        let parts: Vec<String> = (0..chunk.len()).map(one).collect();
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(parts.join(" UNION ALL ")));
+        for s in chunk {
+            query = query.bind(&s.log_id).bind(s.level / 8).bind(s.from / 256);
+        }
+        all.extend(query.fetch_all(&mut *conn).await?);
+    }
+    Ok(all)
+}
+
+/// The stored nodes of these stretches.
+pub async fn nodes(conn: &mut AnyConnection, wanted: &[Stretch]) -> Result<Vec<Node>> {
+    let mut all = Vec::new();
+    for chunk in wanted.chunks(UNION) {
+        let one = |(n, s): (usize, &Stretch)| {
+            let (log, level, from, to) = (n * 4 + 1, n * 4 + 2, n * 4 + 3, n * 4 + 4);
+            let level_of = format!("CAST(${level} AS BIGINT)");
+            if s.level == 0 {
+                format!(
+                    "SELECT log_id, {level_of} AS level, seq AS idx, leaf_hash AS hash FROM audit_entry \
+                     WHERE log_id = ${log} AND seq >= ${from} AND seq < ${to}"
+                )
+            } else {
+                format!(
+                    "SELECT log_id, level, idx, hash FROM audit_subtree \
+                     WHERE log_id = ${log} AND level = {level_of} AND idx >= ${from} AND idx < ${to}"
+                )
+            }
+        };
+        let parts: Vec<String> = chunk.iter().enumerate().map(one).collect();
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(parts.join(" UNION ALL ")));
+        for s in chunk {
+            query = query.bind(&s.log_id).bind(s.level).bind(s.from).bind(s.to);
+        }
+        all.extend(query.fetch_all(&mut *conn).await?);
+    }
+    Ok(all)
 }
 
 /// How many rows an impersonation has in a log, and the sequence number of the newest.
@@ -373,10 +481,12 @@ pub async fn tally(
 
 /// The row with this id.
 pub async fn by_id(conn: &mut AnyConnection, id: &str) -> Result<Option<Entry>> {
-    Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!("{ENTRY} WHERE e.id = $1")))
-        .bind(id)
-        .fetch_optional(conn)
-        .await?)
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT {ENTRY_COLUMNS} FROM audit_entry e WHERE e.id = $1"
+    )))
+    .bind(id)
+    .fetch_optional(conn)
+    .await?)
 }
 
 /// Rows of a ticket, newest first.
@@ -386,144 +496,12 @@ pub async fn of_ticket(
     limit: i64,
 ) -> Result<Vec<Entry>> {
     Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "{ENTRY} WHERE e.ticket_ref = $1 ORDER BY e.at DESC, e.id DESC LIMIT $2"
+        "SELECT {ENTRY_COLUMNS} FROM audit_entry e WHERE e.ticket_ref = $1 ORDER BY e.at DESC, e.id DESC LIMIT $2"
     )))
     .bind(ticket_ref)
     .bind(limit)
     .fetch_all(conn)
     .await?)
-}
-
-/// What the timeline is narrowed to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Rows about this org, in either log.
-    pub org_id: Option<String>,
-    /// Rows of this ticket.
-    pub ticket: Option<String>,
-    /// Rows by this member of staff.
-    pub admin: Option<String>,
-    /// Rows of this impersonation.
-    pub impersonation: Option<String>,
-    /// Rows of this action.
-    pub action: Option<String>,
-    /// Rows about this type of secret.
-    pub secret_type: Option<String>,
-    /// Rows at or after this instant.
-    pub from: Option<Micros>,
-    /// Rows before this instant.
-    pub to: Option<Micros>,
-}
-
-/// One condition: a column, a comparison, a value.
-enum Value {
-    Text(String),
-    Number(i64),
-}
-
-impl Filter {
-    fn conditions(&self) -> Vec<(&'static str, &'static str, Value)> {
-        let texts = [
-            ("org_id", &self.org_id),
-            ("ticket_ref", &self.ticket),
-            ("actor_id", &self.admin),
-            ("impersonation_id", &self.impersonation),
-            ("action", &self.action),
-            ("secret_type", &self.secret_type),
-        ];
-        let mut all: Vec<_> = texts
-            .into_iter()
-            .filter_map(|(c, v)| v.clone().map(|v| (c, "=", Value::Text(v))))
-            .collect();
-        all.extend(self.from.map(|t| ("at", ">=", Value::Number(t))));
-        all.extend(self.to.map(|t| ("at", "<", Value::Number(t))));
-        all
-    }
-}
-
-/// Which way a page is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seek {
-    /// From the newest.
-    Newest,
-    /// What is older than this place.
-    Older(Key),
-    /// What is newer than this place, nearest first.
-    Newer(Key),
-}
-
-/// The statement for a page of the timeline, and its parameters' number.
-fn timeline_sql(filter: &Filter, seek: &Seek, grouped: bool) -> String {
-    let conditions = filter.conditions();
-    let clause = |alias: &str| {
-        conditions
-            .iter()
-            .enumerate()
-            .map(|(i, (column, op, _))| format!(" AND {alias}.{column} {op} ${}", i + 2))
-            .collect::<String>()
-    };
-    let mut sql = format!("{ENTRY} WHERE 1 = 1{}", clause("e"));
-    let n = conditions.len();
-    match seek {
-        Seek::Newest => {}
-        Seek::Older(_) => sql.push_str(&format!(" AND (e.at, e.id) < (${}, ${})", n + 2, n + 3)),
-        Seek::Newer(_) => sql.push_str(&format!(" AND (e.at, e.id) > (${}, ${})", n + 2, n + 3)),
-    }
-    if grouped {
-        // An impersonation stands where its newest matching row stands, and nowhere else.
-        sql.push_str(&format!(
-            " AND (e.impersonation_id IS NULL OR NOT EXISTS (SELECT 1 FROM audit_entry n \
-             WHERE n.impersonation_id = e.impersonation_id AND (n.at, n.id) > (e.at, e.id){}))",
-            clause("n")
-        ));
-    }
-    sql.push_str(if matches!(seek, Seek::Newer(_)) {
-        " ORDER BY e.at, e.id LIMIT $1"
-    } else {
-        " ORDER BY e.at DESC, e.id DESC LIMIT $1"
-    });
-    sql
-}
-
-/// A page of rows. With `grouped`, an impersonation is there once, by its newest matching row.
-pub async fn timeline(
-    conn: &mut AnyConnection,
-    filter: &Filter,
-    seek: &Seek,
-    grouped: bool,
-    limit: i64,
-) -> Result<Vec<Entry>> {
-    let mut query =
-        sqlx::query_as(sqlx::AssertSqlSafe(timeline_sql(filter, seek, grouped))).bind(limit);
-    for (_, _, value) in filter.conditions() {
-        query = match value {
-            Value::Text(text) => query.bind(text),
-            Value::Number(number) => query.bind(number),
-        };
-    }
-    if let Seek::Older(key) | Seek::Newer(key) = seek {
-        query = query.bind(key.at).bind(key.id.clone());
-    }
-    Ok(query.fetch_all(conn).await?)
-}
-
-/// How many rows match a filter.
-pub async fn count(conn: &mut AnyConnection, filter: &Filter) -> Result<i64> {
-    let conditions = filter.conditions();
-    let clauses: String = conditions
-        .iter()
-        .enumerate()
-        .map(|(i, (column, op, _))| format!(" AND e.{column} {op} ${}", i + 1))
-        .collect();
-    let sql = format!("SELECT COUNT(*) FROM audit_entry e WHERE 1 = 1{clauses}");
-    let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql));
-    for (_, _, value) in conditions {
-        query = match value {
-            Value::Text(text) => query.bind(text),
-            Value::Number(number) => query.bind(number),
-        };
-    }
-    Ok(query.fetch_one(conn).await?)
 }
 
 /// Notes that somebody looked at something; true where nothing of the kind was noted since

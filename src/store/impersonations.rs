@@ -134,6 +134,25 @@ pub async fn insert(tx: &mut Tx, i: &Impersonation) -> Result<()> {
     Ok(())
 }
 
+/// These grants, by id.
+pub async fn by_ids(
+    conn: &mut AnyConnection,
+    ids: &[String],
+) -> Result<std::collections::HashMap<String, Impersonation>> {
+    let mut all = std::collections::HashMap::new();
+    for chunk in ids.chunks(200) {
+        let places: Vec<String> = (1..=chunk.len()).map(|n| format!("${n}")).collect();
+        let sql = select(&format!("WHERE id IN ({})", places.join(", ")));
+        let mut query = sqlx::query_as::<_, Impersonation>(sql);
+        for id in chunk {
+            query = query.bind(id);
+        }
+        let found = query.fetch_all(&mut *conn).await?;
+        all.extend(found.into_iter().map(|grant| (grant.id.clone(), grant)));
+    }
+    Ok(all)
+}
+
 /// The grant with this id.
 pub async fn by_id(conn: &mut AnyConnection, id: &str) -> Result<Option<Impersonation>> {
     Ok(sqlx::query_as(select("WHERE id = $1")).bind(id).fetch_optional(conn).await?)

@@ -12,10 +12,12 @@ pub mod orgs;
 pub mod outbox;
 pub mod overview;
 pub mod owner_keys;
+pub mod saved_views;
 pub mod secrets;
 pub mod staff;
 pub mod standing;
 pub mod tickets;
+pub mod timeline;
 pub mod vault_intents;
 pub mod vault_tokens;
 pub mod verification;
@@ -214,6 +216,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0014_log_signing_key.sql"),
         include_str!("../../migrations/0014_log_signing_key.sql"),
     ),
+    (
+        15,
+        "saved view",
+        include_str!("../../migrations/0015_saved_view.sql"),
+        include_str!("../../migrations/0015_saved_view.sql"),
+    ),
 ];
 
 impl Store {
@@ -333,6 +341,23 @@ impl Store {
             Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
         Ok(Snapshot { inner: self.read.begin_with(begin).await? })
+    }
+
+    /// Makes the writing connection of SQLite fast rather than safe, for filling a database that
+    /// nobody uses yet: what was written when the power fails may be spoiled.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn hurry(&self) -> Result<()> {
+        if self.engine == Engine::Sqlite {
+            let mut conn = self.write.acquire().await?;
+            conn.execute(
+                "PRAGMA synchronous = OFF; PRAGMA secure_delete = OFF; PRAGMA cache_size = -600000; \
+                 PRAGMA wal_autocheckpoint = 50000;",
+            )
+            .await?;
+        }
+        Ok(())
     }
 
     /// Waits until every connection is closed.

@@ -194,6 +194,32 @@ pub async fn page(
 }
 
 /// Makes concurrent steps about the org wait for this transaction, and says whether there is
+/// Id and name of orgs, in the order of their names.
+pub async fn names(conn: &mut AnyConnection, limit: i64) -> Result<Vec<(String, String)>> {
+    Ok(sqlx::query_as("SELECT id, name FROM org ORDER BY name, id LIMIT $1")
+        .bind(limit)
+        .fetch_all(conn)
+        .await?)
+}
+
+/// Id, name and short name of these orgs.
+pub async fn named(
+    conn: &mut AnyConnection,
+    ids: &[String],
+) -> Result<Vec<(String, String, String)>> {
+    let mut all = Vec::new();
+    for chunk in ids.chunks(200) {
+        let places: Vec<String> = (1..=chunk.len()).map(|n| format!("${n}")).collect();
+        let sql = format!("SELECT id, name, slug FROM org WHERE id IN ({})", places.join(", "));
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql));
+        for id in chunk {
+            query = query.bind(id);
+        }
+        all.extend(query.fetch_all(&mut *conn).await?);
+    }
+    Ok(all)
+}
+
 /// such an org.
 pub async fn lock(tx: &mut Tx, id: &str) -> Result<bool> {
     let done = sqlx::query("UPDATE org SET step = step + 1 WHERE id = $1")

@@ -4,6 +4,7 @@
 
 use sqlx::{AnyConnection, FromRow};
 
+use super::timeline::verdict_term;
 use super::{Key, Result, Tx};
 use crate::model::Micros;
 use crate::proof::actions::{PLATFORM_IMPERSONATION_REFUSED, PLATFORM_ROTATION_REFUSED};
@@ -131,8 +132,22 @@ pub async fn done(tx: &mut Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes how a trail stands.
+/// Writes how a trail stands, and lets its rows be found by that.
 pub async fn save(tx: &mut Tx, s: &Standing) -> Result<()> {
+    for word in ["complete", "open", "incomplete", "mismatch", "tampered"] {
+        let sql = if word == s.standing {
+            "INSERT INTO audit_term (term, at, id) SELECT $1, at, id FROM audit_entry \
+             WHERE impersonation_id = $2 ON CONFLICT (term, at, id) DO NOTHING"
+        } else {
+            "DELETE FROM audit_term WHERE term = $1 AND (at, id) IN \
+             (SELECT at, id FROM audit_entry WHERE impersonation_id = $2)"
+        };
+        sqlx::query(sql)
+            .bind(verdict_term(word))
+            .bind(&s.impersonation_id)
+            .execute(tx.conn())
+            .await?;
+    }
     sqlx::query(
         "INSERT INTO trail_standing (impersonation_id, standing, overstayed, org_id, admin_id, ticket_ref, secret_type, \
          opened_at, handed_off_at, ended_at, end_cause, newest_at, newest_id, judged_at, due_at) \

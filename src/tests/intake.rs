@@ -31,6 +31,7 @@ async fn send_as(
     request: Request<Body>,
 ) -> (StatusCode, Value) {
     let router = crate::http::router(Arc::new(App {
+        density: Default::default(),
         desk: bench.desk.clone(),
         demo: None,
         pkg: None,

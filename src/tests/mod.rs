@@ -23,6 +23,7 @@ mod planner;
 mod planner_overview;
 mod procedure;
 mod rotation;
+mod search;
 mod secrecy;
 mod shared_vault;
 mod standing;

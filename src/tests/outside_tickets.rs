@@ -290,6 +290,7 @@ async fn page(bench: &Bench, path: &str) -> (StatusCode, String) {
     let ada = bench.at_work(ADA).await.staff;
     let people = vec![DemoPerson { email: ada.email, name: ada.name, role: ada.role }];
     let router = crate::http::router(Arc::new(App {
+        density: Default::default(),
         desk: bench.desk.clone(),
         demo: Some(DemoDoors { people, customer_side: "http://127.0.0.1:1".into() }),
         pkg: None,

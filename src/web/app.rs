@@ -42,6 +42,8 @@ pub struct App {
     pub intake_hash: Option<String>,
     /// The header in which a trusted proxy names the client's address.
     pub client_ip_header: Option<String>,
+    /// What was counted for the strip above the timeline.
+    pub density: crate::audit::density::Cache,
     /// The embedded vault, where it is the one in use: its tokens can be tried under `/v1/`.
     pub embedded_vault: Option<Arc<EmbeddedVault>>,
 }

@@ -6,12 +6,15 @@ use axum::response::Response;
 use http::StatusCode;
 use leptos::prelude::*;
 
-use super::audit_filter::{Known, Problem, address, form};
+use super::audit_filter::{Known, Problem, SECRET, address, form};
+use super::timeline_strip;
 use super::timeline_view::{Book, Frame, table};
+use crate::audit::density::{Density, density};
 use crate::audit::timeline::{self, Item};
 use crate::desk::Step;
 use crate::model::{Micros, StaffRole};
 use crate::store::audit::Seek;
+use crate::store::saved_views::{self, SavedView};
 use crate::store::{Key, orgs, staff};
 use crate::web::components::{empty, icon, pager};
 use crate::web::door::{Door, encode};
@@ -29,6 +32,8 @@ struct Loaded {
     known: Known,
     problems: Vec<Problem>,
     found: Option<(timeline::Page, Book)>,
+    density: Option<Density>,
+    views: Vec<SavedView>,
 }
 
 /// `GET /audit`.
@@ -56,27 +61,43 @@ pub async fn show(mut door: Door, ask: Result<Query<Ask>, QueryRejection>) -> Re
 
 async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<Loaded> {
     let desk = door.app.desk.clone();
-    let known = known(door, ask).await?;
-    let mut problems = ask.problems(&known);
+    let (known, mut problems) = checked(door, ask).await?;
     problems.extend(unreadable);
     // Who looks is on record before anything is seen.
     desk.note_view(&door.who, "/audit", &ask.query_sound(&problems)).await?;
     let seek = match ask.seek() {
         Some(seek) if problems.is_empty() => seek,
-        _ => return Ok(Loaded { known, problems, found: None }),
+        _ => return Ok(Loaded { known, problems, found: None, density: None, views: Vec::new() }),
     };
     let key = desk.current_log_key(&mut door.conn).await?;
-    let found = timeline::page(&mut door.conn, key, &ask.filter(), &seek, PAGE, desk.now()).await?;
-    let book = Book::of(&mut door.conn, key, &found.items).await?;
-    Ok(Loaded { known, problems, found: Some((found, book)) })
+    let (filter, now) = (ask.filter(), desk.now());
+    let found = timeline::page(&mut door.conn, key, &filter, &seek, PAGE, now).await?;
+    let book = Book::of(&mut door.conn, key, &found.items, &found.proofs).await?;
+    let cache = &door.app.density;
+    let views = saved_views::of(&mut door.conn, &door.who.staff.id).await?;
+    let density = density(&mut door.conn, cache, &ask.query(), &filter, now).await?;
+    Ok(Loaded { known, problems, found: Some((found, book)), density, views })
+}
+
+/// What the fields are held against, and what is wrong with them.
+pub(super) async fn checked(door: &mut Door, ask: &Ask) -> Step<(Known, Vec<Problem>)> {
+    let known = known(door, ask).await?;
+    let mut problems = ask.problems(&known);
+    // What is searched for is written down. A secret that somebody pasted must not be.
+    if problems.iter().all(|p| p.field != "text")
+        && door.app.desk.secret_in(&mut door.conn, &ask.text).await?.is_some()
+    {
+        problems.push(Problem { field: "text", text: SECRET.to_owned() });
+    }
+    Ok((known, problems))
 }
 
 pub(super) async fn known(door: &mut Door, ask: &Ask) -> Step<Known> {
     let conn = &mut *door.conn;
-    let mut all: Vec<_> = orgs::page(conn, None, ORGS).await?;
+    let mut all = orgs::names(conn, ORGS).await?;
     let asked = ask.org.trim();
-    if !asked.is_empty() && !all.iter().any(|o| o.id == asked) {
-        all.extend(orgs::by_id(conn, asked).await?);
+    if !asked.is_empty() && !all.iter().any(|(id, _)| id == asked) {
+        all.extend(orgs::by_id(conn, asked).await?.map(|o| (o.id, o.name)));
     }
     let staff = staff::all(conn).await?.into_iter().map(|s| {
         let name = match s.role {
@@ -85,7 +106,7 @@ pub(super) async fn known(door: &mut Door, ask: &Ask) -> Step<Known> {
         };
         (s.id, name)
     });
-    Ok(Known { staff: staff.collect(), orgs: all.into_iter().map(|o| (o.id, o.name)).collect() })
+    Ok(Known { staff: staff.collect(), orgs: all })
 }
 
 fn draw(loaded: &Loaded, ask: &Ask, now: Micros) -> AnyView {
@@ -107,6 +128,8 @@ fn draw(loaded: &Loaded, ask: &Ask, now: Micros) -> AnyView {
             </div>
         </div>
         {form(ask, &loaded.known, &loaded.problems)}
+        {super::saved_views::bar(&loaded.views, ask)}
+        {loaded.density.as_ref().map(|density| timeline_strip::view(density, ask))}
         {rows}
     }
     .into_any()

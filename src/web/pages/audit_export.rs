@@ -48,8 +48,7 @@ pub async fn file(
 }
 
 async fn begin(door: &mut Door, ask: &Ask, form: &Form) -> Step<Result<Export, Vec<Problem>>> {
-    let known = super::audit::known(door, ask).await?;
-    let mut problems = ask.problems(&known);
+    let (_, mut problems) = super::audit::checked(door, ask).await?;
     let format = Format::parse(&form.format);
     if format.is_none() {
         let text = "The format is csv, jsonl or ocsf.".to_owned();

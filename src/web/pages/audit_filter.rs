@@ -4,12 +4,22 @@
 use leptos::prelude::*;
 use serde::Deserialize;
 
+use crate::delivery::guard;
 use crate::model::{Micros, SecretType, time};
-use crate::proof::actions;
+use crate::proof::verdict::Verdict;
+use crate::proof::{actions, terms};
 use crate::store::Key;
 use crate::store::audit::{Filter, Seek};
 use crate::web::components::{icon, short};
 use crate::web::door::encode;
+
+/// The verdicts that can be asked for.
+const VERDICTS: [Verdict; 5] =
+    [Verdict::Complete, Verdict::Open, Verdict::Incomplete, Verdict::Mismatch, Verdict::Tampered];
+
+/// What is said of a search for a secret.
+pub const SECRET: &str = "This is a secret, or has the shape of one. It was not searched for, and not written down. \
+                          A secret never stands in a log.";
 
 /// What the page is asked for; every field stands in the address.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -27,6 +37,10 @@ pub struct Ask {
     pub action: String,
     /// A type of secret.
     pub secret_type: String,
+    /// Words and ids that stand in a row.
+    pub text: String,
+    /// A verdict's word.
+    pub verdict: String,
     /// From when, UTC.
     pub from: String,
     /// Until when, UTC.
@@ -57,14 +71,16 @@ pub struct Problem {
 
 impl Ask {
     /// The fields that narrow, by their names in the address.
-    fn fields(&self) -> [(&'static str, &str); 8] {
+    fn fields(&self) -> [(&'static str, &str); 10] {
         [
+            ("text", self.text.trim()),
             ("org", self.org.trim()),
             ("ticket", self.ticket.trim()),
             ("admin", self.admin.trim()),
             ("impersonation", self.impersonation.trim()),
             ("action", self.action.trim()),
             ("secret_type", self.secret_type.trim()),
+            ("verdict", self.verdict.trim()),
             ("from", self.from.trim()),
             ("to", self.to.trim()),
         ]
@@ -84,6 +100,8 @@ impl Ask {
             impersonation: text(&self.impersonation).map(|i| i.to_lowercase()),
             action: text(&self.action),
             secret_type: text(&self.secret_type),
+            text: text(&self.text),
+            verdict: VERDICTS.into_iter().find(|v| v.word() == self.verdict.trim()),
             from: instant(&self.from, Micros::MAX),
             to: instant(&self.to, Micros::MIN),
         }
@@ -119,6 +137,16 @@ impl Ask {
                 "action" if !action_like(value) => {
                     "An action’s name has small letters, underscores and one dot, like impersonation.started."
                 }
+                "text" if value.len() > 200 || terms::words(value).len() > terms::MOST_WORDS => {
+                    "A search has at most eight words."
+                }
+                "text" if terms::words(value).is_empty() => {
+                    "There is no letter and no digit in this: nothing can be found by it."
+                }
+                "text" if !matches!(guard::shape(value), Ok(None)) => SECRET,
+                "verdict" if !VERDICTS.iter().any(|v| v.word() == value) => {
+                    "There is no such verdict."
+                }
                 "secret_type" if value.parse::<SecretType>().is_err() => {
                     "There is no such type of secret."
                 }
@@ -147,6 +175,12 @@ impl Ask {
     #[must_use]
     pub fn query(&self) -> String {
         self.query_of(|_| true)
+    }
+
+    /// The same without its stretch of time.
+    #[must_use]
+    pub fn query_without_time(&self) -> String {
+        self.query_of(|name| name != "from" && name != "to")
     }
 
     /// The same without one field.
@@ -191,6 +225,8 @@ impl Ask {
                     "impersonation" => format!("impersonation {}", short(value)),
                     "action" => format!("action {value}"),
                     "secret_type" => format!("secret {value}"),
+                    "text" => format!("“{value}”"),
+                    "verdict" => format!("verdict {value}"),
                     "from" => format!("from {}", when(value)),
                     _ => format!("before {}", when(value)),
                 };
@@ -349,7 +385,14 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
         .into_any()
     };
     let types = SecretType::ALL.iter().map(|t| (t.to_string(), t.label().to_owned())).collect();
-    let more = ["impersonation", "from", "to"].iter().any(|name| {
+    let verdicts = VERDICTS.iter().map(|v| (v.word().to_owned(), v.word().to_owned())).collect();
+    let search = view! {
+        <input class="input" id="f-text" name="text" type="search" value=ask.text.trim().to_owned()
+            placeholder="Words, ticket, id" autocomplete="off" spellcheck="false"
+            aria-invalid=invalid("text") aria-describedby=described("text") />
+    }
+    .into_any();
+    let more = ["verdict", "impersonation", "from", "to"].iter().any(|name| {
         wrong(name) || ask.fields().iter().any(|(field, value)| field == name && !value.is_empty())
     });
     let chips = ask
@@ -364,6 +407,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
     view! {
         <form class="filters" method="get" action="/audit" aria-label="Filter the logs">
             <div class="filters-line">
+                {field("text", "Search", search)}
                 {field("action", "Action", text("action", ask.action.trim(), "impersonation.started", Some("f-actions")))}
                 {field("org", "Org", choice("org", "Any org", ask.org.trim(), known.orgs.clone()))}
                 {field("ticket", "Ticket", text("ticket", ask.ticket.trim(), "NOV-4801", None))}
@@ -377,6 +421,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
             <details class="filters-more" open=more>
                 <summary>{icon("chevron")}"More filters"</summary>
                 <div class="filters-line">
+                    {field("verdict", "Verdict", choice("verdict", "Any verdict", ask.verdict.trim(), verdicts))}
                     {field("impersonation", "Impersonation id", text("impersonation", ask.impersonation.trim(), "", None))}
                     {field("from", "From (UTC)", instant("from", ask.from.trim()))}
                     {field("to", "Before (UTC)", instant("to", ask.to.trim()))}

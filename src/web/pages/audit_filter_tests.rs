@@ -20,6 +20,8 @@ fn each_field_that_cannot_be_meant_is_named() {
         impersonation: "0192".into(),
         action: "Impersonation Started".into(),
         secret_type: "password".into(),
+        text: "a b c d e f g h i".into(),
+        verdict: "good".into(),
         from: "yesterday".into(),
         to: "2026-13-01".into(),
         before: Some("nowhere".into()),
@@ -27,7 +29,19 @@ fn each_field_that_cannot_be_meant_is_named() {
     };
     assert_eq!(
         fields(&ask),
-        ["org", "ticket", "admin", "impersonation", "action", "secret_type", "from", "to", "place"]
+        [
+            "text",
+            "org",
+            "ticket",
+            "admin",
+            "impersonation",
+            "action",
+            "secret_type",
+            "verdict",
+            "from",
+            "to",
+            "place"
+        ]
     );
     assert_eq!(ask.query_sound(&ask.problems(&known())), "");
 }
@@ -41,6 +55,8 @@ fn good_fields_have_no_problem() {
         impersonation: "01920000-0000-7000-8000-0000000000AA".into(),
         action: "impersonation.started".into(),
         secret_type: "vault_token".into(),
+        text: "rotated NOV-4801".into(),
+        verdict: "mismatch".into(),
         from: "2026-11-23".into(),
         to: "2026-11-23T09:52".into(),
         before: Some("5.01920000".into()),

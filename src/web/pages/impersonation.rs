@@ -69,7 +69,7 @@ async fn load(door: &mut Door, id: &str) -> Step<Loaded> {
         judged,
         matching,
     }))];
-    let book = Book::of(conn, key, &items).await?;
+    let book = Book::of(conn, key, &items, &crate::audit::trail::Proofs::default()).await?;
     Ok(Loaded {
         admin: person(conn, &grant.admin_id, &members).await?,
         ended_by: match &grant.ended_by {

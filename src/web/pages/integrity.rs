@@ -9,6 +9,7 @@ use sqlx::AnyConnection;
 use super::forwarding::{self, Sinks};
 use super::places::{Tree, Trees, trees};
 use crate::audit::LogKey;
+use crate::audit::trail::Proofs;
 use crate::desk::Step;
 use crate::model::{Micros, time};
 use crate::store::audit::{self, Head};
@@ -107,7 +108,9 @@ async fn load(door: &mut Door) -> Step<Loaded> {
     }
     let key = desk.current_log_key(conn).await?;
     let keys = keys_of(conn, key).await?;
-    let trees = trees(conn, key, rows.iter().map(|r| r.head.id.as_str())).await?;
+    let trees =
+        trees(conn, key, &Proofs::default(), rows.iter().map(|r| r.head.id.clone()).collect())
+            .await?;
     let mut last = Vec::new();
     for done in verification::newest(conn, 5).await? {
         let by = staff::by_id(conn, &done.asked_by).await?.map_or_else(String::new, |s| s.name);

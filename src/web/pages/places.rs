@@ -1,10 +1,11 @@
 //! Where a row stands in the tree of its log, as the log's signed checkpoint has it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::AnyConnection;
 
 use crate::audit::nodes::Nodes;
+use crate::audit::trail::Proofs;
 use crate::audit::{AuditError, LogKey};
 use crate::auth::credential::hex;
 use crate::model::Micros;
@@ -28,27 +29,37 @@ pub struct Tree {
 /// The trees of logs, by the log's id.
 pub type Trees = HashMap<String, Tree>;
 
-/// Reads the heads of these logs.
+/// The trees of these logs: as far as `proofs` has them as they were read for those, otherwise
+/// read now.
 ///
 /// # Errors
 /// Where the database does not answer. What is wrong with a checkpoint is in the result.
-pub async fn trees<'a>(
+pub async fn trees(
     conn: &mut AnyConnection,
     key: &LogKey,
-    logs: impl Iterator<Item = &'a str> + Send,
+    proofs: &Proofs,
+    logs: BTreeSet<String>,
 ) -> Result<Trees, AuditError> {
+    let tree = |head: &Head, root| Tree {
+        size: head.size,
+        signed_at: head.last_at,
+        root,
+        note: head.checkpoint.clone(),
+    };
     let mut all = Trees::new();
+    let mut unread = Vec::new();
     for log in logs {
-        if all.contains_key(log) {
-            continue;
+        match proofs.log(&log) {
+            Some((head, signed)) => {
+                let root = signed.map(|c| hex(&c.root)).map_err(str::to_owned);
+                all.insert(log, tree(head, root));
+            }
+            None => unread.push(log),
         }
-        if let Some(head) = audit::head(conn, log).await? {
-            let root = signed(key, &head).map(|c| hex(&c.root));
-            all.insert(
-                log.to_owned(),
-                Tree { size: head.size, signed_at: head.last_at, root, note: head.checkpoint },
-            );
-        }
+    }
+    for head in audit::heads_of(conn, &unread).await? {
+        let root = signed(key, &head).map(|c| hex(&c.root));
+        all.insert(head.id.clone(), tree(&head, root));
     }
     Ok(all)
 }

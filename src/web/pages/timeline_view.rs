@@ -10,7 +10,7 @@ use super::places::{self, Trees};
 use super::rows::{Draw, side};
 use super::timeline_lines::{Cell, Line, Tie, lines, loose_pair};
 use crate::audit::timeline::{Group, Item};
-use crate::audit::trail::ReadRow;
+use crate::audit::trail::{Proofs, ReadRow};
 use crate::audit::{AuditError, LogKey};
 use crate::model::{Micros, time};
 use crate::proof::verdict::Verdict;
@@ -35,18 +35,17 @@ impl Book {
         conn: &mut AnyConnection,
         key: &LogKey,
         items: &[Item],
+        proofs: &Proofs,
     ) -> Result<Self, AuditError> {
         let rows = || items.iter().flat_map(rows_of);
         let ids: BTreeSet<String> = rows().filter_map(|r| r.entry.org_id.clone()).collect();
         let logs: BTreeSet<String> = rows().map(|r| r.entry.log_id.clone()).collect();
-        let mut book = Self::default();
-        for id in ids {
-            if let Some(org) = orgs::by_id(conn, &id).await? {
-                book.orgs.insert(id, (org.name, org.slug));
-            }
-        }
-        book.trees = places::trees(conn, key, logs.iter().map(String::as_str)).await?;
-        Ok(book)
+        let ids: Vec<String> = ids.into_iter().collect();
+        let orgs = orgs::named(conn, &ids).await?;
+        Ok(Self {
+            orgs: orgs.into_iter().map(|(id, name, slug)| (id, (name, slug))).collect(),
+            trees: places::trees(conn, key, proofs, logs).await?,
+        })
     }
 }
 

@@ -1,0 +1,390 @@
+//! The timeline: the rows of both logs in the order of time, narrowed and paged by key.
+//!
+//! A statement is driven by one index, and that is decided here rather than by the engine: of what
+//! a filter asks for, the rarest leads, and everything else is looked up row by row. The statement
+//! is the same on both engines, and so is its plan. Every function fails where the database does
+//! not answer.
+
+use sqlx::query::QueryAs;
+use sqlx::{Any, AnyConnection};
+
+use super::audit::{ENTRY_COLUMNS, Entry};
+use super::{Key, Result};
+use crate::model::Micros;
+use crate::proof::terms;
+use crate::proof::verdict::Verdict;
+
+/// How far rows are counted to see what is rare.
+const RARE: i64 = 3000;
+
+/// What the timeline is narrowed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Rows about this org, in either log.
+    pub org_id: Option<String>,
+    /// Rows of this ticket.
+    pub ticket: Option<String>,
+    /// Rows by this member of staff.
+    pub admin: Option<String>,
+    /// Rows of this impersonation.
+    pub impersonation: Option<String>,
+    /// Rows of this action.
+    pub action: Option<String>,
+    /// Rows about this type of secret.
+    pub secret_type: Option<String>,
+    /// Rows in which each of these words stands, or each of these ids.
+    pub text: Option<String>,
+    /// Rows of impersonations whose trails stood like this when they were last judged.
+    pub verdict: Option<Verdict>,
+    /// Rows at or after this instant.
+    pub from: Option<Micros>,
+    /// Rows before this instant.
+    pub to: Option<Micros>,
+}
+
+/// The columns that have an index in the order of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Id,
+    Org,
+    Ticket,
+    Actor,
+    Impersonation,
+    Action,
+    SecretType,
+}
+
+impl Column {
+    fn name(self) -> &'static str {
+        match self {
+            Column::Id => "id",
+            Column::Org => "org_id",
+            Column::Ticket => "ticket_ref",
+            Column::Actor => "actor_id",
+            Column::Impersonation => "impersonation_id",
+            Column::Action => "action",
+            Column::SecretType => "secret_type",
+        }
+    }
+}
+
+/// One condition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Condition {
+    Is(Column, String),
+    Has(String),
+}
+
+impl Condition {
+    fn value(&self) -> &str {
+        match self {
+            Condition::Is(_, value) | Condition::Has(value) => value,
+        }
+    }
+}
+
+/// What leads a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lead {
+    /// Time alone.
+    Time,
+    /// The condition at this place.
+    One(usize),
+    /// The org and the action, which have an index together.
+    OrgAction(usize, usize),
+}
+
+/// The word under which the rows of trails with a verdict stand. No row's own word has a `=`.
+#[must_use]
+pub fn verdict_term(word: &str) -> String {
+    format!("={word}")
+}
+
+/// A filter that was looked at: which conditions it has, and which one leads.
+#[derive(Debug, Clone)]
+pub struct Question {
+    conditions: Vec<Condition>,
+    lead: Lead,
+    from: Option<Micros>,
+    to: Option<Micros>,
+}
+
+impl Question {
+    /// Looks at a filter: what its text names, and what of it is rarest.
+    pub async fn of(conn: &mut AnyConnection, filter: &Filter) -> Result<Self> {
+        let columns = [
+            (Column::Org, &filter.org_id),
+            (Column::Ticket, &filter.ticket),
+            (Column::Actor, &filter.admin),
+            (Column::Impersonation, &filter.impersonation),
+            (Column::Action, &filter.action),
+            (Column::SecretType, &filter.secret_type),
+        ];
+        let mut conditions: Vec<Condition> = columns
+            .into_iter()
+            .filter_map(|(column, value)| value.clone().map(|v| Condition::Is(column, v)))
+            .collect();
+        if let Some(verdict) = filter.verdict {
+            conditions.push(Condition::Has(verdict_term(verdict.word())));
+        }
+        for piece in filter.text.iter().flat_map(|t| t.split_whitespace()) {
+            match named_by(conn, piece).await? {
+                Some(column) => conditions.push(Condition::Is(column, piece.to_lowercase())),
+                None => {
+                    let words = terms::words(piece);
+                    conditions.extend(words.into_iter().map(Condition::Has));
+                }
+            }
+        }
+        conditions.dedup();
+        let mut question = Self { conditions, lead: Lead::Time, from: filter.from, to: filter.to };
+        question.lead = question.rarest(conn).await?;
+        Ok(question)
+    }
+
+    async fn rarest(&self, conn: &mut AnyConnection) -> Result<Lead> {
+        let place = |wanted: Column| {
+            self.conditions
+                .iter()
+                .position(|c| matches!(c, Condition::Is(column, _) if *column == wanted))
+        };
+        let mut leads: Vec<Lead> = (0..self.conditions.len()).map(Lead::One).collect();
+        if let (Some(org), Some(action)) = (place(Column::Org), place(Column::Action)) {
+            leads.insert(0, Lead::OrgAction(org, action));
+        }
+        if let [] | [_] = leads[..] {
+            return Ok(leads.first().copied().unwrap_or(Lead::Time));
+        }
+        let mut best = (RARE + 1, Lead::Time);
+        for lead in leads {
+            let found = self.led_by(lead).count_to(conn, RARE).await?;
+            if found < best.0 {
+                best = (found, lead);
+            }
+        }
+        Ok(best.1)
+    }
+
+    /// The question that asks for what leads, and for nothing else.
+    fn led_by(&self, lead: Lead) -> Self {
+        let (conditions, lead) = match lead {
+            Lead::Time => (Vec::new(), Lead::Time),
+            Lead::One(n) => (vec![self.conditions[n].clone()], Lead::One(0)),
+            Lead::OrgAction(org, action) => (
+                vec![self.conditions[org].clone(), self.conditions[action].clone()],
+                Lead::OrgAction(0, 1),
+            ),
+        };
+        Self { conditions, lead, from: self.from, to: self.to }
+    }
+
+    fn leads(&self, n: usize) -> bool {
+        match self.lead {
+            Lead::Time => false,
+            Lead::One(lead) => n == lead,
+            Lead::OrgAction(org, action) => n == org || n == action,
+        }
+    }
+
+    /// The conditions as they hold for the row `alias`, each value at `$1 + n`; with `all`, also
+    /// those that lead, written so that no index is chosen for them.
+    fn clause(&self, alias: &str, all: bool) -> String {
+        let holds = |(n, condition): (usize, &Condition)| match condition {
+            _ if !all && self.leads(n) => String::new(),
+            Condition::Is(column, _) => {
+                format!(" AND {alias}.{} || '' = ${}", column.name(), n + 2)
+            }
+            Condition::Has(_) => format!(
+                " AND EXISTS (SELECT 1 FROM audit_term t WHERE t.term = ${} AND t.at = {alias}.at AND t.id = {alias}.id)",
+                n + 2
+            ),
+        };
+        self.conditions.iter().enumerate().map(holds).collect()
+    }
+
+    /// Where the rows come from, in the order of what leads; and the alias that has it.
+    fn source(&self) -> (String, &'static str) {
+        let is = |n: usize| match &self.conditions[n] {
+            Condition::Is(column, _) => format!(" AND e.{} = ${}", column.name(), n + 2),
+            Condition::Has(_) => format!(" AND d.term = ${}", n + 2),
+        };
+        match self.lead {
+            Lead::Time => ("audit_entry e WHERE 1 = 1".to_owned(), "e"),
+            Lead::One(n) if matches!(self.conditions[n], Condition::Has(_)) => {
+                let from =
+                    format!("audit_term d CROSS JOIN audit_entry e WHERE e.id = d.id{}", is(n));
+                (from, "d")
+            }
+            Lead::One(n) => (format!("audit_entry e WHERE 1 = 1{}", is(n)), "e"),
+            Lead::OrgAction(org, action) => {
+                (format!("audit_entry e WHERE 1 = 1{}{}", is(org), is(action)), "e")
+            }
+        }
+    }
+
+    /// The bounds in time, as numbers: they are ours, and not what somebody typed.
+    fn bounds(&self, alias: &str) -> String {
+        let from = self.from.map(|t| format!(" AND {alias}.at >= {t}")).unwrap_or_default();
+        let to = self.to.map(|t| format!(" AND {alias}.at < {t}")).unwrap_or_default();
+        from + &to
+    }
+
+    fn page_sql(&self, seek: &Seek, grouped: bool) -> String {
+        let (source, by) = self.source();
+        let n = self.conditions.len();
+        let mut sql = format!(
+            "SELECT {ENTRY_COLUMNS} FROM {source}{}{}",
+            self.bounds(by),
+            self.clause("e", false)
+        );
+        let place = format!("(${}, ${})", n + 2, n + 3);
+        match seek {
+            Seek::Newest => {}
+            Seek::Older(_) => sql.push_str(&format!(" AND ({by}.at, {by}.id) < {place}")),
+            Seek::Newer(_) => sql.push_str(&format!(" AND ({by}.at, {by}.id) > {place}")),
+        }
+        if grouped {
+            // An impersonation stands where its newest matching row stands, and nowhere else.
+            sql.push_str(&format!(
+                " AND (e.impersonation_id IS NULL OR NOT EXISTS (SELECT 1 FROM audit_entry n \
+                 WHERE n.impersonation_id = e.impersonation_id AND (n.at, n.id) > (e.at, e.id){}{}))",
+                self.bounds("n"),
+                self.clause("n", true)
+            ));
+        }
+        let order = if matches!(seek, Seek::Newer(_)) { "" } else { " DESC" };
+        sql.push_str(&format!(" ORDER BY {by}.at{order}, {by}.id{order} LIMIT $1"));
+        sql
+    }
+
+    /// A page of rows. With `grouped`, an impersonation is there once, by its newest matching row.
+    pub async fn page(
+        &self,
+        conn: &mut AnyConnection,
+        seek: &Seek,
+        grouped: bool,
+        limit: i64,
+    ) -> Result<Vec<Entry>> {
+        let sql = self.page_sql(seek, grouped);
+        let mut query: QueryAs<'_, Any, Entry, _> =
+            sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(limit);
+        for condition in &self.conditions {
+            query = query.bind(condition.value().to_owned());
+        }
+        if let Seek::Older(key) | Seek::Newer(key) = seek {
+            query = query.bind(key.at).bind(key.id.clone());
+        }
+        Ok(query.fetch_all(conn).await?)
+    }
+
+    /// How many rows there are, counted no further than `most`.
+    pub async fn count_to(&self, conn: &mut AnyConnection, most: i64) -> Result<i64> {
+        let sql = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT $1) x", self.rows());
+        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(most);
+        for condition in &self.conditions {
+            query = query.bind(condition.value().to_owned());
+        }
+        Ok(query.fetch_one(conn).await?)
+    }
+
+    /// How many rows there are in each stretch of `width` from `from` to `to`, where there are
+    /// any: (which stretch, rows).
+    pub async fn density(
+        &self,
+        conn: &mut AnyConnection,
+        from: Micros,
+        to: Micros,
+        width: Micros,
+    ) -> Result<Vec<(i64, i64)>> {
+        let narrowed = Self {
+            from: Some(self.from.map_or(from, |t| t.max(from))),
+            to: Some(self.to.map_or(to, |t| t.min(to))),
+            ..self.clone()
+        };
+        let by = narrowed.source().1;
+        let sql = format!(
+            "SELECT ({by}.at - {from}) / $1 AS stretch, COUNT(*) FROM {} GROUP BY 1",
+            narrowed.rows()
+        );
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(width.max(1));
+        for condition in &self.conditions {
+            query = query.bind(condition.value().to_owned());
+        }
+        Ok(query.fetch_all(conn).await?)
+    }
+
+    /// What is counted: where one word leads and nothing else is asked, the index has it all.
+    fn rows(&self) -> String {
+        if let (Lead::One(0), [Condition::Has(_)]) = (self.lead, &self.conditions[..]) {
+            return format!("audit_term d WHERE d.term = $2{}", self.bounds("d"));
+        }
+        let (source, by) = self.source();
+        format!("{source}{}{}", self.bounds(by), self.clause("e", false))
+    }
+}
+
+/// Which column a piece of text is a value of, where it is one.
+async fn named_by(conn: &mut AnyConnection, piece: &str) -> Result<Option<Column>> {
+    for column in [Column::Impersonation, Column::Id, Column::Org, Column::Actor] {
+        let sql = format!("SELECT 1 FROM audit_entry WHERE {} = $1 LIMIT 1", column.name());
+        let found: Option<i32> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(piece.to_lowercase())
+            .fetch_optional(&mut *conn)
+            .await?;
+        if found.is_some() {
+            return Ok(Some(column));
+        }
+    }
+    Ok(None)
+}
+
+/// Which way a page is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seek {
+    /// From the newest.
+    Newest,
+    /// What is older than this place.
+    Older(Key),
+    /// What is newer than this place, nearest first.
+    Newer(Key),
+}
+
+/// Whether the words of every row are there: not so where rows are older than the table of words.
+pub async fn words_made(conn: &mut AnyConnection) -> Result<bool> {
+    let done: Option<i64> =
+        sqlx::query_scalar("SELECT done FROM audit_derived WHERE name = 'terms'")
+            .fetch_optional(conn)
+            .await?;
+    Ok(done == Some(1))
+}
+
+/// Says that the words of every row are there.
+pub async fn words_are_made(tx: &mut super::Tx) -> Result<()> {
+    sqlx::query("UPDATE audit_derived SET done = 1 WHERE name = 'terms'")
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// The time of the oldest row of all.
+pub async fn oldest_at(conn: &mut AnyConnection) -> Result<Option<Micros>> {
+    Ok(sqlx::query_scalar("SELECT at FROM audit_entry ORDER BY at, id LIMIT 1")
+        .fetch_optional(conn)
+        .await?)
+}
+
+/// A page of rows, as [`Question::page`] gives it for a filter.
+pub async fn timeline(
+    conn: &mut AnyConnection,
+    filter: &Filter,
+    seek: &Seek,
+    grouped: bool,
+    limit: i64,
+) -> Result<Vec<Entry>> {
+    Question::of(conn, filter).await?.page(conn, seek, grouped, limit).await
+}
+
+/// How many rows match a filter.
+pub async fn count(conn: &mut AnyConnection, filter: &Filter) -> Result<i64> {
+    Question::of(conn, filter).await?.count_to(conn, i64::MAX).await
+}
