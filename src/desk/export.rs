@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use sqlx::AnyConnection;
+
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::export::Format;
 use crate::audit::trail::ReadRow;
@@ -60,8 +62,13 @@ impl Desk {
     ///
     /// # Errors
     /// Where the row cannot be written; nothing is then given out.
-    pub async fn begin_export(&self, who: &AtWork, wanted: Wanted) -> Step<Export> {
-        let mut moment = self.store.snapshot().await?;
+    pub async fn begin_export(
+        &self,
+        conn: &mut AnyConnection,
+        who: &AtWork,
+        wanted: Wanted,
+    ) -> Step<Export> {
+        let mut moment = self.store.snapshot(conn).await?;
         let heads = audit::heads(moment.conn()).await?;
         let rows = audit::count(moment.conn(), &wanted.filter).await?;
         moment.end().await?;

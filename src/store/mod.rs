@@ -32,7 +32,7 @@ use std::time::Duration;
 use sqlx::SqlSafeStr;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, Executor};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor};
 
 use crate::model::{Micros, UnknownWord};
 
@@ -112,11 +112,11 @@ impl Tx {
 /// A moment of the database: every statement through it sees the same rows. It is held for a few
 /// statements, never for as long as somebody reads.
 #[derive(Debug)]
-pub struct Snapshot {
-    inner: sqlx::Transaction<'static, Any>,
+pub struct Snapshot<'c> {
+    inner: sqlx::Transaction<'c, Any>,
 }
 
-impl Snapshot {
+impl Snapshot<'_> {
     /// The connection that looks at that moment.
     pub fn conn(&mut self) -> &mut AnyConnection {
         &mut self.inner
@@ -331,16 +331,16 @@ impl Store {
         Ok(self.read.acquire().await?)
     }
 
-    /// A moment of the database, to read more than one thing of it.
+    /// A moment of the database, to read more than one thing of it through a connection in hand.
     ///
     /// # Errors
-    /// Where no connection is free in time.
-    pub async fn snapshot(&self) -> Result<Snapshot> {
+    /// Where the database does not answer.
+    pub async fn snapshot<'c>(&self, conn: &'c mut AnyConnection) -> Result<Snapshot<'c>> {
         let begin = match self.engine {
             Engine::Sqlite => "BEGIN DEFERRED",
             Engine::Postgres => "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
         };
-        Ok(Snapshot { inner: self.read.begin_with(begin).await? })
+        Ok(Snapshot { inner: conn.begin_with(begin).await? })
     }
 
     /// Makes the writing connection of SQLite fast rather than safe, for filling a database that

@@ -23,7 +23,8 @@ both_engines!(
 
 async fn begin(bench: &Bench, who: &AtWork, format: Format, filter: Filter) -> Step<Export> {
     let wanted = Wanted { format, filter, query: "as=asked".to_owned() };
-    bench.desk.begin_export(who, wanted).await
+    let mut conn = bench.desk.store.read().await.unwrap();
+    bench.desk.begin_export(&mut conn, who, wanted).await
 }
 
 /// Rows of the platform's log, a microsecond apart: rows of one instant have no order.

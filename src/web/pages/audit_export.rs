@@ -63,7 +63,7 @@ async fn begin(door: &mut Door, ask: &Ask, form: &Form) -> Step<Result<Export, V
         _ => return Ok(Err(problems)),
     };
     let wanted = Wanted { format, filter: ask.filter(), query: ask.query_sound(&problems) };
-    Ok(Ok(door.app.desk.begin_export(&door.who, wanted).await?))
+    Ok(Ok(door.app.desk.begin_export(&mut door.conn, &door.who, wanted).await?))
 }
 
 /// The file, a batch of rows at a time. Where it cannot be ended as it should, the connection is

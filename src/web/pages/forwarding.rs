@@ -44,7 +44,7 @@ pub fn panel(sinks: &Sinks, now: Micros) -> AnyView {
                         Some(at) => ago(at, now),
                         None => view! { "never" }.into_any(),
                     }}</td>
-                    <td data-label="State">{doing(sink, now)}{stuck.iter().map(of_log).collect_view()}</td>
+                    <td data-label="State"><ul class="stack-2">{doing(sink, now)}{stuck.iter().map(of_log).collect_view()}</ul></td>
                 </tr>
             }
         })
@@ -86,20 +86,21 @@ fn count(rows: i64) -> String {
 
 fn doing(sink: &SinkState, now: Micros) -> AnyView {
     if now - sink.beat_at.max(sink.next_at) > SILENCE {
-        return view! {
-            {state("state-bad", "warning", "Not running")}<small>"since "{ago(sink.beat_at, now)}</small>
-        }
-        .into_any();
+        let since = format!("since {}", time::relative(sink.beat_at, now));
+        return item(state("state-bad", "warning", "Not running"), since);
     }
     match &sink.last_error {
-        Some(why) => view! {
-            {state("state-needs", "warning", "Does not take rows")}
-            <small>{why.clone()}" "{attempts(sink.failures)}</small>
-        }
-        .into_any(),
-        None if sink.behind == 0 => state("state-ok", "check", "Has all rows"),
-        None => state("", "clock", "Sending"),
+        Some(why) => item(
+            state("state-needs", "warning", "Does not take rows"),
+            format!("{why} {}", attempts(sink.failures)),
+        ),
+        None if sink.behind == 0 => item(state("state-ok", "check", "Has all rows"), String::new()),
+        None => item(state("", "clock", "Sending"), String::new()),
     }
+}
+
+fn item(state: AnyView, more: String) -> AnyView {
+    view! { <li>{state}" "<small>{more}</small></li> }.into_any()
 }
 
 fn attempts(failures: i64) -> String {
@@ -119,6 +120,5 @@ fn of_log(log: &Stuck) -> AnyView {
         let why = log.last_error.clone().unwrap_or_default();
         format!("{}, from row {}: {why}", log.log_id, log.next_seq)
     };
-    view! { <br />{state("state-bad", "warning", "A log does not come forward")}<small>{what}</small> }
-        .into_any()
+    item(state("state-bad", "warning", "A log does not come forward"), what)
 }
