@@ -2,11 +2,14 @@
 
 use std::collections::HashSet;
 
+use serde_json::Value;
 use sqlx::AnyConnection;
 
 use super::trail::{Depth, Judged, ReadRow, judge};
 use super::{AuditError, LogKey};
 use crate::model::Micros;
+use crate::proof::actions;
+use crate::proof::row::AuditRow;
 use crate::store::Key;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::impersonations::{self, Impersonation};
@@ -107,6 +110,16 @@ fn matches(f: &Filter, e: &audit::Entry) -> bool {
         && is(&f.impersonation, e.impersonation_id.as_ref())
         && is(&f.action, Some(&e.action))
         && is(&f.secret_type, e.secret_type.as_ref())
+        && f.check.as_ref().is_none_or(|check| failed(e, check))
         && f.from.is_none_or(|t| e.at >= t)
         && f.to.is_none_or(|t| e.at < t)
+}
+
+/// Whether a row is of an attempt that was refused because of this check.
+fn failed(e: &audit::Entry, check: &str) -> bool {
+    let refused = [actions::PLATFORM_IMPERSONATION_REFUSED, actions::PLATFORM_ROTATION_REFUSED];
+    let Ok(row) = AuditRow::parse(&e.body) else { return false };
+    let checks = row.details.get("failed_checks").and_then(Value::as_array);
+    refused.contains(&row.action.as_str())
+        && checks.is_some_and(|checks| checks.iter().any(|c| c.as_str() == Some(check)))
 }

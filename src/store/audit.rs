@@ -409,6 +409,8 @@ pub struct Filter {
     pub action: Option<String>,
     /// Rows about this type of secret.
     pub secret_type: Option<String>,
+    /// Refused attempts that failed this check.
+    pub check: Option<String>,
     /// Rows at or after this instant.
     pub from: Option<Micros>,
     /// Rows before this instant.
@@ -435,6 +437,9 @@ impl Filter {
             .into_iter()
             .filter_map(|(c, v)| v.clone().map(|v| (c, "=", Value::Text(v))))
             .collect();
+        // Nested: the few rows that were refused because of it.
+        let denied = "IN (SELECT entry_id FROM denied_check WHERE failed_check =";
+        all.extend(self.check.clone().map(|c| ("id", denied, Value::Text(c))));
         all.extend(self.from.map(|t| ("at", ">=", Value::Number(t))));
         all.extend(self.to.map(|t| ("at", "<", Value::Number(t))));
         all
@@ -459,7 +464,10 @@ fn timeline_sql(filter: &Filter, seek: &Seek, grouped: bool) -> String {
         conditions
             .iter()
             .enumerate()
-            .map(|(i, (column, op, _))| format!(" AND {alias}.{column} {op} ${}", i + 2))
+            .map(|(i, (column, op, _))| {
+                let close = if op.contains('(') { ")" } else { "" };
+                format!(" AND {alias}.{column} {op} ${}{close}", i + 2)
+            })
             .collect::<String>()
     };
     let mut sql = format!("{ENTRY} WHERE 1 = 1{}", clause("e"));

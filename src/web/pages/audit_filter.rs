@@ -5,6 +5,7 @@ use leptos::prelude::*;
 use serde::Deserialize;
 
 use crate::model::{Micros, SecretType, time};
+use crate::policy::eligibility::Check;
 use crate::proof::actions;
 use crate::store::Key;
 use crate::store::audit::{Filter, Seek};
@@ -27,6 +28,8 @@ pub struct Ask {
     pub action: String,
     /// A type of secret.
     pub secret_type: String,
+    /// A check that a refused attempt failed.
+    pub check: String,
     /// From when, UTC.
     pub from: String,
     /// Until when, UTC.
@@ -57,7 +60,7 @@ pub struct Problem {
 
 impl Ask {
     /// The fields that narrow, by their names in the address.
-    fn fields(&self) -> [(&'static str, &str); 8] {
+    fn fields(&self) -> [(&'static str, &str); 9] {
         [
             ("org", self.org.trim()),
             ("ticket", self.ticket.trim()),
@@ -65,6 +68,7 @@ impl Ask {
             ("impersonation", self.impersonation.trim()),
             ("action", self.action.trim()),
             ("secret_type", self.secret_type.trim()),
+            ("check", self.check.trim()),
             ("from", self.from.trim()),
             ("to", self.to.trim()),
         ]
@@ -84,6 +88,7 @@ impl Ask {
             impersonation: text(&self.impersonation).map(|i| i.to_lowercase()),
             action: text(&self.action),
             secret_type: text(&self.secret_type),
+            check: text(&self.check),
             from: instant(&self.from, Micros::MAX),
             to: instant(&self.to, Micros::MIN),
         }
@@ -122,6 +127,7 @@ impl Ask {
                 "secret_type" if value.parse::<SecretType>().is_err() => {
                     "There is no such type of secret."
                 }
+                "check" if value.parse::<Check>().is_err() => "There is no such check.",
                 "from" | "to" if time::parse(value).is_none() => {
                     "This cannot be read as a time. Write it like 2026-11-23 or 2026-11-23T09:52, in UTC."
                 }
@@ -191,6 +197,10 @@ impl Ask {
                     "impersonation" => format!("impersonation {}", short(value)),
                     "action" => format!("action {value}"),
                     "secret_type" => format!("secret {value}"),
+                    "check" => format!(
+                        "refused because of {}",
+                        value.parse::<Check>().map_or(value.to_owned(), |c| c.label().to_owned())
+                    ),
                     "from" => format!("from {}", when(value)),
                     _ => format!("before {}", when(value)),
                 };
@@ -349,7 +359,8 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
         .into_any()
     };
     let types = SecretType::ALL.iter().map(|t| (t.to_string(), t.label().to_owned())).collect();
-    let more = ["impersonation", "from", "to"].iter().any(|name| {
+    let checks = Check::ALL.iter().map(|c| (c.to_string(), c.label().to_owned())).collect();
+    let more = ["impersonation", "check", "from", "to"].iter().any(|name| {
         wrong(name) || ask.fields().iter().any(|(field, value)| field == name && !value.is_empty())
     });
     let chips = ask
@@ -378,6 +389,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
                 <summary>{icon("chevron")}"More filters"</summary>
                 <div class="filters-line">
                     {field("impersonation", "Impersonation id", text("impersonation", ask.impersonation.trim(), "", None))}
+                    {field("check", "Refused because of", choice("check", "Any check", ask.check.trim(), checks))}
                     {field("from", "From (UTC)", instant("from", ask.from.trim()))}
                     {field("to", "Before (UTC)", instant("to", ask.to.trim()))}
                 </div>

@@ -20,6 +20,7 @@ fn each_field_that_cannot_be_meant_is_named() {
         impersonation: "0192".into(),
         action: "Impersonation Started".into(),
         secret_type: "password".into(),
+        check: String::new(),
         from: "yesterday".into(),
         to: "2026-13-01".into(),
         before: Some("nowhere".into()),
@@ -41,6 +42,7 @@ fn good_fields_have_no_problem() {
         impersonation: "01920000-0000-7000-8000-0000000000AA".into(),
         action: "impersonation.started".into(),
         secret_type: "vault_token".into(),
+        check: String::new(),
         from: "2026-11-23".into(),
         to: "2026-11-23T09:52".into(),
         before: Some("5.01920000".into()),
@@ -78,6 +80,7 @@ fn a_chip_says_what_it_is_and_removes_itself_alone() {
     let ask = Ask {
         org: "org_acme".into(),
         ticket: "nov-4801".into(),
+        check: String::new(),
         from: "2026-11-23".into(),
         before: Some("5.a".into()),
         ..Ask::default()
