@@ -117,6 +117,7 @@ fn matches(f: &Filter, r: &ReadRow) -> bool {
         && is(&f.action, Some(&e.action))
         && is(&f.secret_type, e.secret_type.as_ref())
         && f.text.as_ref().is_none_or(|text| says(text, r))
+        && f.check.as_ref().is_none_or(|check| failed(r, check))
         && f.from.is_none_or(|t| e.at >= t)
         && f.to.is_none_or(|t| e.at < t)
 }
@@ -167,4 +168,10 @@ pub async fn make_words(store: &Store) -> Result<u64, AuditError> {
     words_are_made(&mut tx).await?;
     tx.commit().await?;
     Ok(made)
+}
+
+/// Whether a row is of an attempt that was refused because of this check.
+fn failed(r: &ReadRow, check: &str) -> bool {
+    let has = r.row.as_ref().map(terms::of_row).unwrap_or_default();
+    has.contains(&terms::of_check(check))
 }

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
+use crate::proof::actions;
 use crate::proof::row::AuditRow;
 
 /// The most words that a search may have.
@@ -48,6 +51,12 @@ fn cut(word: &str) -> &str {
     word[..end].trim_end_matches(|c: char| !c.is_alphanumeric())
 }
 
+/// The word of the attempts that failed a check. Nobody's own word begins with a `!`.
+#[must_use]
+pub fn of_check(check: &str) -> String {
+    format!("!{check}")
+}
+
 /// The words that a row is found by.
 #[must_use]
 pub fn of_row(row: &AuditRow) -> BTreeSet<String> {
@@ -58,6 +67,12 @@ pub fn of_row(row: &AuditRow) -> BTreeSet<String> {
     }
     for name in ["rotation_id", "handoff_id", "after_impersonation"] {
         all.extend(row.detail_str(name).map(words).into_iter().flatten());
+    }
+    let refused = [actions::PLATFORM_IMPERSONATION_REFUSED, actions::PLATFORM_ROTATION_REFUSED];
+    if refused.contains(&row.action.as_str())
+        && let Some(checks) = row.details.get("failed_checks").and_then(Value::as_array)
+    {
+        all.extend(checks.iter().filter_map(Value::as_str).map(of_check));
     }
     all
 }

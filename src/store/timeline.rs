@@ -36,6 +36,8 @@ pub struct Filter {
     pub text: Option<String>,
     /// Rows of impersonations whose trails stood like this when they were last judged.
     pub verdict: Option<Verdict>,
+    /// Refused attempts that failed this check.
+    pub check: Option<String>,
     /// Rows at or after this instant.
     pub from: Option<Micros>,
     /// Rows before this instant.
@@ -127,6 +129,7 @@ impl Question {
         if let Some(verdict) = filter.verdict {
             conditions.push(Condition::Has(verdict_term(verdict.word())));
         }
+        conditions.extend(filter.check.iter().map(|c| Condition::Has(terms::of_check(c))));
         for piece in filter.text.iter().flat_map(|t| t.split_whitespace()) {
             match named_by(conn, piece).await? {
                 Some(column) => conditions.push(Condition::Is(column, piece.to_lowercase())),

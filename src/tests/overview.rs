@@ -109,6 +109,11 @@ async fn refused_attempts_and_served_orgs_are_counted_within_their_time(bench: B
     let times =
         |check: &str| denied.iter().find(|d| d.failed_check == check).map_or(0, |d| d.attempts);
     assert_eq!((times("consent"), denied[0].failed_check.as_str()), (2, "consent"));
+    for d in &denied {
+        let filter = Filter { check: Some(d.failed_check.clone()), ..Filter::default() };
+        let rows = audit::timeline(&mut conn, &filter, &Seek::Newest, true, 50).await.unwrap();
+        assert_eq!(i64::try_from(rows.len()).unwrap(), d.attempts, "{}", d.failed_check);
+    }
     let since = overview::denied(&mut conn, later, Micros::MAX).await.unwrap();
     assert!(since.iter().all(|d| d.failed_check != "consent") && !since.is_empty());
     let orgs = overview::served(&mut conn, 0, Micros::MAX, 10).await.unwrap();

@@ -60,7 +60,7 @@ pub fn table(t: Table) -> AnyView {
             view! { <tr>{head}{rest}</tr> }
         })
         .collect_view();
-    let caption = t.caption.clone();
+    let caption = format!("{}, as a table", t.caption);
     view! {
         <details class="figure-table">
             <summary>"The figures as a table"</summary>

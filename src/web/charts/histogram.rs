@@ -7,7 +7,7 @@ use super::{Hit, fill, grid, patterns, percent, picture, px, scale};
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 170.0;
 const HEIGHT: f64 = 192.0;
-const LEFT: f64 = 4.0;
+const LEFT: f64 = 8.0;
 
 /// One range.
 #[derive(Debug, Clone)]

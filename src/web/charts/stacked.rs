@@ -8,7 +8,7 @@ const TOP: f64 = 18.0;
 const BOTTOM: f64 = 150.0;
 const HEIGHT: f64 = 172.0;
 /// What is left free at the left for the values of the axis, in percent.
-const LEFT: f64 = 4.0;
+const LEFT: f64 = 8.0;
 
 /// One bar.
 #[derive(Debug, Clone)]

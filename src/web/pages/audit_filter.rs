@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::delivery::guard;
 use crate::model::{Micros, SecretType, time};
+use crate::policy::eligibility::Check;
 use crate::proof::verdict::Verdict;
 use crate::proof::{actions, terms};
 use crate::store::Key;
@@ -41,6 +42,8 @@ pub struct Ask {
     pub text: String,
     /// A verdict's word.
     pub verdict: String,
+    /// A check that a refused attempt failed.
+    pub check: String,
     /// From when, UTC.
     pub from: String,
     /// Until when, UTC.
@@ -71,7 +74,7 @@ pub struct Problem {
 
 impl Ask {
     /// The fields that narrow, by their names in the address.
-    fn fields(&self) -> [(&'static str, &str); 10] {
+    fn fields(&self) -> [(&'static str, &str); 11] {
         [
             ("text", self.text.trim()),
             ("org", self.org.trim()),
@@ -81,6 +84,7 @@ impl Ask {
             ("action", self.action.trim()),
             ("secret_type", self.secret_type.trim()),
             ("verdict", self.verdict.trim()),
+            ("check", self.check.trim()),
             ("from", self.from.trim()),
             ("to", self.to.trim()),
         ]
@@ -102,6 +106,7 @@ impl Ask {
             secret_type: text(&self.secret_type),
             text: text(&self.text),
             verdict: VERDICTS.into_iter().find(|v| v.word() == self.verdict.trim()),
+            check: text(&self.check),
             from: instant(&self.from, Micros::MAX),
             to: instant(&self.to, Micros::MIN),
         }
@@ -150,6 +155,7 @@ impl Ask {
                 "secret_type" if value.parse::<SecretType>().is_err() => {
                     "There is no such type of secret."
                 }
+                "check" if value.parse::<Check>().is_err() => "There is no such check.",
                 "from" | "to" if time::parse(value).is_none() => {
                     "This cannot be read as a time. Write it like 2026-11-23 or 2026-11-23T09:52, in UTC."
                 }
@@ -227,6 +233,10 @@ impl Ask {
                     "secret_type" => format!("secret {value}"),
                     "text" => format!("“{value}”"),
                     "verdict" => format!("verdict {value}"),
+                    "check" => format!(
+                        "refused because of {}",
+                        value.parse::<Check>().map_or(value.to_owned(), |c| c.label().to_owned())
+                    ),
                     "from" => format!("from {}", when(value)),
                     _ => format!("before {}", when(value)),
                 };
@@ -392,7 +402,8 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
             aria-invalid=invalid("text") aria-describedby=described("text") />
     }
     .into_any();
-    let more = ["verdict", "impersonation", "from", "to"].iter().any(|name| {
+    let checks = Check::ALL.iter().map(|c| (c.to_string(), c.label().to_owned())).collect();
+    let more = ["verdict", "impersonation", "check", "from", "to"].iter().any(|name| {
         wrong(name) || ask.fields().iter().any(|(field, value)| field == name && !value.is_empty())
     });
     let chips = ask
@@ -423,6 +434,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
                 <div class="filters-line">
                     {field("verdict", "Verdict", choice("verdict", "Any verdict", ask.verdict.trim(), verdicts))}
                     {field("impersonation", "Impersonation id", text("impersonation", ask.impersonation.trim(), "", None))}
+                    {field("check", "Refused because of", choice("check", "Any check", ask.check.trim(), checks))}
                     {field("from", "From (UTC)", instant("from", ask.from.trim()))}
                     {field("to", "Before (UTC)", instant("to", ask.to.trim()))}
                 </div>

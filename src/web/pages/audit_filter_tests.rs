@@ -22,6 +22,7 @@ fn each_field_that_cannot_be_meant_is_named() {
         secret_type: "password".into(),
         text: "a b c d e f g h i".into(),
         verdict: "good".into(),
+        check: String::new(),
         from: "yesterday".into(),
         to: "2026-13-01".into(),
         before: Some("nowhere".into()),
@@ -57,6 +58,7 @@ fn good_fields_have_no_problem() {
         secret_type: "vault_token".into(),
         text: "rotated NOV-4801".into(),
         verdict: "mismatch".into(),
+        check: String::new(),
         from: "2026-11-23".into(),
         to: "2026-11-23T09:52".into(),
         before: Some("5.01920000".into()),
@@ -94,6 +96,7 @@ fn a_chip_says_what_it_is_and_removes_itself_alone() {
     let ask = Ask {
         org: "org_acme".into(),
         ticket: "nov-4801".into(),
+        check: String::new(),
         from: "2026-11-23".into(),
         before: Some("5.a".into()),
         ..Ask::default()
