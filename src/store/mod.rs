@@ -1,6 +1,7 @@
 //! Connections, transactions, and the SQL: a file for each noun. One text serves both engines.
 
 pub mod audit;
+pub mod auditor_credentials;
 pub mod forward;
 pub mod gateways;
 pub mod handoffs;
@@ -213,6 +214,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "log signing key",
         include_str!("../../migrations/0014_log_signing_key.sql"),
         include_str!("../../migrations/0014_log_signing_key.sql"),
+    ),
+    (
+        16,
+        "auditor credential",
+        include_str!("../../migrations/0016_auditor_credential.sql"),
+        include_str!("../../migrations/0016_auditor_credential.sql"),
     ),
 ];
 
