@@ -4,6 +4,7 @@
 
 PORT ?= 3000
 DATA ?= ./data/demo
+BENCH_DATA ?= ./data/bench
 export PORT DATA
 
 CARGO ?= cargo
@@ -13,7 +14,7 @@ WASM = --lib --no-default-features --features hydrate --target wasm32-unknown-un
 PLAYWRIGHT = cd end2end && node_modules/.bin/playwright test
 
 .PHONY: help demo demo-reset build browser browser-if-possible pin-browser-glue \
-	test test-tools test-rust test-e2e screenshots check clean
+	test test-tools test-rust test-e2e screenshots bench check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -57,6 +58,11 @@ test-e2e: build browser test-tools ## the browser tests
 
 screenshots: build browser test-tools ## every page, wide and narrow, light and dark, into end2end/artifacts/screenshots/
 	cd end2end && SCREENSHOTS=1 node_modules/.bin/playwright test
+
+bench: ## what the product costs against the least that could do the same, at a million rows (BENCH_DATA)
+	@[ -e "$(BENCH_DATA)/keyturn.db" ] || $(CARGO) run --locked --release -- bench-data --data "$(BENCH_DATA)"
+	+BENCH_DATA="$(abspath $(BENCH_DATA))" $(CARGO) bench --locked --bench ratios
+	+$(CARGO) bench --locked --bench proofs -- --quiet
 
 check: ## formatting, lints for both halves, unused dependencies
 	$(CARGO) fmt --check

@@ -1,0 +1,357 @@
+//! What the product costs against the least that could do the same, measured in one run and in
+//! turns, so that a busy machine slows both sides alike: `make bench`.
+//!
+//! - The timeline, page by page and filter by filter, in a data folder of `keyturn bench-data`:
+//!   against an axum handler that serves the very same bytes, and against the bare query.
+//! - Minting an impersonation token: against a bare commit of two rows.
+//! - Verifying whole logs: against reading and hashing the same rows.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::connect_info::MockConnectInfo;
+use axum::http::{Request, header};
+use axum::routing::get;
+use keyturn::audit::verify::{cross_recorded, whole_log};
+use keyturn::audit::{Actor, LogId, create_log};
+use keyturn::clock::{Clock as _, SystemClock, SystemRng};
+use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::tickets::embedded::EmbeddedDesk;
+use keyturn::desk::gateways::GatewaySettings;
+use keyturn::desk::keys::{Keys, Names, create};
+use keyturn::desk::{AtWork, Desk, Settings};
+use keyturn::model::{Micros, StaffRole, time};
+use keyturn::proof::merkle::{Frontier, leaf_hash};
+use keyturn::proof::verdict::Verdict;
+use keyturn::secrets::vault::embedded::EmbeddedVault;
+use keyturn::store::audit::{self, Filter, Seek};
+use keyturn::store::timeline::Question;
+use keyturn::store::{Key, Store};
+use keyturn::web::app::App;
+use tower::ServiceExt as _;
+
+type Failure = Box<dyn std::error::Error>;
+
+const ORIGIN: &str = "keyturn.bench";
+const ADDRESS: &str = "http://127.0.0.1:3000";
+const PASSWORD: &str = "a passphrase for measuring only";
+const PAGE: i64 = 26;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let data = std::env::var("BENCH_DATA").unwrap_or_else(|_| "data/bench".to_owned());
+    let data = PathBuf::from(data);
+    if !data.join("keyturn.db").exists() {
+        return Err(format!("{}: fill it with `keyturn bench-data`", data.display()).into());
+    }
+    let only = std::env::args().nth(1).filter(|arg| !arg.starts_with("--"));
+    let wanted = |what: &str| only.as_deref().is_none_or(|only| only == what);
+    if wanted("timeline") {
+        timeline(&data).await?;
+    }
+    if wanted("mint") {
+        mint().await?;
+    }
+    if wanted("verify") {
+        verify(&data).await?;
+    }
+    Ok(())
+}
+
+async fn desk(folder: &Path) -> Result<Desk, Failure> {
+    let keys_file = folder.join("keys.json");
+    let now = SystemClock.now();
+    if !keys_file.exists() {
+        create(&keys_file, &SystemRng, now, "Keyturn bench <keyturn@platform.example>")?;
+    }
+    let api = format!("{ADDRESS}/api");
+    let names = Names { issuer: ADDRESS, audience: &api, log_origin: ORIGIN };
+    let store = Store::connect(&Store::sqlite_in(folder), 4).await?;
+    let (clock, rng) = (Arc::new(SystemClock), Arc::new(SystemRng));
+    Ok(Desk {
+        tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
+        vault: Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone())),
+        store,
+        clock,
+        rng,
+        keys: Keys::load(&keys_file, &names, now)?,
+        settings: Settings {
+            base_url: ADDRESS.to_owned(),
+            impersonation_life: 15 * time::MINUTE,
+            overlap_seconds: 86_400,
+            private_targets: true,
+            mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
+            vault_policies: keyturn::demo::vault_policies(),
+            gateways: GatewaySettings::default(),
+        },
+        mailer: Arc::new(SmtpMailer::new(&"smtp://127.0.0.1:1".into())?),
+        shared_vault: None,
+        lists_changed: tokio::sync::Notify::new(),
+    })
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1000.0
+}
+
+// The timeline ---------------------------------------------------------------------------
+
+/// A page: the router's answer with what it takes to be signed in, and how long it took.
+async fn fetch(router: &Router, address: &str, cookie: &str) -> Result<(Bytes, Duration), Failure> {
+    let request =
+        Request::get(address).header(header::COOKIE, cookie).header(header::HOST, "127.0.0.1:3000");
+    let request = request.body(Body::empty())?;
+    let begun = Instant::now();
+    let response = router.clone().oneshot(request).await?;
+    let status = response.status();
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await?;
+    let took = begun.elapsed();
+    if !status.is_success() {
+        return Err(format!("{address}: {status}").into());
+    }
+    Ok((body, took))
+}
+
+async fn signed_in(desk: &Desk, router: &Router) -> Result<String, Failure> {
+    let email = "bench@platform.example";
+    let mut tx = desk.begin().await?;
+    if keyturn::store::staff::by_email(tx.conn(), email).await?.is_none() {
+        let step = desk
+            .add_staff(&mut tx, email, "Bench", StaffRole::Auditor, &PASSWORD.into(), &Actor::system())
+            .await;
+        desk.settle(tx, step).await?;
+    }
+    let body = format!("email=bench%40platform.example&password={}&next=%2Faudit", PASSWORD.replace(' ', "+"));
+    let request = Request::post("/do/sign_in")
+        .header(header::HOST, "127.0.0.1:3000")
+        .header(header::ORIGIN, ADDRESS)
+        .header("sec-fetch-site", "same-origin")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let response = router.clone().oneshot(request.body(Body::from(body))?).await?;
+    let cookie = response.headers().get(header::SET_COOKIE).ok_or("nobody was signed in")?;
+    Ok(cookie.to_str()?.split(';').next().unwrap_or_default().to_owned())
+}
+
+/// The oldest and the middle place of what matches.
+async fn depths(desk: &Desk, filter: &Filter) -> Result<Vec<(&'static str, Seek)>, Failure> {
+    let mut conn = desk.store.read().await?;
+    let question = Question::of(&mut conn, filter).await?;
+    let first = Key { at: Micros::MIN, id: String::new() };
+    let oldest = question.page(&mut conn, &Seek::Newer(first), false, 3 * PAGE).await?;
+    let newest = question.page(&mut conn, &Seek::Newest, false, 1).await?;
+    let mut all = vec![("newest", Seek::Newest)];
+    if let (Some(deep), Some(newest), Some(oldest)) = (oldest.last(), newest.first(), oldest.first()) {
+        let middle = Key { at: oldest.at + (newest.at - oldest.at) / 2, id: String::new() };
+        all.push(("middle", Seek::Older(middle)));
+        all.push(("deepest", Seek::Older(deep.key())));
+    }
+    Ok(all)
+}
+
+async fn timeline(data: &Path) -> Result<(), Failure> {
+    let desk = Arc::new(desk(data).await?);
+    while desk.judge_due().await? > 0 {}
+    let app = App {
+        density: Default::default(),
+        desk: desk.clone(),
+        demo: None,
+        pkg: None,
+        introspection_hash: None,
+        intake_hash: None,
+        client_ip_header: None,
+        embedded_vault: None,
+    };
+    let here = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+    let router = keyturn::http::router(Arc::new(app)).layer(MockConnectInfo(here));
+    let cookie = signed_in(&desk, &router).await?;
+    let (some, any) = (|s: &str| Some(s.to_owned()), Filter::default);
+    let ticket = some("NOV-15000");
+    let filters = [
+        ("no filter", String::new(), any()),
+        ("org (the busiest)", "org=org-0001".into(), Filter { org_id: some("org-0001"), ..any() }),
+        ("org (a quiet one)", "org=org-0400".into(), Filter { org_id: some("org-0400"), ..any() }),
+        ("admin", "admin=staff-03".into(), Filter { admin: some("staff-03"), ..any() }),
+        ("ticket", "ticket=NOV-15000".into(), Filter { ticket, ..any() }),
+        ("action (frequent)", "action=api_key.used".into(), Filter { action: some("api_key.used"), ..any() }),
+        (
+            "action (rare)",
+            "action=platform.impersonation_refused".into(),
+            Filter { action: some("platform.impersonation_refused"), ..any() },
+        ),
+        ("secret type", "secret_type=vault_token".into(), Filter { secret_type: some("vault_token"), ..any() }),
+        ("verdict complete", "verdict=complete".into(), Filter { verdict: Some(Verdict::Complete), ..any() }),
+        ("verdict mismatch", "verdict=mismatch".into(), Filter { verdict: Some(Verdict::Mismatch), ..any() }),
+        ("text, one word", "text=rotated".into(), Filter { text: some("rotated"), ..any() }),
+        ("text, three words", "text=stuck+vault+sent".into(), Filter { text: some("stuck vault sent"), ..any() }),
+        (
+            "org and action",
+            "org=org-0001&action=webhook_signing_key.rotated".into(),
+            Filter { org_id: some("org-0001"), action: some("webhook_signing_key.rotated"), ..any() },
+        ),
+        (
+            "org, type and text",
+            "org=org-0002&secret_type=vault_token&text=handoff".into(),
+            Filter { org_id: some("org-0002"), secret_type: some("vault_token"), text: some("handoff"), ..any() },
+        ),
+    ];
+    println!("## The timeline: server time at the median, in ms\n");
+    println!("| filter | depth | page | handler of the same bytes | bare query | page/handler | page/query |");
+    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
+    for (name, query, filter) in filters {
+        let mut first = None;
+        for (depth, seek) in depths(&desk, &filter).await? {
+            let place = match &seek {
+                Seek::Older(key) if key.id.is_empty() => format!("before={}.0", key.at),
+                Seek::Older(key) => format!("before={key}"),
+                _ => String::new(),
+            };
+            let join = if query.is_empty() || place.is_empty() { "" } else { "&" };
+            let address = format!("/audit?{query}{join}{place}");
+            let (page, handler, bare) = one_page(&desk, &router, &cookie, &address, &filter, &seek).await?;
+            let first = *first.get_or_insert(page);
+            println!(
+                "| {name} | {depth} | {page:.2} ({:.2} of the newest) | {handler:.3} | {bare:.2} | {:.0} | {:.1} |",
+                page / first,
+                page / handler,
+                page / bare
+            );
+        }
+    }
+    println!();
+    desk.store.close().await;
+    Ok(())
+}
+
+async fn one_page(
+    desk: &Desk,
+    router: &Router,
+    cookie: &str,
+    address: &str,
+    filter: &Filter,
+    seek: &Seek,
+) -> Result<(f64, f64, f64), Failure> {
+    let (bytes, _) = fetch(router, address, cookie).await?;
+    let same = Router::new().route("/audit", get(move || std::future::ready(bytes.clone())));
+    let (mut pages, mut handlers, mut bares) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..21 {
+        pages.push(fetch(router, address, cookie).await?.1);
+        handlers.push(fetch(&same, address, cookie).await?.1);
+        let mut conn = desk.store.read().await?;
+        let begun = Instant::now();
+        let rows = audit::timeline(&mut conn, filter, seek, true, PAGE).await?;
+        bares.push(begun.elapsed());
+        std::hint::black_box(rows);
+    }
+    Ok((median(pages), median(handlers), median(bares)))
+}
+
+// Minting --------------------------------------------------------------------------------
+
+async fn mint() -> Result<(), Failure> {
+    let folder = tempfile::tempdir()?;
+    let desk = desk(folder.path()).await?;
+    let mut tx = desk.begin().await?;
+    create_log(tx.conn(), &desk.keys.log, &LogId::Platform, desk.now()).await?;
+    tx.commit().await?;
+    keyturn::demo::seed::seed(&desk, folder.path(), "http://127.0.0.1:1").await?;
+    let who = {
+        let mut conn = desk.store.read().await?;
+        let all = keyturn::store::staff::all(&mut conn).await?;
+        let admin = all.into_iter().find(|s| s.role == StaffRole::PlatformAdmin);
+        AtWork {
+            staff: admin.ok_or("the story has no admin")?,
+            session_id: "bench".to_owned(),
+            proven_at: desk.now(),
+            session_ends_at: desk.now() + time::HOUR,
+            from: "127.0.0.1".to_owned(),
+        }
+    };
+    let mut tx = desk.begin().await?;
+    sqlx::query("CREATE TABLE bare (id TEXT PRIMARY KEY, body TEXT NOT NULL)").execute(tx.conn()).await?;
+    tx.commit().await?;
+    let body = "x".repeat(700);
+    let (mut mints, mut bares) = (Vec::new(), Vec::new());
+    for n in 0..200 {
+        let begun = Instant::now();
+        let mut tx = desk.begin().await?;
+        let step = desk.impersonate(&mut tx, &who, "NOV-4801").await;
+        let grant = desk.settle(tx, step).await?;
+        mints.push(begun.elapsed());
+
+        let begun = Instant::now();
+        let mut tx = desk.begin().await?;
+        for log in ["platform", "org"] {
+            sqlx::query("INSERT INTO bare (id, body) VALUES ($1, $2)")
+                .bind(format!("{log}-{n}"))
+                .bind(&body)
+                .execute(tx.conn())
+                .await?;
+        }
+        tx.commit().await?;
+        bares.push(begun.elapsed());
+
+        let mut tx = desk.begin().await?;
+        let step = desk.end_by_admin(&mut tx, &who, &grant.id).await;
+        desk.settle(tx, step).await?;
+    }
+    let (mint, bare) = (median(mints), median(bares));
+    println!("## Minting: all nine checks, the token, rows in both logs, one durable commit\n");
+    println!("mint {mint:.2} ms, bare commit of two rows {bare:.2} ms at the median of 200: {:.1} times\n", mint / bare);
+    desk.store.close().await;
+    Ok(())
+}
+
+// Verification ---------------------------------------------------------------------------
+
+async fn verify(data: &Path) -> Result<(), Failure> {
+    let desk = desk(data).await?;
+    let mut conn = desk.store.read().await?;
+    let heads = audit::heads(&mut conn).await?;
+    let verifiers = desk.keys.log.verifiers();
+    let rows: i64 = heads.iter().map(|h| h.size).sum();
+    println!("## Verifying whole logs: {rows} rows in {} logs\n", heads.len());
+    let mut ratios = Vec::new();
+    for round in 1..=3 {
+        let begun = Instant::now();
+        let mut root = Vec::new();
+        for head in &heads {
+            let (mut frontier, mut from) = (Frontier::new(), 0);
+            while from < head.size {
+                let rows = audit::range(&mut conn, &head.id, from, 1000).await?;
+                let Some(last) = rows.last() else { break };
+                from = last.seq + 1;
+                for row in &rows {
+                    frontier.push(leaf_hash(row.body.as_bytes()));
+                }
+            }
+            root.push(frontier.root());
+        }
+        std::hint::black_box(root);
+        let bare = begun.elapsed().as_secs_f64();
+
+        let begun = Instant::now();
+        for head in &heads {
+            let found = whole_log(&mut conn, &verifiers, ORIGIN, head, |_| {}).await?;
+            found.map_err(|fault| fault.to_string())?;
+        }
+        let whole = begun.elapsed().as_secs_f64();
+        let begun = Instant::now();
+        cross_recorded(&mut conn, &verifiers, &heads).await?.map_err(|fault| fault.to_string())?;
+        let cross = begun.elapsed().as_secs_f64();
+        ratios.push(bare / whole);
+        println!(
+            "round {round}: reading and hashing {bare:.1} s, verifying {whole:.1} s ({:.0} % of that speed); \
+             what the logs recorded of each other {cross:.1} s",
+            100.0 * bare / whole
+        );
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("\nmedian: {:.0} % of reading and hashing the same rows\n", 100.0 * ratios[ratios.len() / 2]);
+    drop(conn);
+    desk.store.close().await;
+    Ok(())
+}
