@@ -1,5 +1,6 @@
 // Evidence of an impersonation: taken from the page, it is checked on the command line without
 // the database, and in the auditor's own browser, against the key that the auditor pinned.
+import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { verifyEvidence } from '../support/demo.ts';
@@ -46,6 +47,23 @@ test('evidence verifies offline and in the browser, and not with a byte changed'
   await panel.getByRole('button', { name: 'Check it in this browser' }).click();
   await expect(found).toContainText('against the key that you pinned');
   await look(page, 'impersonation-evidence');
+
+  // The same as a document: its digest is that of the file which it brings along.
+  await panel.getByRole('link', { name: 'Read or print it' }).click();
+  await expect(page.getByRole('heading', { level: 1 })).toContainText(impersonation);
+  await expect(page.getByRole('heading', { name: 'The verdict: complete' })).toBeVisible();
+  await look(page, 'evidence-document');
+  const brought = page.waitForEvent('download');
+  await page.getByRole('link', { name: 'The file it is drawn from' }).click();
+  const printed = info.outputPath('printed.json');
+  await (await brought).saveAs(printed);
+  const digest = createHash('sha256').update(await readFile(printed)).digest('hex');
+  await expect(page.locator('article')).toContainText(digest);
+  expect((await verifyEvidence(printed, key)).code).toBe(0);
+  await page.emulateMedia({ media: 'print' });
+  await expect(page.getByRole('link', { name: 'The file it is drawn from' })).toBeHidden();
+  await expect(page.getByRole('navigation', { name: 'Main' })).toBeHidden();
+  await page.emulateMedia({ media: null });
 
   // A file on the page for files; the pinned key is remembered.
   await page.goto('/verify');

@@ -14,6 +14,15 @@ pub fn new_org_credential(rng: &dyn Rng) -> SecretString {
     format!("{ORG_PREFIX}{}", new_token(rng).expose_secret()).into()
 }
 
+/// What a credential of an auditor's program begins with.
+pub const AUDITOR_PREFIX: &str = "kta_";
+
+/// A fresh credential for an auditor's program.
+#[must_use]
+pub fn new_auditor_credential(rng: &dyn Rng) -> SecretString {
+    format!("{AUDITOR_PREFIX}{}", new_token(rng).expose_secret()).into()
+}
+
 /// The hash under which a credential or a link is stored. Plain SHA-256: what is hashed has 256
 /// bits of its own, so that there is nothing to guess.
 #[must_use]

@@ -62,10 +62,11 @@ enum Command {
         /// The database of a deployment; also from `DATABASE_URL`.
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
         database_url: Option<String>,
-        /// An org's own log as its API serves it: `https://…/api/v1/org/log`.
+        /// A log as the API serves it: an org's own, `https://…/api/v1/org/log`, or to auditors the
+        /// platform's, `https://…/api/v1/platform/log`.
         #[arg(long, conflicts_with_all = ["data", "file", "log"], requires_all = ["credential_file", "key"])]
         url: Option<String>,
-        /// A file with the org's credential, for `--url`.
+        /// A file with the credential of the org, or of the auditor, for `--url`.
         #[arg(long)]
         credential_file: Option<PathBuf>,
         /// A checkpoint of the log that was kept from before: the log must still have what it had
@@ -217,6 +218,22 @@ pub(crate) enum StaffCommand {
         /// `platform_admin` or `auditor`.
         #[arg(long)]
         role: keyturn::model::StaffRole,
+    },
+    /// Give an auditor a credential for programs that read the platform's log. It is printed
+    /// once.
+    Credential {
+        /// The auditor's address.
+        #[arg(long)]
+        email: String,
+        /// For how many days it is good.
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+    },
+    /// Revoke every credential of an auditor's programs.
+    RevokeCredentials {
+        /// The auditor's address.
+        #[arg(long)]
+        email: String,
     },
     /// Disable an account: its sessions and its live impersonation end.
     Disable {

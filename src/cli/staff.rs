@@ -6,7 +6,8 @@ use std::path::Path;
 use keyturn::audit::Actor;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
 use keyturn::desk::keys::create;
-use secrecy::SecretString;
+use keyturn::model::time;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::StaffCommand;
 use super::serve::{desk, read};
@@ -47,6 +48,20 @@ pub async fn run(config: Option<&Path>, command: StaffCommand) -> Result<(), Str
             let step = desk.add_staff(&mut tx, &email, &name, role, &password, &by).await;
             let staff = desk.settle(tx, step).await.map_err(text)?;
             println!("{} can sign in as {}.", staff.email, staff.role.label());
+        }
+        StaffCommand::Credential { email, days } => {
+            let step = desk.issue_auditor_credential(&mut tx, &by, &email, days).await;
+            let (token, until) = desk.settle(tx, step).await.map_err(text)?;
+            eprintln!(
+                "The credential is shown this once, and good until {}. Only its hash is kept.",
+                time::seconds(until)
+            );
+            println!("{}", token.expose_secret());
+        }
+        StaffCommand::RevokeCredentials { email } => {
+            let step = desk.revoke_auditor_credentials(&mut tx, &by, &email).await;
+            let gone = desk.settle(tx, step).await.map_err(text)?;
+            println!("{gone} credentials of {email} are refused from now on.");
         }
         StaffCommand::Disable { email } => {
             let step = desk.disable_staff(&mut tx, &email, &by).await;

@@ -6,6 +6,7 @@
 //! else leaves nothing behind.
 
 pub mod acknowledge;
+pub mod auditor_credential;
 pub mod authority;
 pub mod consent;
 pub mod end;

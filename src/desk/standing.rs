@@ -112,10 +112,16 @@ impl Desk {
             batch.done.push(due.id);
         }
         let key = self.current_log_key(conn).await?;
+        let verifiers = key.verifiers();
         for id in trails {
             let judged = judge(conn, key, &id, Depth::Proofs, now).await?;
             let grant = impersonations::by_id(conn, &id).await?;
             batch.judged.extend(standing::of(&id, &judged, grant.as_ref(), now));
+        }
+        // A rotation of the key meanwhile signed every log anew: what was judged by the old one is
+        // judged again.
+        if self.current_log_key(conn).await?.verifiers() != verifiers {
+            return Ok(Batch::default());
         }
         for org in owner_keys::unread(conn, BATCH).await? {
             let read = openpgp::inspect(&org.pgp_key, now);

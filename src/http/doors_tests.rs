@@ -41,6 +41,8 @@ pub(super) enum For {
     Holder,
     /// The program that files tickets.
     Intake,
+    /// An auditor's program.
+    Auditor,
 }
 
 /// A door: the method, the route as it stands in the router, a request for it, and who may.
@@ -63,6 +65,7 @@ pub(super) const DOORS: &[Door] = &[
     ("GET", "/handoffs/{id}/message.asc", "/handoffs/none/message.asc", "", For::Staff),
     ("GET", "/impersonations", "/impersonations", "", For::Staff),
     ("GET", "/impersonations/{id}", "/impersonations/none", "", For::Staff),
+    ("GET", "/impersonations/{id}/evidence", "/impersonations/none/evidence", "", For::Staff),
     ("GET", "/impersonations/{id}/evidence.json", "/impersonations/none/evidence.json", "", For::Staff),
     ("GET", "/verify", "/verify", "", For::Staff),
     ("GET", "/audit/integrity", "/audit/integrity", "", For::Staff),
@@ -121,6 +124,7 @@ pub(super) const DOORS: &[Door] = &[
     ("PUT", "/api/v1/org/consent", "/api/v1/org/consent", "{\"allow_platform_impersonation\":true,\"until_withdrawn\":true}", For::Org { keepers: true }),
     ("GET", "/api/v1/org/audit-log", "/api/v1/org/audit-log", "", For::Org { keepers: true }),
     ("GET", "/api/v1/org/log/{*path}", "/api/v1/org/log/checkpoint", "", For::Org { keepers: true }),
+    ("GET", "/api/v1/platform/log/{*path}", "/api/v1/platform/log/checkpoint", "", For::Auditor),
     ("POST", "/api/v1/introspect", "/api/v1/introspect", "token=x", For::Service),
     ("GET", "/v1/auth/token/lookup-self", "/v1/auth/token/lookup-self", "", For::Holder),
     ("POST", "/v1/auth/token/renew-self", "/v1/auth/token/renew-self", "", For::Holder),
@@ -302,7 +306,7 @@ async fn without_a_credential_nobody_gets_in_and_nothing_is_written() {
             For::Holder => {
                 assert_eq!(program.status(), StatusCode::FORBIDDEN, "{door:?}");
             }
-            For::Org { .. } | For::Rotator | For::Service | For::Intake => {
+            For::Org { .. } | For::Rotator | For::Service | For::Intake | For::Auditor => {
                 assert_eq!(program.status(), StatusCode::UNAUTHORIZED, "{door:?}");
                 assert_eq!(program.headers()[header::CONTENT_TYPE], "application/problem+json");
                 assert!(program.headers().contains_key(header::WWW_AUTHENTICATE));
@@ -316,11 +320,12 @@ async fn without_a_credential_nobody_gets_in_and_nothing_is_written() {
 #[tokio::test]
 async fn a_credential_that_is_not_one_is_none() {
     let site = Site::new().await;
-    for door in DOORS
-        .iter()
-        .filter(|d| matches!(d.4, For::Org { .. } | For::Rotator | For::Service | For::Intake))
-    {
-        for token in ["ktc_unknown", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", SERVICE] {
+    for door in DOORS.iter().filter(|d| {
+        matches!(d.4, For::Org { .. } | For::Rotator | For::Service | For::Intake | For::Auditor)
+    }) {
+        for token in
+            ["ktc_unknown", "kta_unknown", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", SERVICE]
+        {
             if token == SERVICE && door.4 == For::Service {
                 continue;
             }
@@ -564,7 +569,9 @@ async fn an_impersonation_token_opens_one_door_while_it_is_live() {
             .unwrap();
         site.send(request)
     };
-    for door in DOORS.iter().filter(|d| matches!(d.4, For::Org { .. } | For::Service | For::Intake))
+    for door in DOORS
+        .iter()
+        .filter(|d| matches!(d.4, For::Org { .. } | For::Service | For::Intake | For::Auditor))
     {
         assert_eq!(ask(door, door.2).await.status(), StatusCode::UNAUTHORIZED, "{door:?}");
     }

@@ -1,4 +1,5 @@
-//! The logs as tiles: for staff at `/logs/…`, for a customer its own at `/api/v1/org/log/…`.
+//! The logs as tiles: for staff at `/logs/…`, for a customer its own at `/api/v1/org/log/…`,
+//! for auditors' programs the platform's at `/api/v1/platform/log/…`.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use axum::extract::{Path as PathOf, State};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 
-use super::api::caller::OrgMember;
+use super::api::caller::{AuditorProgram, OrgMember};
 use super::api::problem::ApiError;
 use crate::audit::LogId;
 use crate::audit::tiles::{self, Path};
@@ -64,6 +65,21 @@ pub async fn own(
     }
     let path = Path::parse(&path).ok_or(StepError::NotFound)?;
     Ok(read(&app, &LogId::Org(who.member.org_id.clone()), path).await?)
+}
+
+/// Read the platform's audit log as tiles, with the credential of an auditor's program.
+#[utoipa::path(get, path = "/api/v1/platform/log/{path}", tag = "audit",
+    params(("path" = String, Path, description = "checkpoint, tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>] (C2SP tlog-tiles)")),
+    responses((status = 200, content_type = "application/octet-stream"),
+        (status = 401, body = super::api::problem::Problem), (status = 404, body = super::api::problem::Problem)),
+    security(("auditor_credential" = [])))]
+pub async fn for_auditors(
+    State(app): State<Arc<App>>,
+    _who: AuditorProgram,
+    PathOf(path): PathOf<String>,
+) -> Result<Response, ApiError> {
+    let path = Path::parse(&path).ok_or(StepError::NotFound)?;
+    Ok(read(&app, &LogId::Platform, path).await?)
 }
 
 async fn read(app: &App, log: &LogId, path: Path) -> Step<Response> {

@@ -8,6 +8,8 @@ pub mod logs;
 pub mod vault;
 
 #[cfg(test)]
+mod auditor_tests;
+#[cfg(test)]
 mod doors_tests;
 #[cfg(test)]
 mod leaving_tests;
@@ -59,6 +61,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/handoffs/{id}/message.asc", get(pages::ticket::ciphertext))
         .route("/impersonations", get(pages::impersonations::show))
         .route("/impersonations/{id}", get(pages::impersonation::show))
+        .route("/impersonations/{id}/evidence", get(pages::evidence_doc::document))
         .route("/impersonations/{id}/evidence.json", get(pages::evidence::file))
         .route("/audit/integrity", get(pages::integrity::show))
         .route("/audit/integrity/progress", get(pages::integrity::progress))

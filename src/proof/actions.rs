@@ -5,6 +5,10 @@
 pub const PLATFORM_STAFF_ADDED: &str = "platform.staff_added";
 /// A staff account was disabled, from the command line.
 pub const PLATFORM_STAFF_DISABLED: &str = "platform.staff_disabled";
+/// Platform log: an auditor's programs got a credential, from the command line.
+pub const PLATFORM_AUDITOR_CREDENTIAL_ISSUED: &str = "platform.auditor_credential_issued";
+/// Platform log: the credentials of an auditor's programs were revoked, from the command line.
+pub const PLATFORM_AUDITOR_CREDENTIALS_REVOKED: &str = "platform.auditor_credentials_revoked";
 /// Platform log: an impersonation began.
 pub const PLATFORM_IMPERSONATION_STARTED: &str = "platform.impersonation_started";
 /// Platform log: an impersonation ended.

@@ -1,6 +1,7 @@
 //! Connections, transactions, and the SQL: a file for each noun. One text serves both engines.
 
 pub mod audit;
+pub mod auditor_credentials;
 pub mod forward;
 pub mod gateways;
 pub mod handoffs;
@@ -221,6 +222,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "saved view",
         include_str!("../../migrations/0015_saved_view.sql"),
         include_str!("../../migrations/0015_saved_view.sql"),
+    ),
+    (
+        16,
+        "auditor credential",
+        include_str!("../../migrations/0016_auditor_credential.sql"),
+        include_str!("../../migrations/0016_auditor_credential.sql"),
     ),
 ];
 

@@ -8,8 +8,9 @@ use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::ApiError;
-use crate::auth::credential::{self, ORG_PREFIX};
+use crate::auth::credential::{self, AUDITOR_PREFIX, ORG_PREFIX};
 use crate::auth::token::looks_like_jwt;
+use crate::desk::StepError;
 use crate::desk::rotate::Caller;
 use crate::model::Standing;
 use crate::store::orgs::{self, Member};
@@ -60,6 +61,26 @@ impl FromRequestParts<Arc<App>> for OrgMember {
         let token = bearer(parts).ok_or(ApiError::Unauthenticated)?;
         let member = member_of(app, &token).await?;
         Ok(Self { member, from: client(app, &parts.headers, &parts.extensions) })
+    }
+}
+
+/// A program of an auditor's, which reads the platform's log. That it was let in is on record.
+#[derive(Debug)]
+pub struct AuditorProgram;
+
+impl FromRequestParts<Arc<App>> for AuditorProgram {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let token = bearer(parts)
+            .filter(|token| token.expose_secret().starts_with(AUDITOR_PREFIX))
+            .ok_or(ApiError::Unauthenticated)?;
+        let from = client(app, &parts.headers, &parts.extensions);
+        match app.desk.admit_auditor(&token, &from).await {
+            Ok(()) => Ok(Self),
+            Err(StepError::NotFound) => Err(ApiError::Unauthenticated),
+            Err(e) => Err(e.into()),
+        }
     }
 }
 

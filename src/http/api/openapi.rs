@@ -10,7 +10,7 @@ use utoipa::{Modify, OpenApi};
     info(title = "Keyturn", description = "Rotation of an org's secrets, by itself or by the platform for it."),
     paths(
         super::rotate::webhook, super::rotate::end_overlap, super::rotate::vault_token, super::rotate::certificate,
-        super::consent::read, super::consent::write, super::org_log::read, super::super::logs::own, super::introspect::ask,
+        super::consent::read, super::consent::write, super::org_log::read, super::super::logs::own, super::super::logs::for_auditors, super::introspect::ask,
         super::intake::file, super::intake::add_message,
         super::keys::jwks, super::keys::log_key, super::keys::openpgp_key
     ),
@@ -24,7 +24,13 @@ struct Schemes;
 impl Modify for Schemes {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let components = openapi.components.get_or_insert_with(Default::default);
-        for name in ["org_credential", "impersonation_token", "service_token", "intake_token"] {
+        for name in [
+            "org_credential",
+            "impersonation_token",
+            "service_token",
+            "intake_token",
+            "auditor_credential",
+        ] {
             components
                 .add_security_scheme(name, SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
         }

@@ -8,6 +8,7 @@ use leptos::prelude::*;
 
 use crate::audit::evidence::of_impersonation;
 use crate::desk::{Step, StepError};
+use crate::proof::evidence::Evidence;
 use crate::store::impersonations;
 use crate::web::components::{copy, icon};
 use crate::web::door::Door;
@@ -16,8 +17,8 @@ use crate::web::shell::{Part, page};
 
 /// `GET /impersonations/{id}/evidence.json`: the file. That it was taken is on record.
 pub async fn file(mut door: Door, Path(id): Path<String>) -> Response {
-    match make(&mut door, &id).await {
-        Ok(text) => (
+    match take(&mut door, &id).await {
+        Ok(Taken { text, .. }) => (
             [
                 (header::CONTENT_TYPE, "application/json".to_owned()),
                 (
@@ -32,13 +33,21 @@ pub async fn file(mut door: Door, Path(id): Path<String>) -> Response {
     }
 }
 
-async fn make(door: &mut Door, id: &str) -> Step<String> {
+/// Evidence that was taken, and the file that it is.
+pub(super) struct Taken {
+    pub(super) evidence: Evidence,
+    pub(super) text: String,
+}
+
+/// Makes the evidence of an impersonation, for the file and for the document alike.
+pub(super) async fn take(door: &mut Door, id: &str) -> Step<Taken> {
     let desk = door.app.desk.clone();
     let grant = impersonations::by_id(&mut door.conn, id).await?.ok_or(StepError::NotFound)?;
     desk.note_export(&door.who, "evidence", &format!("impersonation={}", grant.id)).await?;
     let key = desk.current_log_key(&mut door.conn).await?;
     let evidence = of_impersonation(&mut door.conn, key, &grant.id, &grant.org_id).await?;
-    evidence.to_text().map_err(|e| StepError::crypto("writing the evidence")(&e))
+    let text = evidence.to_text().map_err(|e| StepError::crypto("writing the evidence")(&e))?;
+    Ok(Taken { evidence, text })
 }
 
 /// `GET /verify`: a file is dropped here, and checked without being sent anywhere.
@@ -58,6 +67,7 @@ pub async fn verify_page(door: Door) -> Response {
                     <div class="panel-head"><h2>"A file"</h2></div>
                     <div class="panel-body stack">
                         <CheckEvidence source=String::new() />
+                        <p class="field-hint">"Each "<a href="/impersonations">"impersonation"</a>" offers its evidence: as such a file, and as a document to print."</p>
                         {by_command("evidence.json", &key)}
                     </div>
                 </section>
@@ -66,7 +76,7 @@ pub async fn verify_page(door: Door) -> Response {
                 <section class="panel" aria-label="Public key of the logs">
                     <div class="panel-head"><h2>"The logs’ public key"</h2></div>
                     <div class="panel-body stack">
-                        <p class="muted">"As this server has it. Compare it with the one you were given when you began to audit, and pin that one: a server that lies about its logs lies about its key, too."</p>
+                        <p class="muted">"As this server has it. Compare it with the one you were given when you began to audit, and pin that one: a server that lies about its logs lies about its key, too. Where this key took the place of yours, the "<a href="/.well-known/keyturn-log-key">"endorsements"</a>" lead from yours to it, and a file brings them along."</p>
                         <p class="idc"><code class="hash">{key.clone()}</code>{copy(key.clone(), "public key")}</p>
                     </div>
                 </section>
@@ -87,6 +97,10 @@ pub fn panel(id: &str, key: &str) -> AnyView {
                 <p>
                     <a class="icon-text" href=source.clone() download="">{icon("download")}"Download the evidence"</a>
                     <small class="muted">" Its rows of both logs, with what proves them, in one file."</small>
+                </p>
+                <p>
+                    <a class="icon-text" href=format!("/impersonations/{id}/evidence")>{icon("print")}"Read or print it"</a>
+                    <small class="muted">" The same as a document, with how to check the file."</small>
                 </p>
                 <CheckEvidence source=source />
                 {by_command(&format!("keyturn-evidence-{id}.json"), key)}

@@ -7,6 +7,7 @@ pub mod audit_filter;
 pub mod audit_row;
 pub mod error;
 pub mod evidence;
+pub mod evidence_doc;
 pub mod forwarding;
 pub mod gateway;
 pub mod impersonation;

@@ -35,6 +35,12 @@ const TWINS: &[(&str, &str)] = &[
     (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
 ];
 
+/// Whether one step writes these two actions: the platform's, and the org's.
+#[must_use]
+pub fn twins(platform: &str, org: &str) -> bool {
+    TWINS.contains(&(platform, org))
+}
+
 /// Details that both rows of a pair must give alike, where they give them.
 const COMMON_DETAILS: &[&str] = &[
     "expires_at",

@@ -1,0 +1,455 @@
+//! `/impersonations/{id}/evidence`: the evidence of an impersonation as a document to print. It is
+//! drawn from the file's own value and nothing else, so that it says nothing that is not proven.
+
+use axum::extract::Path;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::StatusCode;
+use leptos::prelude::*;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::evidence::{Taken, take};
+use super::rows::{Shown, fields, note};
+use super::timeline_lines::twins;
+use crate::auth::credential::hex;
+use crate::desk::{Step, StepError};
+use crate::model::{Micros, time};
+use crate::proof::actions::{
+    IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_STARTED,
+};
+use crate::proof::checkpoint::Checkpoint;
+use crate::proof::evidence::{LogEvidence, Report, verify};
+use crate::proof::log_keys::Endorsement;
+use crate::proof::note::{NoteVerifier, open_note};
+use crate::proof::row::{AuditRow, PLATFORM_LOG};
+use crate::proof::verdict::{RuleState, Verdict};
+use crate::web::components::{copy, icon};
+use crate::web::door::Door;
+use crate::web::shell::{Part, page};
+
+/// Everything that the document says.
+struct Doc {
+    taken: Taken,
+    report: Report,
+    platform: Vec<AuditRow>,
+    org: Vec<AuditRow>,
+    keys: Vec<NoteVerifier>,
+    sha256: String,
+    made_at: Micros,
+}
+
+/// `GET /impersonations/{id}/evidence`. That it was taken is on record, as for the file.
+pub async fn document(mut door: Door, Path(id): Path<String>) -> Response {
+    match make(&mut door, &id).await {
+        Ok(doc) => {
+            let title = format!("Evidence {id}");
+            page(door, StatusCode::OK, &title, Part::Impersonations, draw(&doc)).await
+        }
+        Err(e) => super::error::of(door, e).await,
+    }
+}
+
+async fn make(door: &mut Door, id: &str) -> Step<Doc> {
+    let taken = take(door, id).await?;
+    let made_at = door.app.desk.now();
+    let report = verify(&taken.text, &[], made_at)
+        .map_err(|e| StepError::crypto("checking the evidence")(&e))?;
+    let rows = |log: &LogEvidence| -> Vec<AuditRow> {
+        log.rows.iter().filter_map(|row| AuditRow::parse(&row.row).ok()).collect()
+    };
+    let keys = taken.evidence.keys.iter().filter_map(|key| NoteVerifier::parse(key).ok()).collect();
+    Ok(Doc {
+        platform: rows(&taken.evidence.platform),
+        org: rows(&taken.evidence.org),
+        sha256: hex(&Sha256::digest(taken.text.as_bytes())),
+        taken,
+        report,
+        keys,
+        made_at,
+    })
+}
+
+fn draw(d: &Doc) -> AnyView {
+    view! {
+        <article class="doc">
+            {head(d)}
+            {grant(d)}
+            {eligibility(d)}
+            {rows(d)}
+            {verdict(d)}
+            {proofs(d)}
+            {offline(d)}
+        </article>
+    }
+    .into_any()
+}
+
+/// The name of the file that goes with the document.
+fn file_name(d: &Doc) -> String {
+    format!("keyturn-evidence-{}.json", d.report.impersonation_id)
+}
+
+fn head(d: &Doc) -> AnyView {
+    let id = d.report.impersonation_id.clone();
+    // The very bytes that the digest below is of: a file fetched later is of a longer log.
+    let file = format!("data:application/json;base64,{}", STANDARD.encode(&d.taken.text));
+    let (glyph, said) = match d.report.verdict.verdict {
+        _ if !d.report.holds() => (
+            "warning",
+            "Tampered: something below does not hold. Keep the database as it is, and call security.",
+        ),
+        Verdict::Complete => (
+            "shield-check",
+            "Complete: every row is there, both logs agree, and each row is proven.",
+        ),
+        Verdict::Open => ("live", "Open: it has not ended. Nothing is wrong so far."),
+        Verdict::Incomplete => ("dashed", "Incomplete: a row is missing."),
+        Verdict::Mismatch => ("unlink", "Mismatch: the logs disagree, or it outlived its token."),
+        Verdict::Tampered => ("warning", "Tampered: a log fails its proof."),
+    };
+    view! {
+        <header class="doc-head">
+            <p class="row-between"><span>"Keyturn, evidence of an impersonation"</span><span>"As of "{time::seconds(d.made_at)}</span></p>
+            <h1>"Impersonation "<span class="mono">{id.clone()}</span></h1>
+            <p class="icon-text"><strong class="icon-text">{icon(glyph)}{said}</strong></p>
+            <p>"A platform admin rotated one secret for a customer who could not. This document shows what both audit logs, the platform’s and the customer’s, hold of it. It is drawn from the evidence file named at its end, says nothing that is not in that file, and is only a reading of it: what proves it is the file."</p>
+            <p class="doc-tools">
+                <a class="btn" href=file download=file_name(d)>{icon("download")}"The file it is drawn from"</a>
+                <a class="btn" href=format!("/impersonations/{id}")>{icon("arrow-left")}"The impersonation"</a>
+            </p>
+        </header>
+    }
+    .into_any()
+}
+
+/// A name and what it is.
+fn fact(name: &'static str, value: impl IntoView) -> AnyView {
+    view! { <div><dt>{name}</dt><dd>{value.into_any()}</dd></div> }.into_any()
+}
+
+fn mono(text: &str) -> AnyView {
+    view! { <span class="mono">{text.to_owned()}</span> }.into_any()
+}
+
+/// The grant, as its start and end rows have it.
+fn grant(d: &Doc) -> AnyView {
+    let find = |name: &str| d.platform.iter().chain(&d.org).find(|row| row.action == name);
+    let start = find(PLATFORM_IMPERSONATION_STARTED);
+    let end = find(PLATFORM_IMPERSONATION_ENDED).or_else(|| find(IMPERSONATION_ENDED));
+    let Some(any) = start.or(end).or(d.org.first()) else {
+        return view! { <section><h2>"The grant"</h2><p>"No row says anything of it."</p></section> }
+            .into_any();
+    };
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "not said".to_owned());
+    let instant = |row: &AuditRow, key: &str| row.detail_i64(key).map(time::seconds);
+    let said = |row: &AuditRow, key: &str| row.detail_str(key).map(str::to_owned);
+    view! {
+        <section>
+            <h2>"The grant"</h2>
+            <dl class="facts">
+                {fact("Admin", format!("{} ({})", any.actor_name, any.actor_id))}
+                {start.and_then(|s| said(s, "owner_id")).map(|owner| fact("On behalf of the Owner", mono(&owner)))}
+                {fact("Org", mono(&text(&any.org_id)))}
+                {fact("Ticket", mono(&text(&any.ticket_ref)))}
+                {fact("Reason", text(&any.reason))}
+                {fact("Secret", mono(&format!("{} {}", text(&any.secret_type), text(&any.secret_id))))}
+                {start.and_then(|s| said(s, "scope")).map(|scope| fact("Scope", mono(&scope)))}
+                {start.map(|s| fact("Started", time::seconds(s.at)))}
+                {start.and_then(|s| instant(s, "expires_at")).map(|at| fact("Valid until", at))}
+                {end.and_then(|e| instant(e, "ended_at")).map(|at| fact("Ended", at))}
+                {end.and_then(|e| said(e, "cause")).map(|cause| fact("Cause of the end", cause))}
+                {end.and_then(|e| said(e, "ended_by_name")).map(|by| fact("Ended by", by))}
+            </dl>
+        </section>
+    }
+    .into_any()
+}
+
+/// The ticket and what the checks saw when the token was minted, as the start row has it.
+fn eligibility(d: &Doc) -> AnyView {
+    let start = d.platform.iter().find(|row| row.action == PLATFORM_IMPERSONATION_STARTED);
+    let checks = start.and_then(|row| row.details.get("eligibility")).and_then(Value::as_array);
+    let Some(checks) = checks else {
+        return view! {
+            <section><h2>"Why the ticket could be served"</h2><p>"The start row does not say."</p></section>
+        }
+        .into_any();
+    };
+    let items = checks
+        .iter()
+        .map(|check| {
+            let word = |key: &str| check[key].as_str().unwrap_or("not said").to_owned();
+            view! {
+                <li class="check is-pass">
+                    {icon("check")}
+                    <span class="check-name">{sentence(&word("check"))}</span>
+                    <span class="check-saw">{word("saw")}</span>
+                </li>
+            }
+        })
+        .collect_view();
+    view! {
+        <section>
+            <h2>"Why the ticket could be served"</h2>
+            <p class="muted">"Each check of the procedure with the fact it saw at the start, as the platform’s log recorded it then. None can be skipped."</p>
+            <ul class="checks">{items}</ul>
+        </section>
+    }
+    .into_any()
+}
+
+/// `requester_is_owner` as people read it.
+fn sentence(name: &str) -> String {
+    let words = name.replace('_', " ");
+    let mut chars = words.chars();
+    chars.next().map_or_else(String::new, |c| c.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+/// The rows of both logs in the order of time; what one step wrote into both is on one line.
+fn side_by_side<'a>(
+    platform: &'a [AuditRow],
+    org: &'a [AuditRow],
+) -> Vec<(Option<&'a AuditRow>, Option<&'a AuditRow>)> {
+    let mut alone: Vec<Option<&AuditRow>> = org.iter().map(Some).collect();
+    let mut lines: Vec<_> = platform
+        .iter()
+        .map(|ours| {
+            let twin = alone
+                .iter_mut()
+                .find(|row| row.is_some_and(|theirs| twins(&ours.action, &theirs.action)));
+            (Some(ours), twin.and_then(Option::take))
+        })
+        .collect();
+    lines.extend(alone.into_iter().flatten().map(|theirs| (None, Some(theirs))));
+    let begins = |(ours, theirs): &(Option<&AuditRow>, Option<&AuditRow>)| {
+        [ours, theirs].into_iter().flatten().map(|row| row.at).min()
+    };
+    lines.sort_by_key(begins);
+    lines
+}
+
+/// The table of the rows, each in its log's column.
+fn rows(d: &Doc) -> AnyView {
+    let lines = side_by_side(&d.platform, &d.org)
+        .into_iter()
+        .map(|(ours, theirs)| {
+            view! {
+                <tr>
+                    <td data-label="Platform log">{ours.map(entry)}</td>
+                    <td data-label="Org log">{theirs.map(entry)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <section>
+            <h2>"What both logs hold"</h2>
+            <table class="table doc-rows">
+                <thead><tr>
+                    <th scope="col">{format!("Platform log, {} rows", d.platform.len())}</th>
+                    <th scope="col">{format!("Org log, {} rows", d.org.len())}</th>
+                </tr></thead>
+                <tbody>{lines}</tbody>
+            </table>
+        </section>
+    }
+    .into_any()
+}
+
+fn entry(row: &AuditRow) -> AnyView {
+    let said = note(row);
+    let items = fields(row)
+        .into_iter()
+        .filter(|(name, _)| !["log", "action"].contains(&name.as_str()))
+        .map(|(name, shown)| {
+            let value = match shown {
+                Shown::Plain(text) | Shown::Id(text) => view! { {text} }.into_any(),
+                Shown::Lines(text) => {
+                    view! { <span class="ev-lines">{text.trim_end().to_owned()}</span> }.into_any()
+                }
+            };
+            view! { <dt>{name}</dt><dd>{value}</dd> }
+        })
+        .collect_view();
+    view! {
+        <div class="doc-row">
+            <p><strong class="mono">{row.action.clone()}</strong>{(!said.is_empty()).then(|| format!(" {said}"))}</p>
+            <dl class="ev-fields">{items}</dl>
+        </div>
+    }
+    .into_any()
+}
+
+fn mark(state: RuleState) -> (&'static str, &'static str, &'static str) {
+    match state {
+        RuleState::Passed => ("check is-pass", "check", "Holds: "),
+        RuleState::Failed => ("check is-fail", "cross", "Fails: "),
+        RuleState::Pending => ("check", "clock", "Cannot be said: "),
+    }
+}
+
+fn checked(state: RuleState, what: &str, saw: &str) -> AnyView {
+    let (class, glyph, word) = mark(state);
+    view! {
+        <li class=class>
+            {icon(glyph)}
+            <span class="check-name"><span class="sr-only">{word}</span>{what.to_owned()}</span>
+            <span class="check-saw">{saw.to_owned()}</span>
+        </li>
+    }
+    .into_any()
+}
+
+fn verdict(d: &Doc) -> AnyView {
+    let rules = &d.report.verdict.rules;
+    let hold = rules.iter().filter(|r| r.result == RuleState::Passed).count();
+    let items = rules.iter().map(|r| checked(r.result, r.rule.title(), &r.saw)).collect_view();
+    view! {
+        <section>
+            <h2>{format!("The verdict: {}", d.report.verdict.verdict.word())}</h2>
+            <p class="muted">{format!("{hold} of {} rules hold.", rules.len())}</p>
+            <ol class="checks">{items}</ol>
+        </section>
+    }
+    .into_any()
+}
+
+fn proofs(d: &Doc) -> AnyView {
+    let items = d
+        .report
+        .lines
+        .iter()
+        .map(|line| {
+            let state = if line.holds { RuleState::Passed } else { RuleState::Failed };
+            checked(state, &line.what, &line.saw)
+        })
+        .collect_view();
+    let logs = [&d.taken.evidence.platform, &d.taken.evidence.org];
+    let stages = logs.iter().flat_map(|log| log.checkpoints.iter().map(move |s| (log, s)));
+    let stages = stages
+        .map(|(log, stage)| {
+            let name = if log.log == PLATFORM_LOG { "Platform" } else { "Org" };
+            let said = Checkpoint::unverified(&stage.note);
+            let (size, root) = match &said {
+                Ok(c) => (c.size.to_string(), hex(&c.root)),
+                Err(e) => (String::new(), e.to_string()),
+            };
+            let by =
+                d.keys.iter().find(|k| open_note(&stage.note, std::slice::from_ref(k)).is_ok());
+            let by = by.map_or_else(
+                || "no key that is named".to_owned(),
+                |k| format!("{:08x}", k.key_id()),
+            );
+            view! {
+                <tr>
+                    <th scope="row" class="card-title">{name}</th>
+                    <td data-label="Rows">{size}</td>
+                    <td data-label="Root (SHA-256)"><code class="hash">{root}</code></td>
+                    <td data-label="Signed by key"><span class="mono">{by}</span></td>
+                    <td data-label="Proof">{format!("{} hashes", stage.consistency.len())}</td>
+                </tr>
+            }
+        })
+        .collect_view();
+    view! {
+        <section>
+            <h2>"Proofs"</h2>
+            <p class="muted">"Each row leads by an inclusion proof (RFC 6962) to the newest checkpoint of its log, and the checkpoints to each other by consistency proofs: nothing was rewritten between them."</p>
+            <ol class="checks">{items}</ol>
+            <table class="table doc-stages">
+                <thead><tr>
+                    <th scope="col">"Log"</th><th scope="col">"Rows"</th><th scope="col">"Root (SHA-256)"</th>
+                    <th scope="col">"Signed by key"</th><th scope="col">"Proof"</th>
+                </tr></thead>
+                <tbody>{stages}</tbody>
+            </table>
+            {keys(d)}
+        </section>
+    }
+    .into_any()
+}
+
+/// The public keys, whole: whoever checks compares them with those that they were given.
+fn keys(d: &Doc) -> AnyView {
+    let since = |key: &NoteVerifier| {
+        let links = d.taken.evidence.endorsements.iter().filter_map(|n| Endorsement::open(n).ok());
+        let mut links = links.filter(|link| link.new == *key);
+        links
+            .next()
+            .map(|link| format!("since {}, named by the key before it", time::seconds(link.at)))
+    };
+    let items = d
+        .keys
+        .iter()
+        .map(|key| {
+            let since = since(key).unwrap_or_else(|| "since the log began".to_owned());
+            view! {
+                <div>
+                    <dt><span class="mono">{format!("{:08x}", key.key_id())}</span></dt>
+                    <dd><code class="hash">{key.vkey()}</code><small>{since}</small></dd>
+                </div>
+            }
+        })
+        .collect_view();
+    view! {
+        <h3>"Public keys of the logs"</h3>
+        <dl class="facts">{items}</dl>
+    }
+    .into_any()
+}
+
+fn offline(d: &Doc) -> AnyView {
+    let pin = d.keys.first().map_or_else(String::new, NoteVerifier::vkey);
+    let command = format!("keyturn verify {} --key '{pin}'", file_name(d));
+    view! {
+        <section>
+            <h2>"Checking it without us"</h2>
+            <p>"The command below checks the file without a database and without a network. Take the public key from where you pinned it when you began to audit, and not from here: a server that lies about its logs lies about its key, too. A key that another one took the place of leads to it by the endorsements in the file."</p>
+            <dl class="facts">
+                {fact("File", mono(&file_name(d)))}
+                {fact("Size", format!("{} bytes", d.taken.text.len()))}
+                {fact("SHA-256", view! { <span class="idc"><code class="hash">{d.sha256.clone()}</code>{copy(d.sha256.clone(), "SHA-256")}</span> })}
+                {fact("Command", view! { <span class="idc"><code class="hash">{command.clone()}</code>{copy(command, "command")}</span> })}
+                {fact("Exit status", "0: complete and proven. 1: something does not hold or is missing. 2: it could not be looked at. 3: not ended, and in order so far.")}
+            </dl>
+        </section>
+    }
+    .into_any()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_one_step_wrote_stands_on_one_line_in_the_order_of_time() {
+        let row = |log: &str, seq: u64, at: i64, action: &str| {
+            AuditRow::parse(&format!(
+                r#"{{"action":"{action}","actor_id":"a","actor_name":"A","actor_type":"platform_admin","at":{at},"id":"{log}{seq}","log":"{log}","outcome":"success","seq":{seq},"v":1}}"#
+            ))
+            .unwrap()
+        };
+        let platform = [
+            row("platform", 5, 10, "platform.impersonation_started"),
+            row("platform", 6, 40, "platform.impersonation_ended"),
+        ];
+        let org = [
+            row("org/o", 0, 11, "impersonation.started"),
+            row("org/o", 1, 20, "vault_token.rotated"),
+            row("org/o", 2, 39, "impersonation.ended"),
+        ];
+        let seqs: Vec<_> = side_by_side(&platform, &org)
+            .into_iter()
+            .map(|(ours, theirs)| (ours.map(|r| r.seq), theirs.map(|r| r.seq)))
+            .collect();
+        assert_eq!(seqs, [(Some(5), Some(0)), (None, Some(1)), (Some(6), Some(2))]);
+    }
+
+    #[test]
+    fn names_of_checks_are_read_as_words() {
+        assert_eq!(sentence("requester_is_owner"), "Requester is owner");
+        assert_eq!(sentence(""), "");
+    }
+}
