@@ -114,7 +114,7 @@ fn head(d: &Doc) -> AnyView {
             <p class="row-between"><span>"Keyturn, evidence of an impersonation"</span><span>"As of "{time::seconds(d.made_at)}</span></p>
             <h1>"Impersonation "<span class="mono">{id.clone()}</span></h1>
             <p class="icon-text"><strong class="icon-text">{icon(glyph)}{said}</strong></p>
-            <p>"A platform admin rotated one secret for a customer who could not. This document shows what both audit logs, the platform’s and the customer’s, hold of it. It is drawn from the evidence file named at its end, says nothing that is not in that file, and is only a reading of it: what proves it is the file."</p>
+            <p>"A platform admin was let into a customer’s org to rotate one secret that the customer could not. This document shows what both audit logs, the platform’s and the customer’s, hold of it. It is drawn from the evidence file named at its end, says nothing that is not in that file, and is only a reading of it: what proves it is the file."</p>
             <p class="doc-tools">
                 <a class="btn" href=file download=file_name(d)>{icon("download")}"The file it is drawn from"</a>
                 <a class="btn" href=format!("/impersonations/{id}")>{icon("arrow-left")}"The impersonation"</a>
