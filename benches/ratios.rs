@@ -121,11 +121,21 @@ async fn signed_in(desk: &Desk, router: &Router) -> Result<String, Failure> {
     let mut tx = desk.begin().await?;
     if keyturn::store::staff::by_email(tx.conn(), email).await?.is_none() {
         let step = desk
-            .add_staff(&mut tx, email, "Bench", StaffRole::Auditor, &PASSWORD.into(), &Actor::system())
+            .add_staff(
+                &mut tx,
+                email,
+                "Bench",
+                StaffRole::Auditor,
+                &PASSWORD.into(),
+                &Actor::system(),
+            )
             .await;
         desk.settle(tx, step).await?;
     }
-    let body = format!("email=bench%40platform.example&password={}&next=%2Faudit", PASSWORD.replace(' ', "+"));
+    let body = format!(
+        "email=bench%40platform.example&password={}&next=%2Faudit",
+        PASSWORD.replace(' ', "+")
+    );
     let request = Request::post("/do/sign_in")
         .header(header::HOST, "127.0.0.1:3000")
         .header(header::ORIGIN, ADDRESS)
@@ -144,7 +154,9 @@ async fn depths(desk: &Desk, filter: &Filter) -> Result<Vec<(&'static str, Seek)
     let oldest = question.page(&mut conn, &Seek::Newer(first), false, 3 * PAGE).await?;
     let newest = question.page(&mut conn, &Seek::Newest, false, 1).await?;
     let mut all = vec![("newest", Seek::Newest)];
-    if let (Some(deep), Some(newest), Some(oldest)) = (oldest.last(), newest.first(), oldest.first()) {
+    if let (Some(deep), Some(newest), Some(oldest)) =
+        (oldest.last(), newest.first(), oldest.first())
+    {
         let middle = Key { at: oldest.at + (newest.at - oldest.at) / 2, id: String::new() };
         all.push(("middle", Seek::Older(middle)));
         all.push(("deepest", Seek::Older(deep.key())));
@@ -176,30 +188,61 @@ async fn timeline(data: &Path) -> Result<(), Failure> {
         ("org (a quiet one)", "org=org-0400".into(), Filter { org_id: some("org-0400"), ..any() }),
         ("admin", "admin=staff-03".into(), Filter { admin: some("staff-03"), ..any() }),
         ("ticket", "ticket=NOV-15000".into(), Filter { ticket, ..any() }),
-        ("action (frequent)", "action=api_key.used".into(), Filter { action: some("api_key.used"), ..any() }),
+        (
+            "action (frequent)",
+            "action=api_key.used".into(),
+            Filter { action: some("api_key.used"), ..any() },
+        ),
         (
             "action (rare)",
             "action=platform.impersonation_refused".into(),
             Filter { action: some("platform.impersonation_refused"), ..any() },
         ),
-        ("secret type", "secret_type=vault_token".into(), Filter { secret_type: some("vault_token"), ..any() }),
-        ("verdict complete", "verdict=complete".into(), Filter { verdict: Some(Verdict::Complete), ..any() }),
-        ("verdict mismatch", "verdict=mismatch".into(), Filter { verdict: Some(Verdict::Mismatch), ..any() }),
+        (
+            "secret type",
+            "secret_type=vault_token".into(),
+            Filter { secret_type: some("vault_token"), ..any() },
+        ),
+        (
+            "verdict complete",
+            "verdict=complete".into(),
+            Filter { verdict: Some(Verdict::Complete), ..any() },
+        ),
+        (
+            "verdict mismatch",
+            "verdict=mismatch".into(),
+            Filter { verdict: Some(Verdict::Mismatch), ..any() },
+        ),
         ("text, one word", "text=rotated".into(), Filter { text: some("rotated"), ..any() }),
-        ("text, three words", "text=stuck+vault+sent".into(), Filter { text: some("stuck vault sent"), ..any() }),
+        (
+            "text, three words",
+            "text=stuck+vault+sent".into(),
+            Filter { text: some("stuck vault sent"), ..any() },
+        ),
         (
             "org and action",
             "org=org-0001&action=webhook_signing_key.rotated".into(),
-            Filter { org_id: some("org-0001"), action: some("webhook_signing_key.rotated"), ..any() },
+            Filter {
+                org_id: some("org-0001"),
+                action: some("webhook_signing_key.rotated"),
+                ..any()
+            },
         ),
         (
             "org, type and text",
             "org=org-0002&secret_type=vault_token&text=handoff".into(),
-            Filter { org_id: some("org-0002"), secret_type: some("vault_token"), text: some("handoff"), ..any() },
+            Filter {
+                org_id: some("org-0002"),
+                secret_type: some("vault_token"),
+                text: some("handoff"),
+                ..any()
+            },
         ),
     ];
     println!("## The timeline: server time at the median, in ms\n");
-    println!("| filter | depth | page | handler of the same bytes | bare query | page/handler | page/query |");
+    println!(
+        "| filter | depth | page | handler of the same bytes | bare query | page/handler | page/query |"
+    );
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
     for (name, query, filter) in filters {
         let mut first = None;
@@ -211,7 +254,8 @@ async fn timeline(data: &Path) -> Result<(), Failure> {
             };
             let join = if query.is_empty() || place.is_empty() { "" } else { "&" };
             let address = format!("/audit?{query}{join}{place}");
-            let (page, handler, bare) = one_page(&desk, &router, &cookie, &address, &filter, &seek).await?;
+            let (page, handler, bare) =
+                one_page(&desk, &router, &cookie, &address, &filter, &seek).await?;
             let first = *first.get_or_insert(page);
             println!(
                 "| {name} | {depth} | {page:.2} ({:.2} of the newest) | {handler:.3} | {bare:.2} | {:.0} | {:.1} |",
@@ -271,7 +315,9 @@ async fn mint() -> Result<(), Failure> {
         }
     };
     let mut tx = desk.begin().await?;
-    sqlx::query("CREATE TABLE bare (id TEXT PRIMARY KEY, body TEXT NOT NULL)").execute(tx.conn()).await?;
+    sqlx::query("CREATE TABLE bare (id TEXT PRIMARY KEY, body TEXT NOT NULL)")
+        .execute(tx.conn())
+        .await?;
     tx.commit().await?;
     let body = "x".repeat(700);
     let (mut mints, mut bares) = (Vec::new(), Vec::new());
@@ -300,7 +346,10 @@ async fn mint() -> Result<(), Failure> {
     }
     let (mint, bare) = (median(mints), median(bares));
     println!("## Minting: all nine checks, the token, rows in both logs, one durable commit\n");
-    println!("mint {mint:.2} ms, bare commit of two rows {bare:.2} ms at the median of 200: {:.1} times\n", mint / bare);
+    println!(
+        "mint {mint:.2} ms, bare commit of two rows {bare:.2} ms at the median of 200: {:.1} times\n",
+        mint / bare
+    );
     desk.store.close().await;
     Ok(())
 }
@@ -350,7 +399,10 @@ async fn verify(data: &Path) -> Result<(), Failure> {
         );
     }
     ratios.sort_by(f64::total_cmp);
-    println!("\nmedian: {:.0} % of reading and hashing the same rows\n", 100.0 * ratios[ratios.len() / 2]);
+    println!(
+        "\nmedian: {:.0} % of reading and hashing the same rows\n",
+        100.0 * ratios[ratios.len() / 2]
+    );
     drop(conn);
     desk.store.close().await;
     Ok(())

@@ -94,6 +94,14 @@ impl<'a> Bulk<'a> {
         Ok(self.log(&log.as_string())?.growing.size())
     }
 
+    /// The time of the newest row of a log.
+    ///
+    /// # Errors
+    /// Where it was not opened.
+    pub fn last_at(&mut self, log: &LogId) -> Result<Micros, AuditError> {
+        Ok(self.log(&log.as_string())?.growing.last_at())
+    }
+
     /// The signed checkpoint of a log as it is now.
     ///
     /// # Errors

@@ -52,6 +52,7 @@ mod escalate_tests;
 
 use std::sync::Arc;
 
+use crate::audit::append::lock_both;
 use crate::audit::{Actor, Appended, AuditError, LogId, NewRow, append};
 use crate::clock::{Clock, Rng};
 use crate::delivery::shared_vault::{SharedVault, SharedVaultError};
@@ -357,9 +358,13 @@ impl Desk {
         platform: NewRow,
         org: NewRow,
     ) -> Step<(Appended, Appended)> {
-        let platform = self.log(tx, &LogId::Platform, platform).await?;
+        // One instant for both rows, and not before the newest row of either log: where another
+        // instance's clock is ahead, one log would otherwise seem to run before the other.
+        let (platform_head, org_head) = lock_both(tx, org_id).await?;
+        let at = self.now().max(platform_head.last_at).max(org_head.last_at);
+        let platform = self.log_at(tx, &LogId::Platform, platform, at).await?;
         let org = org.with("platform_checkpoint", platform.checkpoint.clone());
-        let org = self.log(tx, &LogId::Org(org_id.to_owned()), org).await?;
+        let org = self.log_at(tx, &LogId::Org(org_id.to_owned()), org, at).await?;
         Ok((platform, org))
     }
 

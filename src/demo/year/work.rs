@@ -160,6 +160,12 @@ impl Script {
         row
     }
 
+    /// The time of a row in each log: not before the newest of either.
+    fn both(&self, people: &People, bulk: &mut Bulk<'_>, at: Micros) -> Result<Micros, YearError> {
+        let newest = bulk.last_at(&LogId::Platform)?.max(bulk.last_at(&self.log(people))?);
+        Ok(at.max(newest))
+    }
+
     /// A row in each log, the org's with where the platform's stands.
     fn pair(
         &self,
@@ -169,6 +175,7 @@ impl Script {
         platform: NewRow,
         org: NewRow,
     ) -> Result<(), YearError> {
+        let at = self.both(people, bulk, at)?;
         bulk.append(&LogId::Platform, platform, at)?;
         let org = org.with("platform_checkpoint", bulk.checkpoint(&LogId::Platform)?);
         bulk.append(&self.log(people), org, at)?;
@@ -318,11 +325,13 @@ impl Script {
         };
         // What expires is written down by the next sweep; anything else at once.
         let late = if cause == "expired" { rng.gen_range(SECOND..9 * SECOND) } else { 0 };
+        let written = self.both(people, bulk, at + late)?;
+        let ended = if cause == "expired" { at } else { written };
         let (platform_seq, org_seq) = (bulk.size(&LogId::Platform)?, bulk.size(&log)?);
         let closing = |action: &str, actor: &Actor, cause: &str| {
             self.row(action, actor, people)
                 .with("cause", cause)
-                .with("ended_at", at)
+                .with("ended_at", ended)
                 .with("ended_by", admin.id.clone())
                 .with("ended_by_name", admin.name.clone())
                 .with("platform_rows", self.platform_rows + 1)
@@ -334,10 +343,10 @@ impl Script {
         let other = if self.fault == Fault::OtherCause { "admin" } else { cause };
         let org_row = closing(actions::IMPERSONATION_ENDED, &holder.impersonating(), other)
             .with("platform_checkpoint", bulk.checkpoint(&LogId::Platform)?);
-        bulk.append(&log, org_row, at + late)?;
+        bulk.append(&log, org_row, written)?;
         let platform_row = closing(actions::PLATFORM_IMPERSONATION_ENDED, &holder, cause)
             .with("org_checkpoint", bulk.checkpoint(&log)?);
-        bulk.append(&LogId::Platform, platform_row, at + late)?;
+        bulk.append(&LogId::Platform, platform_row, written)?;
         bulk.keep(&log)?;
         bulk.keep(&LogId::Platform)?;
         Ok(())
