@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(sound("org=a b"), None);
         assert_eq!(
             sound(&format!("text={}", encode("rotated vault"))),
-            Some("text=rotated%20vault".to_owned())
+            Some("text=rotated+vault".to_owned())
         );
     }
 }
