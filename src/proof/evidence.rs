@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::proof::Hash;
 use crate::proof::canonical::canonical_json;
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::log_keys;
+use crate::proof::evidence_keys::keys;
 use crate::proof::merkle::{leaf_hash, verify_consistency, verify_inclusion};
-use crate::proof::note::{NoteVerifier, open_note};
+use crate::proof::note::NoteVerifier;
 use crate::proof::row::{AuditRow, PLATFORM_LOG};
 use crate::proof::trail::{ProofState, Trail};
 use crate::proof::verdict::{TrailVerdict, Verdict};
@@ -218,56 +218,6 @@ fn said<T>(result: &Result<(T, String), String>) -> Result<String, String> {
         Ok((_, said)) => Ok(said.clone()),
         Err(why) => Err(why.clone()),
     }
-}
-
-/// The keys that count: those of the file. With several, each must have endorsed the next, and one
-/// of them be pinned where any is.
-fn keys(
-    evidence: &Evidence,
-    pinned: &[NoteVerifier],
-) -> Result<(Vec<NoteVerifier>, String), String> {
-    let mut verifiers = Vec::new();
-    for text in &evidence.keys {
-        let key = NoteVerifier::parse(text).map_err(|e| format!("a key: {e}"))?;
-        if key.vkey() != *text {
-            return Err("a key is not written as keys are".to_owned());
-        }
-        verifiers.push(key);
-    }
-    let Some(newest) = verifiers.last().cloned() else {
-        return Err("the file names no key".to_owned());
-    };
-    let mut chain = log_keys::chain(&evidence.endorsements).map_err(|e| e.to_string())?;
-    if chain.is_empty() {
-        chain.push(newest.clone());
-    }
-    if chain != verifiers {
-        return Err("the file names keys that did not endorse one another".to_owned());
-    }
-    let first_pinned = verifiers.iter().find(|key| pinned.contains(key));
-    if !pinned.is_empty() && first_pinned.is_none() {
-        return Err(format!(
-            "the file names a key that is not pinned, and that no pinned key endorsed: {}",
-            newest.vkey()
-        ));
-    }
-    let notes = evidence.platform.checkpoints.iter().chain(&evidence.org.checkpoints);
-    let alone = std::slice::from_ref(&newest);
-    if !notes.into_iter().any(|stage| open_note(&stage.note, alone).is_ok()) {
-        return Err(format!("the file names a key that signed nothing: {}", newest.vkey()));
-    }
-    let names = |except: Option<&NoteVerifier>| {
-        let others = verifiers.iter().filter(|key| Some(*key) != except);
-        others.map(NoteVerifier::vkey).collect::<Vec<_>>().join(", ")
-    };
-    let said = match first_pinned {
-        None => format!("the file's own, not pinned: {}", names(None)),
-        Some(pin) if verifiers.len() == 1 => format!("pinned: {}", pin.vkey()),
-        Some(pin) => {
-            format!("pinned: {}; linked to it by endorsements: {}", pin.vkey(), names(Some(pin)))
-        }
-    };
-    Ok((verifiers, said))
 }
 
 /// Checks one log's side; what its rows say goes into `rows`.

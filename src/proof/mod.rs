@@ -17,6 +17,7 @@ pub mod actions;
 pub mod canonical;
 pub mod checkpoint;
 pub mod evidence;
+mod evidence_keys;
 pub mod log_check;
 pub mod log_keys;
 pub mod merkle;

@@ -8,6 +8,7 @@ pub mod audit_row;
 pub mod error;
 pub mod evidence;
 pub mod evidence_doc;
+mod evidence_proofs;
 pub mod forwarding;
 pub mod gateway;
 pub mod impersonation;
