@@ -121,7 +121,7 @@ pub async fn density(
 
 /// Where the first part begins, how long each is, and how many there are.
 fn cut(from: Micros, to: Micros) -> (Micros, Micros, i64) {
-    let fits = |width: &Micros| to.div_euclid(*width) - from.div_euclid(*width) + 1 <= MOST;
+    let fits = |width: &Micros| to.div_euclid(*width) - from.div_euclid(*width) < MOST;
     let width = WIDTHS.into_iter().find(fits).unwrap_or_else(|| {
         let years = (to - from) / (MOST - 2) / (365 * time::DAY) + 1;
         years * 365 * time::DAY

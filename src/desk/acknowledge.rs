@@ -8,7 +8,6 @@ use crate::audit::append::lock_both;
 use crate::audit::{Actor, NewRow};
 use crate::auth::credential;
 use crate::proof::actions;
-use crate::proof::row::ActorType;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations;
 use crate::store::{Tx, orgs};
@@ -40,16 +39,7 @@ impl Desk {
             .await?
             .ok_or(StepError::NotFound)?;
         let org = orgs::by_id(tx.conn(), &handoff.org_id).await?.ok_or(StepError::NotFound)?;
-        let owner = orgs::members(tx.conn(), &org.id)
-            .await?
-            .into_iter()
-            .find(|m| Some(&m.id) == org.owner_member_id.as_ref());
-        let actor = Actor {
-            actor_type: ActorType::OrgMember,
-            id: owner.as_ref().map_or_else(|| "owner".to_owned(), |m| m.id.clone()),
-            name: owner.map_or_else(|| "Owner of record".to_owned(), |m| m.name),
-            from,
-        };
+        let actor = self.owner_of_record(tx.conn(), &org, from).await?;
         self.acknowledge(tx, handoff, &actor, "link").await
     }
 

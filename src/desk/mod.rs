@@ -287,6 +287,28 @@ impl Desk {
         }
     }
 
+    /// The Owner of record, as the actor of what is done with a link that went to them.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub(crate) async fn owner_of_record(
+        &self,
+        conn: &mut sqlx::AnyConnection,
+        org: &crate::store::orgs::Org,
+        from: Option<String>,
+    ) -> Step<Actor> {
+        let owner = crate::store::orgs::members(conn, &org.id)
+            .await?
+            .into_iter()
+            .find(|m| Some(&m.id) == org.owner_member_id.as_ref());
+        Ok(Actor {
+            actor_type: ActorType::OrgMember,
+            id: owner.as_ref().map_or_else(|| "owner".to_owned(), |m| m.id.clone()),
+            name: owner.map_or_else(|| "Owner of record".to_owned(), |m| m.name),
+            from,
+        })
+    }
+
     /// Appends a row.
     ///
     /// # Errors

@@ -15,7 +15,6 @@ use crate::model::org::in_fours;
 use crate::model::{Channel, KeyChangeState, Micros, time};
 use crate::policy::access;
 use crate::proof::actions;
-use crate::proof::row::ActorType;
 use crate::store::key_changes::{self, KeyChange};
 use crate::store::orgs::{self, Org};
 use crate::store::{self, Tx, outbox, staff};
@@ -174,16 +173,7 @@ impl Desk {
         let (change, _) =
             self.key_change_of_link(tx.conn(), link).await?.ok_or(StepError::NotFound)?;
         let org = self.org_under_locks(tx, &change.org_id).await?;
-        let owner = orgs::members(tx.conn(), &org.id)
-            .await?
-            .into_iter()
-            .find(|m| Some(&m.id) == org.owner_member_id.as_ref());
-        let actor = Actor {
-            actor_type: ActorType::OrgMember,
-            id: owner.as_ref().map_or_else(|| "owner".to_owned(), |m| m.id.clone()),
-            name: owner.map_or_else(|| "Owner of record".to_owned(), |m| m.name),
-            from,
-        };
+        let actor = self.owner_of_record(tx.conn(), &org, from).await?;
         self.drop_key_change(tx, &org, &change, KeyChangeState::Objected, &actor, None).await
     }
 

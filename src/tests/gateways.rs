@@ -347,18 +347,7 @@ async fn nobody_reenrols_without_being_told_or_with_another_nonce(bench: Bench) 
     let second = nonce(&bench, &serial).await;
     forbidden(&serial, Some(&first)).await;
     // Another's certificate does not help, whatever it holds.
-    bench
-        .sql("UPDATE secret SET secret_type = 'mtls_certificate' WHERE id = 'whk_elm'")
-        .await
-        .unwrap();
-    let mut tx = bench.desk.begin().await.unwrap();
-    let other = secrets::by_id(tx.conn(), "whk_elm").await.unwrap().unwrap();
-    let validity = crate::secrets::certificates::Validity {
-        not_before: bench.now() - DAY,
-        not_after: bench.now() + DAY,
-    };
-    let other = bench.desk.plant_certificate(&mut tx, &other, validity, None).await.unwrap();
-    tx.commit().await.unwrap();
+    let other = others_certificate(&bench).await;
     let other = Bundle::read(&other).unwrap().serial;
     forbidden(&other, Some(&second)).await;
     forbidden("00", Some(&second)).await;
@@ -583,10 +572,8 @@ async fn a_revoked_certificate_is_cut_off_on_a_live_connection(bench: Bench) {
     assert!(refused.text().await.unwrap().contains("revoked"));
 }
 
-async fn an_agent_installs_only_its_own_bundle(bench: Bench) {
-    use std::os::unix::fs::PermissionsExt as _;
-    let site = Site::new(&bench, -DAY, 3 * DAY).await;
-    let folder = Folder::at(site.folder.path()).unwrap();
+/// The bundle of another gateway.
+async fn others_certificate(bench: &Bench) -> SecretString {
     bench
         .sql("UPDATE secret SET secret_type = 'mtls_certificate' WHERE id = 'whk_elm'")
         .await
@@ -597,8 +584,16 @@ async fn an_agent_installs_only_its_own_bundle(bench: Bench) {
         not_before: bench.now() - DAY,
         not_after: bench.now() + DAY,
     };
-    let other = bench.desk.plant_certificate(&mut tx, &other, validity, None).await.unwrap();
+    let bundle = bench.desk.plant_certificate(&mut tx, &other, validity, None).await.unwrap();
     tx.commit().await.unwrap();
+    bundle
+}
+
+async fn an_agent_installs_only_its_own_bundle(bench: Bench) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let site = Site::new(&bench, -DAY, 3 * DAY).await;
+    let folder = Folder::at(site.folder.path()).unwrap();
+    let other = others_certificate(&bench).await;
     assert!(matches!(install(&folder, &other), Err(AgentError::OtherGateway { .. })));
     assert!(matches!(install(&folder, &"nonsense".into()), Err(AgentError::Bundle(_))));
     let mut agent = site.agent(&bench);
