@@ -6,7 +6,8 @@ use axum::response::Response;
 use http::StatusCode;
 use leptos::prelude::*;
 
-use super::audit_filter::{Known, Problem, SECRET, address, form};
+use super::audit_filter::{Known, Problem, SECRET, address};
+use super::audit_form::form;
 use super::timeline_strip;
 use super::timeline_view::{Book, Frame, table};
 use crate::audit::density::{Density, density};

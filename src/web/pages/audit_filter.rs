@@ -1,21 +1,20 @@
 //! The filter of the timeline: it stands in the address, is checked before anything is read, and
 //! never shows more than was asked for.
 
-use leptos::prelude::*;
 use serde::Deserialize;
 
 use crate::delivery::guard;
 use crate::model::{Micros, SecretType, time};
 use crate::policy::eligibility::Check;
+use crate::proof::terms;
 use crate::proof::verdict::Verdict;
-use crate::proof::{actions, terms};
 use crate::store::Key;
 use crate::store::audit::{Filter, Seek};
-use crate::web::components::{icon, short};
+use crate::web::components::short;
 use crate::web::door::encode;
 
 /// The verdicts that can be asked for.
-const VERDICTS: [Verdict; 5] =
+pub(super) const VERDICTS: [Verdict; 5] =
     [Verdict::Complete, Verdict::Open, Verdict::Incomplete, Verdict::Mismatch, Verdict::Tampered];
 
 /// What is said of a search for a secret.
@@ -74,7 +73,7 @@ pub struct Problem {
 
 impl Ask {
     /// The fields that narrow, by their names in the address.
-    fn fields(&self) -> [(&'static str, &str); 11] {
+    pub(super) fn fields(&self) -> [(&'static str, &str); 11] {
         [
             ("text", self.text.trim()),
             ("org", self.org.trim()),
@@ -277,174 +276,6 @@ fn action_like(value: &str) -> bool {
 #[must_use]
 pub fn address(path: &str, query: &str) -> String {
     if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") }
-}
-
-/// The actions that are suggested; another one can be typed.
-fn known_actions() -> Vec<String> {
-    let mut all: Vec<String> = [
-        actions::PLATFORM_IMPERSONATION_STARTED,
-        actions::PLATFORM_IMPERSONATION_ENDED,
-        actions::PLATFORM_SECRET_HANDED_OFF,
-        actions::PLATFORM_SECRET_DELIVERED,
-        actions::PLATFORM_IMPERSONATION_REFUSED,
-        actions::PLATFORM_ROTATION_REFUSED,
-        actions::PLATFORM_CONSENT_REQUESTED,
-        actions::PLATFORM_OWNER_MARKED_UNREACHABLE,
-        actions::PLATFORM_ESCALATED_TO_LEGAL,
-        actions::PLATFORM_HANDOFF_ACKNOWLEDGED,
-        actions::PLATFORM_TEST_EVENT_SENT,
-        actions::PLATFORM_REPLY_POSTED,
-        actions::PLATFORM_REPLY_REFUSED,
-        actions::PLATFORM_TICKET_FILED,
-        actions::PLATFORM_TICKET_MESSAGE_RECEIVED,
-        actions::PLATFORM_TICKET_MESSAGE_REFUSED,
-        actions::PLATFORM_TICKET_FETCHED,
-        actions::PLATFORM_ORG_IMPORTED,
-        actions::PLATFORM_ORG_CREDENTIAL_ISSUED,
-        actions::PLATFORM_AUDIT_VIEWED,
-        actions::PLATFORM_AUDIT_EXPORTED,
-        actions::PLATFORM_SIGNED_IN,
-        actions::PLATFORM_SIGN_IN_FAILED,
-        actions::PLATFORM_STEPPED_UP,
-        actions::PLATFORM_SIGNED_OUT,
-        actions::IMPERSONATION_STARTED,
-        actions::IMPERSONATION_ENDED,
-        actions::CONSENT_ENABLED,
-        actions::CONSENT_DISABLED,
-        actions::ORG_IMPORTED,
-        actions::ORG_CREDENTIAL_ISSUED,
-        actions::HANDOFF_SENT,
-        actions::HANDOFF_DELIVERED,
-        actions::HANDOFF_ACKNOWLEDGED,
-        actions::WEBHOOK_TEST_EVENT_SENT,
-        actions::WEBHOOK_OVERLAP_ENDED,
-        actions::VAULT_TOKEN_OLD_REVOKED,
-        actions::PLATFORM_VAULT_TOKEN_OLD_REVOKED,
-        actions::PLATFORM_OWNER_KEY_CHANGE_ASKED,
-        actions::PLATFORM_OWNER_KEY_CHANGE_CANCELLED,
-        actions::PLATFORM_OWNER_KEY_CHANGE_OBJECTED,
-        actions::PLATFORM_OWNER_KEY_CHANGED,
-        actions::OWNER_KEY_CHANGE_ASKED,
-        actions::OWNER_KEY_CHANGE_CANCELLED,
-        actions::OWNER_KEY_CHANGE_OBJECTED,
-        actions::OWNER_KEY_CHANGED,
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    for kind in actions::SECRET_TYPES {
-        all.push(actions::rotated(kind));
-        all.push(actions::rotation_failed(kind));
-    }
-    all
-}
-
-/// The filter's form, and what it is set to.
-pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
-    let field = |name: &'static str, label: &'static str, control: AnyView| {
-        let error = problems.iter().find(|p| p.field == name).map(|p| p.text.clone());
-        view! {
-            <div class="field">
-                <label for=format!("f-{name}")>{label}</label>
-                {control}
-                {error.map(|text| view! {
-                    <p class="field-error" id=format!("f-{name}-error")>{icon("warning")}{text}</p>
-                })}
-            </div>
-        }
-    };
-    let wrong = |name: &str| problems.iter().any(|p| p.field == name);
-    let invalid = |name: &str| wrong(name).then_some("true");
-    let described = |name: &str| wrong(name).then(|| format!("f-{name}-error"));
-    let text = |name: &'static str, value: &str, hint: &'static str, list: Option<&'static str>| {
-        view! {
-            <input class="input input-mono" id=format!("f-{name}") name=name value=value.to_owned() placeholder=hint
-                list=list autocomplete="off" spellcheck="false" aria-invalid=invalid(name) aria-describedby=described(name) />
-        }
-        .into_any()
-    };
-    let instant = |name: &'static str, value: &str| {
-        // A browser empties a date field whose value it cannot read; what was typed must stay.
-        let (kind, value) = match time::parse(value) {
-            Some(t) => ("datetime-local", time::rfc3339(t).chars().take(19).collect::<String>()),
-            None if value.is_empty() => ("datetime-local", String::new()),
-            None => ("text", value.to_owned()),
-        };
-        view! {
-            <input class="input" id=format!("f-{name}") name=name type=kind step="1" value=value
-                aria-invalid=invalid(name) aria-describedby=described(name) />
-        }
-        .into_any()
-    };
-    let choice = |name: &'static str,
-                  any: &'static str,
-                  chosen: &str,
-                  list: Vec<(String, String)>| {
-        let options = list
-            .into_iter()
-            .map(|(id, label)| {
-                let selected = id == chosen;
-                view! { <option value=id selected=selected>{label}</option> }
-            })
-            .collect_view();
-        view! {
-            <select class="select" id=format!("f-{name}") name=name aria-invalid=invalid(name) aria-describedby=described(name)>
-                <option value="">{any}</option>
-                {options}
-            </select>
-        }
-        .into_any()
-    };
-    let types = SecretType::ALL.iter().map(|t| (t.to_string(), t.label().to_owned())).collect();
-    let verdicts = VERDICTS.iter().map(|v| (v.word().to_owned(), v.word().to_owned())).collect();
-    let search = view! {
-        <input class="input" id="f-text" name="text" type="search" value=ask.text.trim().to_owned()
-            placeholder="Words, ticket, id" autocomplete="off" spellcheck="false"
-            aria-invalid=invalid("text") aria-describedby=described("text") />
-    }
-    .into_any();
-    let checks = Check::ALL.iter().map(|c| (c.to_string(), c.label().to_owned())).collect();
-    let more = ["verdict", "impersonation", "check", "from", "to"].iter().any(|name| {
-        wrong(name) || ask.fields().iter().any(|(field, value)| field == name && !value.is_empty())
-    });
-    let chips = ask
-        .chips(known)
-        .into_iter()
-        .map(|(label, href)| {
-            view! {
-                <a class="chip" href=href><span class="sr-only">"Remove filter: "</span>{label}{icon("cross")}</a>
-            }
-        })
-        .collect_view();
-    view! {
-        <form class="filters" method="get" action="/audit" aria-label="Filter the logs">
-            <div class="filters-line">
-                {field("text", "Search", search)}
-                {field("action", "Action", text("action", ask.action.trim(), "impersonation.started", Some("f-actions")))}
-                {field("org", "Org", choice("org", "Any org", ask.org.trim(), known.orgs.clone()))}
-                {field("ticket", "Ticket", text("ticket", ask.ticket.trim(), "NOV-4801", None))}
-                {field("admin", "Done by", choice("admin", "Anyone", ask.admin.trim(), known.staff.clone()))}
-                {field("secret_type", "Secret type", choice("secret_type", "Any type", ask.secret_type.trim(), types))}
-                <button class="btn">{icon("filter")}"Apply"</button>
-            </div>
-            <datalist id="f-actions">
-                {known_actions().into_iter().map(|a| view! { <option value=a></option> }).collect_view()}
-            </datalist>
-            <details class="filters-more" open=more>
-                <summary>{icon("chevron")}"More filters"</summary>
-                <div class="filters-line">
-                    {field("verdict", "Verdict", choice("verdict", "Any verdict", ask.verdict.trim(), verdicts))}
-                    {field("impersonation", "Impersonation id", text("impersonation", ask.impersonation.trim(), "", None))}
-                    {field("check", "Refused because of", choice("check", "Any check", ask.check.trim(), checks))}
-                    {field("from", "From (UTC)", instant("from", ask.from.trim()))}
-                    {field("to", "Before (UTC)", instant("to", ask.to.trim()))}
-                </div>
-            </details>
-            {ask.narrows().then(|| view! {
-                <p class="filters-set">"Showing "{chips}<a href="/audit">"Clear all"</a></p>
-            })}
-        </form>
-    }
-    .into_any()
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ fn a_chip_says_what_it_is_and_removes_itself_alone() {
 
 #[test]
 fn every_suggested_action_is_one_that_may_be_asked_for() {
-    for action in known_actions() {
+    for action in crate::web::pages::audit_form::known_actions() {
         assert!(action_like(&action), "{action}");
     }
 }

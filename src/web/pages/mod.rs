@@ -4,6 +4,7 @@ pub mod assets;
 pub mod audit;
 pub mod audit_export;
 pub mod audit_filter;
+mod audit_form;
 pub mod audit_row;
 pub mod error;
 pub mod evidence;
