@@ -3,6 +3,7 @@
 //! The logs only grow, so what was counted of the past stays true, and is kept.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use sqlx::AnyConnection;
@@ -71,11 +72,27 @@ fn parts(n: usize) -> i64 {
 
 /// Counts that were made before, by what was counted.
 #[derive(Debug, Default)]
-pub struct Cache(Mutex<HashMap<String, Vec<i64>>>);
+pub struct Cache {
+    kept: Mutex<HashMap<String, Vec<i64>>>,
+    counting: AtomicUsize,
+}
+
+/// How many strips are counted at once. To count is to read every row that matches: whoever asks
+/// for many must not keep everybody else waiting.
+const AT_ONCE: usize = 2;
+
+/// One that is being counted.
+struct Counting<'a>(&'a AtomicUsize);
+
+impl Drop for Counting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
 
 /// Counts the rows that match a filter, part by part. `name` is the filter in one fixed form.
 /// The stretch is the filter's own; without one it is from the oldest row of all until now.
-/// Nothing where there are no rows at all, or the stretch is empty.
+/// Nothing where there are no rows at all, the stretch is empty, or others are being counted.
 ///
 /// # Errors
 /// Where the database does not answer.
@@ -104,6 +121,7 @@ pub async fn density(
     let keep = filter.verdict.is_none();
     let mut counts = if keep { cache.get(&key) } else { Vec::new() };
     counts.truncate(usize::try_from(n).unwrap_or(0));
+    let Some(_turn) = cache.turn() else { return Ok(None) };
     let begun = start + width * parts(counts.len());
     let question = Question::of(conn, filter).await?;
     let mut fresh = vec![0; usize::try_from(n).unwrap_or(0) - counts.len()];
@@ -131,12 +149,24 @@ fn cut(from: Micros, to: Micros) -> (Micros, Micros, i64) {
 }
 
 impl Cache {
+    /// A turn to count; nothing where others are at it.
+    fn turn(&self) -> Option<Counting<'_>> {
+        let before = self.counting.fetch_add(1, Ordering::AcqRel);
+        let turn = Counting(&self.counting);
+        (before < AT_ONCE).then_some(turn)
+    }
+
     fn get(&self, key: &str) -> Vec<i64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned().unwrap_or_default()
+        self.kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn keep(&self, key: String, counts: &[i64]) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= STRIPS {
             kept.clear();
         }

@@ -15,6 +15,9 @@ use crate::proof::row::{AuditRow, ROW_VERSION};
 use crate::proof::terms;
 use crate::store::audit::{Entry, Head};
 
+/// The longest row, in bytes: a tile of entries gives each its length in two (C2SP tlog-tiles).
+const LONGEST: usize = 65_535;
+
 /// A log that is being appended to.
 #[derive(Debug, Clone)]
 pub struct Growing {
@@ -97,6 +100,9 @@ impl Growing {
             details,
         };
         let body = row.canonical().map_err(|e| unreadable(e.to_string()))?;
+        if body.len() > LONGEST {
+            return Err(unreadable(format!("a row of {} bytes is too long for it", body.len())));
+        }
         let terms = terms::of_row(&row);
         let leaf = leaf_hash(body.as_bytes());
         let mut completed = Vec::new();

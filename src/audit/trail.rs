@@ -9,7 +9,7 @@ use super::nodes::{Forest, forest};
 use super::{AuditError, LogKey};
 use crate::model::Micros;
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::merkle;
+use crate::proof::merkle::{self, Frontier};
 use crate::proof::row::AuditRow;
 use crate::proof::trail::{ProofState, Trail};
 use crate::proof::verdict::TrailVerdict;
@@ -229,6 +229,11 @@ impl Proofs {
                     "{} says that it has {} rows, its checkpoint {}",
                     head.id, head.size, signed.size
                 ));
+            }
+            // Proofs are built on it: one that is not what was signed proves nothing.
+            let frontier = Frontier::from_bytes(signed.size, &head.frontier);
+            if !frontier.is_ok_and(|frontier| frontier.root() == signed.root) {
+                return Err(format!("the frontier of {} is not what was signed", head.id));
             }
             Ok(signed)
         };

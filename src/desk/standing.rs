@@ -22,9 +22,6 @@ use crate::store::{audit, impersonations};
 const BATCH: i64 = 200;
 /// How long an instance may be at a batch before another takes its turn.
 const TURN: Micros = time::MINUTE;
-/// How far back a verification that held makes trails due again: what it found good stays so.
-const RECENT: Micros = 30 * time::DAY;
-
 /// What a batch comes to.
 #[derive(Debug, Default)]
 struct Batch {
@@ -139,13 +136,12 @@ impl Desk {
         Ok(batch)
     }
 
-    /// After a full verification, makes due again what it may have shown in another light:
-    /// everything where it failed, and else what is open, recent or was not in order.
-    pub(super) async fn judge_again_after_verification(&self, held: bool) -> Step<()> {
+    /// After a full verification, makes everything due again: what is kept of a trail may have been
+    /// changed by whoever changed a log, or by itself.
+    pub(super) async fn judge_again_after_verification(&self) -> Step<()> {
         let now = self.now();
-        let since = if held { now - RECENT } else { 0 };
         let mut tx = self.begin().await?;
-        stored::judge_again(&mut tx, since, now).await?;
+        stored::judge_again(&mut tx, now).await?;
         Ok(tx.commit().await?)
     }
 

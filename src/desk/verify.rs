@@ -57,7 +57,6 @@ impl Desk {
         let beats = tokio::spawn(self.clone().beat(begun.id.clone(), done.clone()));
         let found = self.verify_logs(&done).await;
         beats.abort();
-        let held = matches!(found, Ok(Ok(())));
         let outcome = match found {
             Ok(outcome) => self.record_verification(&begun, &who, &done, outcome).await,
             Err(e) => Err(e),
@@ -66,7 +65,7 @@ impl Desk {
             // It counts as stopped once it has been silent for a while.
             tracing::error!(error = %e, "a verification of the logs");
         }
-        if let Err(e) = self.judge_again_after_verification(held).await {
+        if let Err(e) = self.judge_again_after_verification().await {
             tracing::error!(error = %e, "judging trails again after a verification");
         }
     }

@@ -117,3 +117,43 @@ async fn the_page_of_the_logs_integrity_says_how_far_a_sink_has_come() {
     site.bench.clock.advance(10 * time::MINUTE);
     assert!(page().await.contains("Not running"));
 }
+
+/// What is asked for is written into a log that nobody can shorten.
+#[tokio::test]
+async fn live_rows_are_refused_where_a_page_would_be_and_nothing_of_it_is_written_down() {
+    let site = Site::new().await;
+    let cookie = site.cookie(CLEO).await;
+    let rows = site.bench.rows("platform").await.len();
+    for query in [
+        "action=%28%28%28%28".to_owned(),
+        format!("ticket={}", "x".repeat(50_000)),
+        "action=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr".to_owned(),
+        "text=whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr".to_owned(),
+    ] {
+        let request = Request::builder().uri(format!("/audit/live?{query}"));
+        let request = request.header(header::COOKIE, &cookie).body(Body::empty()).unwrap();
+        assert_eq!(site.send(request).await.status(), StatusCode::BAD_REQUEST);
+    }
+    assert_eq!(site.bench.rows("platform").await.len(), rows);
+}
+
+/// Another site must not make somebody seem to have exported.
+#[tokio::test]
+async fn another_site_leads_nobody_into_an_export() {
+    let site = Site::new().await;
+    let cookie = site.cookie(CLEO).await;
+    for path in ["/audit/export?format=csv", "/audit/live"] {
+        for (from, refused) in [("cross-site", true), ("same-site", true), ("none", false)] {
+            let rows = site.bench.rows("platform").await.len();
+            let request = Request::builder()
+                .uri(path)
+                .header(header::COOKIE, &cookie)
+                .header("sec-fetch-site", from);
+            let status = site.send(request.body(Body::empty()).unwrap()).await.status();
+            assert_eq!(status == StatusCode::FORBIDDEN, refused, "{path} {from}: {status}");
+            if refused {
+                assert_eq!(site.bench.rows("platform").await.len(), rows);
+            }
+        }
+    }
+}

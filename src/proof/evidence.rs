@@ -255,8 +255,11 @@ fn checkpoints(
     verifiers: &[NoteVerifier],
 ) -> Result<(Vec<Checkpoint>, String), String> {
     let mut all = Vec::new();
-    for stage in &log.checkpoints {
-        let signed = verifiers.iter().find_map(|verifier| {
+    for (n, stage) in log.checkpoints.iter().enumerate() {
+        // The last one says what the log was when the file was made: only the newest key may.
+        let last = n + 1 == log.checkpoints.len();
+        let may = if last { verifiers.len().saturating_sub(1) } else { 0 };
+        let signed = verifiers[may..].iter().find_map(|verifier| {
             let origin = format!("{}/{}", verifier.name(), log.log);
             Checkpoint::open(&stage.note, std::slice::from_ref(verifier), &origin).ok()
         });

@@ -289,7 +289,11 @@ pub async fn beyond_head(conn: &mut AnyConnection, log_id: &str) -> Result<Optio
            UNION ALL \
            SELECT log_id, MAX(size) - 1 FROM audit_checkpoint WHERE log_id = $1 GROUP BY log_id \
            UNION ALL \
-           SELECT log_id, (MAX(idx) + 1) * 256 - 1 FROM audit_subtree WHERE log_id = $1 AND level = 8 GROUP BY log_id \
+           SELECT log_id, MAX((idx + 1) * CASE level WHEN 8 THEN 256 WHEN 16 THEN 65536 WHEN 24 THEN 16777216 \
+             ELSE 4294967296 END) - 1 FROM audit_subtree WHERE log_id = $1 GROUP BY log_id \
+           UNION ALL \
+           SELECT log_id, MAX((idx + 1) * CASE level WHEN 0 THEN 256 WHEN 1 THEN 65536 WHEN 2 THEN 16777216 \
+             ELSE 4294967296 END) - 1 FROM audit_tile WHERE log_id = $1 GROUP BY log_id \
          ) x ON x.log_id = l.id WHERE l.id = $1 AND x.seq >= l.size",
     )
     .bind(log_id)
@@ -502,6 +506,22 @@ pub async fn of_ticket(
     .bind(limit)
     .fetch_all(conn)
     .await?)
+}
+
+/// Whether it was noted since `since` that somebody looked at something.
+pub async fn viewed_since(
+    conn: &mut AnyConnection,
+    who: &str,
+    what: &str,
+    since: Micros,
+) -> Result<bool> {
+    let at: Option<Micros> =
+        sqlx::query_scalar("SELECT at FROM audit_view WHERE who = $1 AND what = $2")
+            .bind(who)
+            .bind(what)
+            .fetch_optional(conn)
+            .await?;
+    Ok(at.is_some_and(|at| at > since))
 }
 
 /// Notes that somebody looked at something; true where nothing of the kind was noted since

@@ -192,14 +192,31 @@ pub async fn save_denied(tx: &mut Tx, entry_id: &str, check: &str, at: Micros) -
     Ok(())
 }
 
-/// Makes what may have been tampered with due again: what is open or has rows since `since`, and
-/// what did not hold; or all there is, with `since` at 0.
-pub async fn judge_again(tx: &mut Tx, since: Micros, now: Micros) -> Result<u64> {
-    let done = sqlx::query(
-        "UPDATE trail_standing SET due_at = $2 WHERE newest_at >= $1 OR standing <> 'complete'",
+/// Makes everything due again: each trail, those that the table has lost, and each refused attempt.
+/// What the table says of itself is not asked: somebody may have changed it.
+pub async fn judge_again(tx: &mut Tx, now: Micros) -> Result<u64> {
+    // Whoever takes in a batch holds this row first, too: neither waits for the other in a circle.
+    sqlx::query("UPDATE standing_turn SET taken_until = taken_until WHERE one = 1")
+        .execute(tx.conn())
+        .await?;
+    let done =
+        sqlx::query("UPDATE trail_standing SET due_at = $1").bind(now).execute(tx.conn()).await?;
+    sqlx::query(
+        "INSERT INTO standing_due (id, impersonation_id, refusal) SELECT x.id, x.id, 0 FROM ( \
+           SELECT id FROM impersonation \
+           UNION SELECT impersonation_id FROM audit_entry WHERE impersonation_id IS NOT NULL) x \
+         WHERE NOT EXISTS (SELECT 1 FROM trail_standing s WHERE s.impersonation_id = x.id) \
+         ON CONFLICT (id) DO NOTHING",
     )
-    .bind(since)
-    .bind(now)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query(
+        "INSERT INTO standing_due (id, impersonation_id, refusal) \
+         SELECT e.id, e.impersonation_id, 1 FROM audit_entry e WHERE e.action IN ($1, $2) \
+         AND NOT EXISTS (SELECT 1 FROM denied_check d WHERE d.entry_id = e.id) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(PLATFORM_IMPERSONATION_REFUSED)
+    .bind(PLATFORM_ROTATION_REFUSED)
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected())

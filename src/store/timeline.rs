@@ -5,6 +5,8 @@
 //! is the same on both engines, and so is its plan. Every function fails where the database does
 //! not answer.
 
+use std::collections::{BTreeSet, HashSet};
+
 use sqlx::query::QueryAs;
 use sqlx::{Any, AnyConnection};
 
@@ -45,7 +47,7 @@ pub struct Filter {
 }
 
 /// The columns that have an index in the order of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Column {
     Id,
     Org,
@@ -71,7 +73,7 @@ impl Column {
 }
 
 /// One condition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Condition {
     Is(Column, String),
     Has(String),
@@ -130,7 +132,9 @@ impl Question {
             conditions.push(Condition::Has(verdict_term(verdict.word())));
         }
         conditions.extend(filter.check.iter().map(|c| Condition::Has(terms::of_check(c))));
-        for piece in filter.text.iter().flat_map(|t| t.split_whitespace()) {
+        let pieces: BTreeSet<&str> =
+            filter.text.iter().flat_map(|t| t.split_whitespace()).collect();
+        for piece in pieces {
             match named_by(conn, piece).await? {
                 Some(column) => conditions.push(Condition::Is(column, piece.to_lowercase())),
                 None => {
@@ -139,7 +143,8 @@ impl Question {
                 }
             }
         }
-        conditions.dedup();
+        let mut seen = HashSet::new();
+        conditions.retain(|condition| seen.insert(condition.clone()));
         let mut question = Self { conditions, lead: Lead::Time, from: filter.from, to: filter.to };
         question.lead = question.rarest(conn).await?;
         Ok(question)

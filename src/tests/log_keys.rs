@@ -23,6 +23,7 @@ both_engines!(
     what_older_keys_signed_still_verifies,
     evidence_from_before_and_across_rotations_holds_for_whoever_pinned_the_first_key,
     a_forged_endorsement_leads_nowhere,
+    a_retired_key_does_not_say_what_a_log_is_now,
     another_instance_takes_the_new_key_up_and_does_not_sign_with_the_old_one,
     an_auditor_needs_no_more_than_the_first_key_and_the_database,
     a_head_signed_with_a_retired_key_is_found_and_takes_no_more_rows,
@@ -175,6 +176,22 @@ async fn a_forged_endorsement_leads_nowhere(bench: Bench) {
     let stranger = [mallory.verifier().clone()];
     let report = verify(&honest.to_text().unwrap(), &stranger, bench.now()).unwrap();
     assert!(!report.holds(), "a key that nothing leads to");
+}
+
+/// Whoever has the old key could otherwise invent one side of a file.
+async fn a_retired_key_does_not_say_what_a_log_is_now(bench: Bench) {
+    let grant = done(&bench, ADA, STUCK).await;
+    let (first, old) = (anchor(&bench), bench.desk.keys.log.signer().unwrap());
+    rotate(&bench).await.unwrap();
+    let honest = evidence(&bench, &grant).await;
+    for of_platform in [true, false] {
+        let mut forged = honest.clone();
+        let side = if of_platform { &mut forged.platform } else { &mut forged.org };
+        let last = side.checkpoints.last_mut().unwrap();
+        last.note = Checkpoint::unverified(&last.note).unwrap().sign(&old).unwrap();
+        let report = verify(&forged.to_text().unwrap(), &first, bench.now()).unwrap();
+        assert!(!report.holds(), "{report:#?}");
+    }
 }
 
 async fn another_instance_takes_the_new_key_up_and_does_not_sign_with_the_old_one(bench: Bench) {

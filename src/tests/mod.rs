@@ -21,6 +21,7 @@ mod overview;
 mod owner_key;
 mod planner;
 mod planner_overview;
+mod planted;
 mod procedure;
 mod rotation;
 mod search;

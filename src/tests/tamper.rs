@@ -52,7 +52,7 @@ pub(super) async fn opened(bench: &Bench) {
 
 /// Drops what keeps the tables append-only, as whoever owns the database can.
 pub(super) async fn unlock(bench: &Bench) {
-    let tables = ["audit_entry", "audit_subtree", "audit_checkpoint", "audit_log"];
+    let tables = ["audit_entry", "audit_subtree", "audit_tile", "audit_checkpoint", "audit_log"];
     match bench.engine() {
         Engine::Postgres => {
             for table in tables {

@@ -81,7 +81,7 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
 }
 
 /// What the fields are held against, and what is wrong with them.
-pub(super) async fn checked(door: &mut Door, ask: &Ask) -> Step<(Known, Vec<Problem>)> {
+pub(crate) async fn checked(door: &mut Door, ask: &Ask) -> Step<(Known, Vec<Problem>)> {
     let known = known(door, ask).await?;
     let mut problems = ask.problems(&known);
     // What is searched for is written down. A secret that somebody pasted must not be.
