@@ -281,7 +281,7 @@ mod tests {
         let ask = |org: &str| Ask { org: org.to_owned(), ..Ask::default() };
         let secret = ask("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=");
         assert_eq!((secret.org(), secret.query()), (None, String::new()));
-        assert_eq!(ask(" Acme Rail ").query(), "org=Acme%20Rail");
+        assert_eq!(ask(" Acme Rail ").query(), "org=Acme+Rail");
         assert_eq!(ask("").org(), None);
     }
 }

@@ -265,6 +265,8 @@ fn caption(
         None if g.live(now) => format!("open for {}", time::span(now - g.started_at)),
         None => "expired, its end is being written".to_owned(),
     });
+    // Folded, it has no row that says when it was.
+    let began = frame.fold.and(group.grant.as_ref().map(|g| g.started_at));
     view! {
         <div class="tl-cap">
             {frame.fold.map(|how| fold(group, how))}
@@ -274,6 +276,7 @@ fn caption(
             {org}
             {secret_type.map(|t| view! { <span class="mono">{t}</span> })}
             {admin}
+            {began.map(|at| view! { <span class="tl-cap-at">"from "{clock(at)}</span> })}
             <span>{lasted}</span>
             {verdict(group.judged.verdict.verdict)}
         </div>
