@@ -42,7 +42,7 @@ test('what a procedure leaves behind: screenshot and axe', async ({ page, contex
   await look(page, 'impersonation-complete');
   await page.goto(`/audit?ticket=${ticket}`);
   await look(page, 'audit-ticket');
-  await page.locator('table summary').first().click();
+  await page.locator('table .ev > summary').first().click();
   await look(page, 'audit-row-open');
   await page.goto('/audit');
   await look(page, 'audit');

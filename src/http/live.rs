@@ -13,7 +13,7 @@ use crate::store::Key;
 use crate::store::audit::{self, Seek};
 use crate::web::door::Door;
 use crate::web::islands::LiveRow;
-use crate::web::pages::audit::Ask;
+use crate::web::pages::audit::{self as audit_page, Ask};
 
 /// How often the database is asked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,12 +24,12 @@ const FURTHEST_BACK: Micros = time::HOUR;
 /// Rows that were written after the newest one of the page, and that match its filter. The
 /// stream ends after a minute, and the browser asks again: its right to it is looked at anew.
 pub async fn events(mut door: Door, headers: HeaderMap, Query(ask): Query<Ask>) -> Response {
-    // What is asked for is written down: only what can be meant, and no secret that was pasted.
-    match crate::web::pages::audit::checked(&mut door, &ask).await {
+    // What is asked for is written down, and what cannot be meant must not widen what is shown.
+    match audit_page::checked(&mut door, &ask).await {
         Ok((_, problems)) if problems.is_empty() => {}
         Ok(_) => return StatusCode::BAD_REQUEST.into_response(),
         Err(e) => {
-            tracing::error!(error = %e, "reading what live rows are asked for");
+            tracing::error!(error = %e, "reading what live rows are held against");
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     }

@@ -8,6 +8,7 @@ pub mod handoffs;
 pub mod impersonations;
 pub mod key_changes;
 pub mod log_keys;
+pub mod log_list;
 pub mod many;
 pub mod orgs;
 pub mod outbox;

@@ -110,6 +110,25 @@ pub async fn newest(conn: &mut AnyConnection, limit: i64) -> Result<Vec<Verifica
         .await?)
 }
 
+/// The newest verification of all logs that held.
+pub async fn newest_held(conn: &mut AnyConnection) -> Result<Option<Verification>> {
+    Ok(sqlx::query_as(select(
+        "WHERE state = 'held' AND log_id IS NULL ORDER BY started_at DESC LIMIT 1",
+    ))
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// Those since `since` that found a fault, newest first, a hundred at most.
+pub async fn failed_since(conn: &mut AnyConnection, since: Micros) -> Result<Vec<Verification>> {
+    Ok(sqlx::query_as(select(
+        "WHERE state = 'failed' AND started_at > $1 ORDER BY started_at DESC LIMIT 100",
+    ))
+    .bind(since)
+    .fetch_all(conn)
+    .await?)
+}
+
 /// The newest failure that no later, whole verification has answered.
 pub async fn standing_failure(conn: &mut AnyConnection) -> Result<Option<Verification>> {
     Ok(sqlx::query_as(select(

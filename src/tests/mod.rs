@@ -15,6 +15,7 @@ mod import;
 mod intake;
 mod layers;
 mod log_keys;
+mod log_list;
 mod mutations;
 mod outside_tickets;
 mod overview;

@@ -9,7 +9,7 @@ use leptos::prelude::*;
 use super::audit_filter::{Known, Problem, SECRET, address};
 use super::audit_form::form;
 use super::timeline_strip;
-use super::timeline_view::{Book, Frame, table};
+use super::timeline_view::{Book, Fold, Frame, table};
 use crate::audit::density::{Density, density};
 use crate::audit::timeline::{self, Item};
 use crate::desk::Step;
@@ -39,7 +39,7 @@ struct Loaded {
 
 /// `GET /audit`.
 pub async fn show(mut door: Door, ask: Result<Query<Ask>, QueryRejection>) -> Response {
-    let (ask, unreadable) = match ask {
+    let (mut ask, unreadable) = match ask {
         Ok(Query(ask)) => (ask, None),
         Err(_) => (
             Ask::default(),
@@ -53,6 +53,7 @@ pub async fn show(mut door: Door, ask: Result<Query<Ask>, QueryRejection>) -> Re
         Ok(loaded) => {
             let status =
                 if loaded.problems.is_empty() { StatusCode::OK } else { StatusCode::BAD_REQUEST };
+            ask.forget(&loaded.problems);
             let body = draw(&loaded, &ask, door.app.desk.now());
             page(door, status, "Audit", Part::Audit, body).await
         }
@@ -81,19 +82,27 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
 }
 
 /// What the fields are held against, and what is wrong with them.
-pub(crate) async fn checked(door: &mut Door, ask: &Ask) -> Step<(Known, Vec<Problem>)> {
+///
+/// # Errors
+/// Where the database does not answer.
+pub async fn checked(door: &mut Door, ask: &Ask) -> Step<(Known, Vec<Problem>)> {
     let known = known(door, ask).await?;
     let mut problems = ask.problems(&known);
     // What is searched for is written down. A secret that somebody pasted must not be.
-    if problems.iter().all(|p| p.field != "text")
-        && door.app.desk.secret_in(&mut door.conn, &ask.text).await?.is_some()
-    {
-        problems.push(Problem { field: "text", text: SECRET.to_owned() });
+    let mut secret = Vec::new();
+    for (field, value) in ask.unvouched(&problems) {
+        if door.app.desk.secret_in(&mut door.conn, value).await?.is_some() {
+            secret.push(field);
+        }
+    }
+    for field in secret {
+        problems.retain(|p| p.field != field);
+        problems.push(Problem { field, text: SECRET.to_owned() });
     }
     Ok((known, problems))
 }
 
-pub(super) async fn known(door: &mut Door, ask: &Ask) -> Step<Known> {
+async fn known(door: &mut Door, ask: &Ask) -> Step<Known> {
     let conn = &mut *door.conn;
     let mut all = orgs::names(conn, ORGS).await?;
     let asked = ask.org.trim();
@@ -129,7 +138,7 @@ fn draw(loaded: &Loaded, ask: &Ask, now: Micros) -> AnyView {
             </div>
         </div>
         {form(ask, &loaded.known, &loaded.problems)}
-        {super::saved_views::bar(&loaded.views, ask)}
+        {loaded.problems.is_empty().then(|| super::saved_views::bar(&loaded.views, ask))}
         {loaded.density.as_ref().map(|density| timeline_strip::view(density, ask))}
         {rows}
     }
@@ -160,9 +169,14 @@ fn found_rows(
     now: Micros,
 ) -> AnyView {
     let query = ask.query();
-    let beside = |name: &str, key: &Key| {
-        let place = format!("{name}={}", encode(&key.to_string()));
-        if query.is_empty() { place } else { format!("{query}&{place}") }
+    let and =
+        |more: &str| if query.is_empty() { more.to_owned() } else { format!("{query}&{more}") };
+    let beside = |name: &str, key: &Key| and(&format!("{name}={}", encode(&key.to_string())));
+    // How the page is folded goes along from page to page.
+    let paged = |query: String| match ask.fold.as_str() {
+        "0" | "1" if query.is_empty() => format!("fold={}", ask.fold),
+        "0" | "1" => format!("{query}&fold={}", ask.fold),
+        _ => query,
     };
     let newest_page = matches!(ask.seek(), Some(Seek::Newest));
     let live = newest_page.then(|| {
@@ -172,8 +186,11 @@ fn found_rows(
         };
         view! {
             <LiveRows source=source />
-            <p class="live-rows-more"><a href=address("/audit", &query)>{icon("rotate")}"Load new rows"</a></p>
         }
+    });
+    let reload = newest_page.then(|| {
+        let here = address("/audit", &paged(query.clone()));
+        view! { <a class="icon-text" href=here>{icon("rotate")}"Load new rows"</a> }
     });
     let list = if found.items.is_empty() {
         let text = if ask.narrows() {
@@ -189,25 +206,42 @@ fn found_rows(
                 .to_owned(),
             org: org.map(|(_, name)| name.clone()),
             filtered: ask.narrows(),
+            fold: Some(ask.fold()),
         };
         table(&found.items, book, &frame, now)
     };
     let newer = match (&found.newer, newest_page) {
-        (Some(key), _) => Some(address("/audit", &beside("after", key))),
+        (Some(key), _) => Some(address("/audit", &paged(beside("after", key)))),
         // Nothing is newer than this page, as far as was read: the live page goes on from here.
-        (None, false) => Some(address("/audit", &query)),
+        (None, false) => Some(address("/audit", &paged(query.clone()))),
         (None, true) => None,
     };
-    let older = found.older.as_ref().map(|key| address("/audit", &beside("before", key)));
+    let older = found.older.as_ref().map(|key| address("/audit", &paged(beside("before", key))));
     let groups = found.items.iter().filter(|i| matches!(i, Item::Group(_))).count();
     let said = match groups {
         0 => String::new(),
         1 => "1 impersonation is on this page.".to_owned(),
         n => format!("{n} impersonations are on this page."),
     };
+    let folds = (groups > 0).then(|| {
+        // The same page: the place in the logs stays.
+        let here = |fold: &str| {
+            let place = [("before", &ask.before), ("after", &ask.after)];
+            let place = place.into_iter().find_map(|(name, key)| {
+                key.as_ref().map(|key| format!("{name}={}&fold={fold}", encode(key)))
+            });
+            address("/audit", &and(&place.unwrap_or_else(|| format!("fold={fold}"))))
+        };
+        view! {
+            <nav aria-label="Fold impersonations">
+                <a href=here("1") aria-current=(ask.fold() == Fold::All).then_some("true")>"Fold all"</a>
+                <a href=here("0") aria-current=(ask.fold() == Fold::Nothing).then_some("true")>"Unfold all"</a>
+            </nav>
+        }
+    });
     let exports = (!found.items.is_empty()).then(|| super::audit_export::links(&query));
     view! {
-        {exports}
+        <div class="tl-tools">{exports}{reload}{folds}</div>
         {live}
         {list}
         <p class="sr-only">{said}</p>

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::timeline_view::Fold;
 use crate::delivery::guard;
 use crate::model::{Micros, SecretType, time};
 use crate::policy::eligibility::Check;
@@ -51,6 +52,8 @@ pub struct Ask {
     pub before: Option<String>,
     /// What is newer than this place.
     pub after: Option<String>,
+    /// `1` folds every impersonation, `0` none; it narrows nothing, and is no part of the filter.
+    pub fold: String,
 }
 
 /// What a filter's values are held against.
@@ -132,6 +135,7 @@ impl Ask {
                 continue;
             }
             let wrong = match field {
+                _ if !matches!(guard::shape(value), Ok(None)) => SECRET,
                 "org" if !has(&known.orgs, value) => "There is no such org.",
                 "ticket" if !ticket_like(value) => "A ticket’s number looks like NOV-4801.",
                 "admin" if !has(&known.staff, value) => "There is no such member of staff.",
@@ -142,12 +146,11 @@ impl Ask {
                     "An action’s name has small letters, underscores and one dot, like impersonation.started."
                 }
                 "text" if value.len() > 200 || terms::words(value).len() > terms::MOST_WORDS => {
-                    "A search has at most eight words."
+                    "A search has at most eight words and 200 letters: leave some out."
                 }
                 "text" if terms::words(value).is_empty() => {
                     "There is no letter and no digit in this: nothing can be found by it."
                 }
-                "text" if !matches!(guard::shape(value), Ok(None)) => SECRET,
                 "verdict" if !VERDICTS.iter().any(|v| v.word() == value) => {
                     "There is no such verdict."
                 }
@@ -204,6 +207,51 @@ impl Ask {
     fn query_of(&self, wanted: impl Fn(&str) -> bool) -> String {
         let pairs = self.fields().into_iter().filter(|(n, v)| !v.is_empty() && wanted(n));
         pairs.map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
+    }
+
+    /// Which impersonations are folded. Without a word on it those that are complete are, unless
+    /// the filter asks for rows of them.
+    #[must_use]
+    pub fn fold(&self) -> Fold {
+        match self.fold.as_str() {
+            "1" => Fold::All,
+            "0" => Fold::Nothing,
+            _ if self.narrows() => Fold::Nothing,
+            _ => Fold::Complete,
+        }
+    }
+
+    /// The fields with text that nothing vouches for: what was searched for, and what is wrong.
+    pub fn unvouched<'a>(
+        &'a self,
+        problems: &'a [Problem],
+    ) -> impl Iterator<Item = (&'static str, &'a str)> {
+        self.fields().into_iter().filter(|(field, value)| {
+            let wrong = problems.iter().find(|p| p.field == *field);
+            !value.is_empty() && wrong.map_or(*field == "text", |problem| problem.text != SECRET)
+        })
+    }
+
+    /// Forgets each secret that somebody pasted: it does not come back in the page, neither as
+    /// the value of its field nor in a link.
+    pub fn forget(&mut self, problems: &[Problem]) {
+        for problem in problems.iter().filter(|p| p.text == SECRET) {
+            let field = match problem.field {
+                "text" => &mut self.text,
+                "org" => &mut self.org,
+                "ticket" => &mut self.ticket,
+                "admin" => &mut self.admin,
+                "impersonation" => &mut self.impersonation,
+                "action" => &mut self.action,
+                "secret_type" => &mut self.secret_type,
+                "verdict" => &mut self.verdict,
+                "check" => &mut self.check,
+                "from" => &mut self.from,
+                "to" => &mut self.to,
+                _ => continue,
+            };
+            field.clear();
+        }
     }
 
     /// Whether anything is narrowed.

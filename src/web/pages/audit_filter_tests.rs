@@ -27,6 +27,7 @@ fn each_field_that_cannot_be_meant_is_named() {
         to: "2026-13-01".into(),
         before: Some("nowhere".into()),
         after: None,
+        fold: String::new(),
     };
     assert_eq!(
         fields(&ask),
@@ -63,6 +64,7 @@ fn good_fields_have_no_problem() {
         to: "2026-11-23T09:52".into(),
         before: Some("5.01920000".into()),
         after: None,
+        fold: String::new(),
     };
     assert_eq!(fields(&ask), Vec::<&str>::new());
     let filter = ask.filter();
@@ -119,4 +121,50 @@ fn every_suggested_action_is_one_that_may_be_asked_for() {
     for action in crate::web::pages::audit_form::known_actions() {
         assert!(action_like(&action), "{action}");
     }
+}
+
+#[test]
+fn a_secret_is_refused_in_every_field_and_does_not_come_back() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo=".to_owned();
+    let mut ask = Ask {
+        text: secret.clone(),
+        ticket: secret.clone(),
+        action: secret.clone(),
+        from: secret.clone(),
+        org: "org_acme".into(),
+        ..Ask::default()
+    };
+    let problems = ask.problems(&known());
+    assert_eq!(fields(&ask), ["text", "ticket", "action", "from"]);
+    assert!(problems.iter().all(|p| p.text == SECRET));
+    assert_eq!(ask.query_sound(&problems), "org=org_acme");
+    assert_eq!(ask.unvouched(&problems).count(), 0, "there is nothing more to find out");
+    ask.forget(&problems);
+    assert_eq!(ask.query(), "org=org_acme");
+}
+
+#[test]
+fn what_is_wrong_may_still_be_a_secret_without_a_shape() {
+    let ask = Ask { text: "stuck key".into(), ticket: "what".into(), ..Ask::default() };
+    let problems = ask.problems(&known());
+    let unvouched: Vec<_> = ask.unvouched(&problems).collect();
+    assert_eq!(unvouched, [("text", "stuck key"), ("ticket", "what")]);
+}
+
+#[test]
+fn folding_is_no_part_of_the_filter() {
+    let ask = |fold: &str, ticket: &str| Ask {
+        fold: fold.into(),
+        ticket: ticket.into(),
+        ..Ask::default()
+    };
+    assert_eq!(ask("", "").fold(), Fold::Complete);
+    assert_eq!(ask("", "NOV-1").fold(), Fold::Nothing, "its rows are asked for");
+    assert_eq!(ask("1", "NOV-1").fold(), Fold::All);
+    assert_eq!(ask("0", "").fold(), Fold::Nothing);
+    assert_eq!(ask("1", "").query(), "");
+    assert!(!ask("1", "").narrows());
+    use Verdict::{Complete, Mismatch, Open};
+    let open = [Complete, Open, Mismatch].map(|verdict| Fold::Complete.leaves_open(verdict));
+    assert_eq!(open, [false, true, true]);
 }

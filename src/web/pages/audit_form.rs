@@ -127,7 +127,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
     let verdicts = VERDICTS.iter().map(|v| (v.word().to_owned(), v.word().to_owned())).collect();
     let search = view! {
         <input class="input" id="f-text" name="text" type="search" value=ask.text.trim().to_owned()
-            placeholder="Words, ticket, id" autocomplete="off" spellcheck="false"
+            placeholder="Words of the action, the reason, a name; a ticket; an id" autocomplete="off" spellcheck="false"
             aria-invalid=invalid("text") aria-describedby=described("text") />
     }
     .into_any();
@@ -146,8 +146,8 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
         .collect_view();
     view! {
         <form class="filters" method="get" action="/audit" aria-label="Filter the logs">
+            {field("text", "Search", search)}
             <div class="filters-line">
-                {field("text", "Search", search)}
                 {field("action", "Action", text("action", ask.action.trim(), "impersonation.started", Some("f-actions")))}
                 {field("org", "Org", choice("org", "Any org", ask.org.trim(), known.orgs.clone()))}
                 {field("ticket", "Ticket", text("ticket", ask.ticket.trim(), "NOV-4801", None))}
@@ -169,7 +169,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
                 </div>
             </details>
             {ask.narrows().then(|| view! {
-                <p class="filters-set">"Showing "{chips}<a href="/audit">"Clear all"</a></p>
+                <p class="filters-set">{if problems.is_empty() { "Showing " } else { "Asked for " }}{chips}<a href="/audit">"Clear all"</a></p>
             })}
         </form>
     }

@@ -110,6 +110,7 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
         caption: "The rows of this impersonation in both logs, in the order of time".to_owned(),
         org: Some(org_name.clone()),
         filtered: false,
+        fold: None,
     };
     let live = g.live(now);
     let end_now = (live && acts).then(|| {

@@ -1,39 +1,31 @@
 //! Log integrity: where each log stands, who else has seen it, and verifying all of them now.
 
 use axum::Json;
+use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use super::forwarding::{self, Sinks};
-use super::places::{Tree, Trees, trees};
+use super::integrity_logs::{Ask, Logs, grouped};
 use crate::audit::LogKey;
-use crate::audit::trail::Proofs;
 use crate::desk::Step;
 use crate::model::{Micros, time};
-use crate::store::audit::{self, Head};
 use crate::store::log_keys;
+use crate::store::staff;
 use crate::store::verification::{self, Verification};
-use crate::store::witness::{self, Witnessed};
-use crate::store::{orgs, staff};
-use crate::web::components::{ago, at, copy, icon, short, state};
+use crate::web::components::{ago, at, copy, icon, state};
 use crate::web::door::{Door, Flash, Hand};
 use crate::web::fault::Fault;
 use crate::web::islands::{Far, Progress};
 use crate::web::shell::{Part, page};
 
-const PLACE: &str = "/audit/integrity";
-
-struct Row {
-    head: Head,
-    org: Option<(String, String)>,
-    witnesses: Vec<Witnessed>,
-}
+/// Where the page is.
+pub(super) const PLACE: &str = "/audit/integrity";
 
 struct Loaded {
-    rows: Vec<Row>,
-    trees: Trees,
+    logs: Logs,
     last: Vec<(Verification, String)>,
     keys: Vec<Signing>,
     sinks: Sinks,
@@ -48,10 +40,10 @@ struct Signing {
 }
 
 /// `GET /audit/integrity`.
-pub async fn show(mut door: Door) -> Response {
-    match load(&mut door).await {
+pub async fn show(mut door: Door, Query(ask): Query<Ask>) -> Response {
+    match load(&mut door, &ask).await {
         Ok(loaded) => {
-            let body = draw(&loaded, door.app.desk.now());
+            let body = draw(&loaded, &ask, door.app.desk.now());
             page(door, StatusCode::OK, "Log integrity", Part::Audit, body).await
         }
         Err(e) => super::error::of(door, e).await,
@@ -93,31 +85,20 @@ pub async fn verify_logs() -> Result<(), Fault> {
     .await
 }
 
-async fn load(door: &mut Door) -> Step<Loaded> {
+async fn load(door: &mut Door, ask: &Ask) -> Step<Loaded> {
     let desk = door.app.desk.clone();
     desk.note_view(&door.who, PLACE, "").await?;
     let conn = &mut *door.conn;
-    let mut rows = Vec::new();
-    for head in audit::heads(conn).await? {
-        let org = match &head.org_id {
-            Some(id) => orgs::by_id(conn, id).await?.map(|o| (o.name, o.slug)),
-            None => None,
-        };
-        let witnesses = witness::of_log(conn, &head.id).await?;
-        rows.push(Row { head, org, witnesses });
-    }
     let key = desk.current_log_key(conn).await?;
     let keys = keys_of(conn, key).await?;
-    let trees =
-        trees(conn, key, &Proofs::default(), rows.iter().map(|r| r.head.id.clone()).collect())
-            .await?;
+    let logs = Logs::load(conn, key, ask).await?;
     let mut last = Vec::new();
     for done in verification::newest(conn, 5).await? {
         let by = staff::by_id(conn, &done.asked_by).await?.map_or_else(String::new, |s| s.name);
         last.push((done, by));
     }
     let sinks = forwarding::load(conn, desk.now()).await?;
-    Ok(Loaded { rows, trees, last, keys, sinks })
+    Ok(Loaded { logs, last, keys, sinks })
 }
 
 /// The keys of the logs, the current one first. Only those that are believed are shown: when they
@@ -144,14 +125,14 @@ fn far(v: &Verification) -> Far {
     Far { done: v.rows_done, total: v.rows_total, running: v.state == "running" }
 }
 
-fn draw(l: &Loaded, now: Micros) -> AnyView {
-    let total: i64 = l.rows.iter().map(|r| r.head.size).sum();
+fn draw(l: &Loaded, ask: &Ask, now: Micros) -> AnyView {
+    let (logs, total) = l.logs.total;
     view! {
         <nav class="crumbs" aria-label="Where you are"><ol><li><a href="/audit">"Audit"</a></li></ol></nav>
         <div class="page-head">
             <div>
                 <h1>"Log integrity"</h1>
-                <div class="page-meta"><span>{format!("{} logs, {total} rows", l.rows.len())}</span></div>
+                <div class="page-meta"><span>{format!("{} logs, {} rows", grouped(logs), grouped(total))}</span></div>
             </div>
             <div class="page-actions">
                 <a class="btn" href="/verify">{icon("shield-check")}"Verify a file"</a>
@@ -162,7 +143,7 @@ fn draw(l: &Loaded, now: Micros) -> AnyView {
         </div>
         <div class="stack-6">
             {verifications(l, now)}
-            {logs(l, now)}
+            {l.logs.view(ask, now)}
             {signing(l)}
             {forwarding::panel(&l.sinks, now)}
         </div>
@@ -180,7 +161,7 @@ fn verifications(l: &Loaded, now: Micros) -> AnyView {
                     <Progress source=format!("{PLACE}/progress") far=far(v) />" "<a href=PLACE>"Look again"</a>
                 }
                 .into_any(),
-                "held" => state("state-ok", "check", format!("All {} rows hold", v.rows_done)),
+                "held" => state("state-ok", "check", format!("All {} rows hold", grouped(v.rows_done))),
                 "failed" => view! {
                     {state("state-bad", "warning", "Does not hold")}
                     <small>{v.fault.clone().unwrap_or_default()}</small>
@@ -218,44 +199,6 @@ fn verifications(l: &Loaded, now: Micros) -> AnyView {
     .into_any()
 }
 
-fn logs(l: &Loaded, now: Micros) -> AnyView {
-    let rows = l
-        .rows
-        .iter()
-        .map(|r| {
-            let name = match &r.org {
-                None => view! { "Platform log" }.into_any(),
-                Some((name, slug)) => {
-                    view! { <a href=format!("/orgs/{slug}")>{name.clone()}</a> }.into_any()
-                }
-            };
-            let address = format!("/logs/{}/checkpoint", r.head.id);
-            view! {
-                <tr>
-                    <th scope="row" class="card-title">{name}</th>
-                    <td data-label="Rows">{r.head.size}</td>
-                    <td data-label="Root">{root(l.trees.get(&r.head.id))}</td>
-                    <td data-label="Checkpoint"><a href=address>{ago(r.head.last_at, now)}</a></td>
-                    <td data-label="Witness">{witnessed(r, now)}</td>
-                </tr>
-            }
-        })
-        .collect_view();
-    view! {
-        <section class="panel" aria-label="Logs">
-            <div class="panel-head"><h2>"Logs"</h2><p>"as signed now"</p></div>
-            <table class="table">
-                <thead><tr>
-                    <th scope="col">"Log"</th><th scope="col">"Rows"</th><th scope="col">"Root"</th>
-                    <th scope="col">"Checkpoint"</th><th scope="col">"Witness"</th>
-                </tr></thead>
-                <tbody>{rows}</tbody>
-            </table>
-        </section>
-    }
-    .into_any()
-}
-
 fn signing(l: &Loaded) -> AnyView {
     let rows = l
         .keys
@@ -288,44 +231,4 @@ fn signing(l: &Loaded) -> AnyView {
         </section>
     }
     .into_any()
-}
-
-fn root(tree: Option<&Tree>) -> AnyView {
-    match tree.map(|t| &t.root) {
-        Some(Ok(root)) => {
-            let full = root.clone();
-            view! { <span class="idc"><code class="id" title=full.clone()>{short(root)}</code>{copy(full, "root")}</span> }
-                .into_any()
-        }
-        Some(Err(why)) => {
-            view! { {state("state-bad", "warning", "Does not hold")}<small>{why.clone()}</small> }
-                .into_any()
-        }
-        None => state("state-bad", "warning", "Gone"),
-    }
-}
-
-fn witnessed(r: &Row, now: Micros) -> AnyView {
-    if r.witnesses.is_empty() {
-        return state("", "info", "None");
-    }
-    r.witnesses
-        .iter()
-        .map(|w| match &w.last_error {
-            Some(why) => view! {
-                <span title=w.witness.clone()>{state("state-needs", "warning", "Does not agree, or does not answer")}</span>
-                <small>{why.clone()}" "{at(w.at)}</small>
-            }
-            .into_any(),
-            None if w.size == r.head.size => {
-                view! { <span title=w.witness.clone()>{state("state-ok", "check", "Has seen all")}</span> }.into_any()
-            }
-            None => view! {
-                <span title=w.witness.clone()>{state("", "clock", format!("{} rows behind", r.head.size - w.size))}</span>
-                <small>{ago(w.at, now)}</small>
-            }
-            .into_any(),
-        })
-        .collect_view()
-        .into_any()
 }

@@ -17,6 +17,7 @@ pub mod impersonation_handoff;
 pub mod impersonations;
 pub mod impersonations_filter;
 pub mod integrity;
+mod integrity_logs;
 pub mod org;
 pub mod org_secrets;
 pub mod orgs;

@@ -209,6 +209,8 @@ pub struct Draw<'a> {
     pub context: bool,
     /// Whether the line names who and where: a row in a group need not.
     pub alone: bool,
+    /// Whose log it is, where the column is of more than one.
+    pub org: Option<String>,
     /// What its twin says otherwise, and what it says itself.
     pub differ: Vec<(&'static str, String)>,
 }
@@ -225,15 +227,13 @@ impl<'a> Draw<'a> {
 
     /// The line, which opens.
     pub fn view(self) -> AnyView {
-        let Self { row: r, trees, context, alone, differ } = self;
+        let Self { row: r, trees, context, alone, org, differ } = self;
         let e = &r.entry;
         let platform = r.platform();
         let mut said = r.row.as_ref().map(note).unwrap_or_default();
         if alone && let Some(row) = &r.row {
-            let whose = match &row.ticket_ref {
-                Some(ticket) => format!("{}, {ticket}", row.actor_name),
-                None => row.actor_name.clone(),
-            };
+            let known = [Some(&row.actor_name), org.as_ref(), row.ticket_ref.as_ref()];
+            let whose = known.into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
             said = if said.is_empty() { whose } else { format!("{whose}: {said}") };
         }
         if context {

@@ -82,8 +82,8 @@ pub fn bar(views: &[SavedView], ask: &Ask) -> AnyView {
     });
     let save = (!query.is_empty() && remove.is_none()).then(|| {
         view! {
-            <details class="saved-new">
-                <summary>"Save this view"</summary>
+            <details class="saved-new disclose">
+                <summary>{icon("chevron")}"Save this view"</summary>
                 <form method="post" action="/do/save_view">
                     <input type="hidden" name="query" value=query.clone() />
                     <label for="f-view-name">"Name"</label>

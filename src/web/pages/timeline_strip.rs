@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 
 use super::audit_filter::{Ask, address};
+use super::integrity_logs::grouped;
 use crate::audit::density::Density;
 use crate::model::{Micros, time};
 use crate::web::charts::frame::{self, Table};
@@ -18,6 +19,9 @@ pub fn view(density: &Density, ask: &Ask) -> AnyView {
         address("/audit", &if rest.is_empty() { time } else { format!("{rest}&{time}") })
     };
     let (from, to, total) = (density.from, density.to(), density.total());
+    if total == 0 {
+        return ().into_any();
+    }
     let rows = strip::parts(from, to, density.counts.len())
         .into_iter()
         .zip(&density.counts)
@@ -31,7 +35,8 @@ pub fn view(density: &Density, ask: &Ask) -> AnyView {
         })
         .collect();
     let said = format!(
-        "{total} {} from {} to {}, in parts of {}",
+        "{} {} from {} to {}; each bar is {}, and leads to its rows",
+        grouped(total),
         if total == 1 { "row" } else { "rows" },
         time::minutes(from),
         time::minutes(to),

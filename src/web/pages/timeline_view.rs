@@ -65,6 +65,31 @@ pub struct Frame {
     pub org: Option<String>,
     /// Whether rows may be there only for the others' sake.
     pub filtered: bool,
+    /// Which impersonations are folded; without it none can be.
+    pub fold: Option<Fold>,
+}
+
+/// Which impersonations show their caption only, until somebody unfolds them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fold {
+    /// Those that are complete.
+    Complete,
+    /// All.
+    All,
+    /// None.
+    Nothing,
+}
+
+impl Fold {
+    /// Whether an impersonation of this verdict stands open.
+    #[must_use]
+    pub fn leaves_open(self, verdict: Verdict) -> bool {
+        match self {
+            Self::Complete => verdict != Verdict::Complete,
+            Self::All => false,
+            Self::Nothing => true,
+        }
+    }
 }
 
 /// Where an item stands on the time axis: at its newest row that matches.
@@ -106,7 +131,7 @@ pub fn table(items: &[Item], book: &Book, frame: &Frame, now: Micros) -> AnyView
                     rest.next();
                 }
                 let line = twin.unwrap_or_else(|| Line::single(row));
-                loose.push(line_row(&line, book, None));
+                loose.push(line_row(&line, book, frame, None));
             }
             Item::Group(group) => {
                 close(&mut loose, &mut bodies);
@@ -172,13 +197,13 @@ fn group_body(group: &Group, book: &Book, frame: &Frame, day: &str, now: Micros)
                         <td class="tl-o"></td>
                     </tr>
                 })}
-                {line_row(line, book, Some(&in_group))}
+                {line_row(line, book, frame, Some(&in_group))}
             }
         })
         .collect_view();
     view! {
         <tbody class=class>
-            <tr class="tl-head"><th colspan="3" scope="rowgroup">{caption(group, secret_type, book, now)}</th></tr>
+            <tr class="tl-head"><th colspan="3" scope="rowgroup">{caption(group, secret_type, book, frame, now)}</th></tr>
             {rows}
         </tbody>
     }
@@ -193,7 +218,26 @@ fn secret_type_of(group: &Group) -> Option<String> {
     })
 }
 
-fn caption(group: &Group, secret_type: Option<String>, book: &Book, now: Micros) -> AnyView {
+/// What folds a group. Only its summary is in it: a table's rows cannot stand in a disclosure, so
+/// the style sheet hides them where it is closed.
+fn fold(group: &Group, fold: Fold) -> AnyView {
+    let rows = group.judged.platform.len() + group.judged.org.len();
+    let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+    view! {
+        <details class="tl-fold" open=fold.leaves_open(group.judged.verdict.verdict)>
+            <summary>{icon("chevron")}{rows}<span class="sr-only">" of impersonation "{group.id.clone()}</span></summary>
+        </details>
+    }
+    .into_any()
+}
+
+fn caption(
+    group: &Group,
+    secret_type: Option<String>,
+    book: &Book,
+    frame: &Frame,
+    now: Micros,
+) -> AnyView {
     let first = group.judged.platform.first().or(group.judged.org.first());
     let ticket = group
         .grant
@@ -221,14 +265,18 @@ fn caption(group: &Group, secret_type: Option<String>, book: &Book, now: Micros)
         None if g.live(now) => format!("open for {}", time::span(now - g.started_at)),
         None => "expired, its end is being written".to_owned(),
     });
+    // Folded, it has no row that says when it was.
+    let began = frame.fold.and(group.grant.as_ref().map(|g| g.started_at));
     view! {
         <div class="tl-cap">
+            {frame.fold.map(|how| fold(group, how))}
             <span class="sr-only">"Impersonation "</span>
             <span class="tl-cap-id">{id_link(&group.id, format!("/impersonations/{}", group.id), "impersonation id")}</span>
             {ticket.map(|t| view! { <a class="mono" href=format!("/tickets/{t}")>{t.clone()}</a> })}
             {org}
             {secret_type.map(|t| view! { <span class="mono">{t}</span> })}
             {admin}
+            {began.map(|at| view! { <span class="tl-cap-at">"from "{clock(at)}</span> })}
             <span>{lasted}</span>
             {verdict(group.judged.verdict.verdict)}
         </div>
@@ -249,7 +297,7 @@ impl InGroup<'_> {
     }
 }
 
-fn line_row(line: &Line<'_>, book: &Book, group: Option<&InGroup<'_>>) -> AnyView {
+fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<'_>>) -> AnyView {
     let tie = line.tie();
     let class = match tie {
         Tie::Single => "tl-row",
@@ -258,6 +306,11 @@ fn line_row(line: &Line<'_>, book: &Book, group: Option<&InGroup<'_>>) -> AnyVie
         Tie::Missing => "tl-row is-missing",
     };
     let context = |row: &ReadRow| group.is_some_and(|g| g.context(row));
+    // The column of the orgs' logs is of many logs, unless the filter is for one.
+    let whose = |row: &ReadRow| {
+        let id = row.entry.org_id.as_ref().filter(|_| frame.org.is_none() && !row.platform())?;
+        Some(book.orgs.get(id).map_or_else(|| id.clone(), |(name, _)| name.clone()))
+    };
     let cell = |cell: &Cell<'_>, platform: bool| match cell {
         Cell::Nothing => ().into_any(),
         Cell::Missing(name) => missing(name, platform),
@@ -266,6 +319,7 @@ fn line_row(line: &Line<'_>, book: &Book, group: Option<&InGroup<'_>>) -> AnyVie
             trees: &book.trees,
             context: context(row),
             alone: group.is_none(),
+            org: whose(row),
             differ: Draw::half(&line.differ, platform),
         }
         .view(),
