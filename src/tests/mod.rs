@@ -21,6 +21,7 @@ mod outside_tickets;
 mod overview;
 mod owner_key;
 mod planner;
+mod planner_logs;
 mod planner_overview;
 mod planted;
 mod procedure;

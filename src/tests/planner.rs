@@ -3,7 +3,7 @@
 //! The statement that a function runs is read from PostgreSQL's list of what its connections ran
 //! last; it is the same text on both engines.
 
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{AnyConnection, Connection as _, PgConnection, Row as _};
 
 use crate::model::{TicketState, time};
 use crate::proof::verdict::Verdict;
@@ -106,7 +106,8 @@ async fn lists(b: &Bench) -> Vec<List> {
     all
 }
 
-fn filters() -> Vec<(&'static str, &'static str, Filter)> {
+/// What a timeline is narrowed to, and the index that then leads.
+pub(super) fn filters() -> Vec<(&'static str, &'static str, Filter)> {
     let x = || Some("x".to_owned());
     let any = Filter::default;
     vec![
@@ -141,18 +142,29 @@ async fn on_postgres_every_list_is_read_from_its_index_in_order() {
     }
     run(&mut conn, "SET plan_cache_mode = force_generic_plan".to_owned()).await;
     for List { name, index, sql } in lists {
-        run(&mut conn, format!("PREPARE asked AS {sql}")).await;
-        let parameters = (1..).take_while(|n| sql.contains(&format!("${n}"))).count();
-        let values = if parameters == 0 {
-            String::new()
-        } else {
-            format!("({})", vec!["NULL"; parameters].join(", "))
-        };
-        let plan = run(&mut conn, format!("EXPLAIN EXECUTE asked{values}")).await.join("\n");
-        run(&mut conn, "DEALLOCATE asked".to_owned()).await;
+        let plan = postgres_plan(&mut conn, &sql).await;
         assert!(!plan.contains("Sort") && !plan.contains("Seq Scan"), "{name}:\n{sql}\n{plan}");
         assert!(plan.contains(&format!(" using {index} on ")), "{name}, {index}:\n{sql}\n{plan}");
     }
+}
+
+/// PostgreSQL's plan of a statement that does not know its values yet.
+pub(super) async fn postgres_plan(conn: &mut PgConnection, sql: &str) -> String {
+    run(conn, format!("PREPARE asked AS {sql}")).await;
+    let values = match (1..).take_while(|n| sql.contains(&format!("${n}"))).count() {
+        0 => String::new(),
+        n => format!("({})", vec!["NULL"; n].join(", ")),
+    };
+    let plan = run(conn, format!("EXPLAIN EXECUTE asked{values}")).await.join("\n");
+    run(conn, "DEALLOCATE asked".to_owned()).await;
+    plan
+}
+
+/// SQLite's plan of a statement, step by step.
+pub(super) async fn sqlite_plan(conn: &mut AnyConnection, sql: &str) -> Vec<String> {
+    let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+    let rows = sqlx::raw_sql(explain).fetch_all(conn).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>(3)).collect()
 }
 
 /// The first column of what a statement gives.
@@ -168,9 +180,7 @@ async fn on_sqlite_every_list_is_read_from_its_index_in_order() {
     let bench = Bench::new(Engine::Sqlite).await;
     let mut conn = bench.desk.store.read().await.unwrap();
     for List { name, index, sql } in statements {
-        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let rows = sqlx::raw_sql(explain).fetch_all(&mut *conn).await.unwrap();
-        let plan: Vec<String> = rows.iter().map(|row| row.get::<String, _>(3)).collect();
+        let plan = sqlite_plan(&mut conn, &sql).await;
         for step in &plan {
             let whole = step.starts_with("SCAN") && !step.contains(" USING ");
             assert!(!whole && !step.contains("TEMP B-TREE"), "{name}:\n{sql}\n{plan:#?}");

@@ -1,9 +1,9 @@
 //! The lists behind the overview are served by indexes that have their order, and its figures are
 //! counted from indexes.
 
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection};
 
-use super::planner::{List, list, run};
+use super::planner::{List, list, postgres_plan, run, sqlite_plan};
 use crate::proof::verdict::Verdict;
 use crate::store::{Engine, Key, Result, Tx, overview, owner_keys, standing};
 use crate::testing::Bench;
@@ -32,12 +32,13 @@ pub(super) async fn lists(b: &Bench) -> Vec<List> {
 }
 
 /// A figure, the index it is counted from, and its statement.
-async fn figure<T>(
+pub(super) async fn figure<T>(
     bench: &Bench,
-    name: &'static str,
+    name: impl Into<String>,
     index: &'static str,
     ask: impl AsyncFnOnce(&mut Tx) -> Result<T>,
 ) -> List {
+    let name = name.into();
     let mut tx = bench.desk.begin().await.unwrap();
     let pid: i32 =
         sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(tx.conn()).await.unwrap();
@@ -48,7 +49,7 @@ async fn figure<T>(
         .fetch_one(&mut *other)
         .await
         .unwrap();
-    List { name: name.to_owned(), index, sql }
+    List { name, index, sql }
 }
 
 async fn figures(b: &Bench) -> Vec<List> {
@@ -94,14 +95,7 @@ async fn on_postgres_every_figure_is_counted_from_an_index() {
     }
     run(&mut conn, "SET plan_cache_mode = force_generic_plan".to_owned()).await;
     for List { name, index, sql } in figures {
-        run(&mut conn, format!("PREPARE asked AS {sql}")).await;
-        let parameters = (1..).take_while(|n| sql.contains(&format!("${n}"))).count();
-        let values = match parameters {
-            0 => String::new(),
-            n => format!("({})", vec!["NULL"; n].join(", ")),
-        };
-        let plan = run(&mut conn, format!("EXPLAIN EXECUTE asked{values}")).await.join("\n");
-        run(&mut conn, "DEALLOCATE asked".to_owned()).await;
+        let plan = postgres_plan(&mut conn, &sql).await;
         assert!(!plan.contains("Seq Scan"), "{name}:\n{sql}\n{plan}");
         assert!(plan.contains(&format!(" using {index} on ")), "{name}, {index}:\n{sql}\n{plan}");
     }
@@ -113,9 +107,7 @@ async fn on_sqlite_every_figure_is_counted_from_an_index() {
     let bench = Bench::new(Engine::Sqlite).await;
     let mut conn = bench.desk.store.read().await.unwrap();
     for List { name, index, sql } in figures {
-        let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
-        let rows = sqlx::raw_sql(explain).fetch_all(&mut *conn).await.unwrap();
-        let plan: Vec<String> = rows.iter().map(|row| row.get::<String, _>(3)).collect();
+        let plan = sqlite_plan(&mut conn, &sql).await;
         // What was counted may then be sorted: it is a handful.
         let counted = plan.iter().any(|step| {
             step.contains(" INDEX ") && step.split_whitespace().any(|word| word == index)
