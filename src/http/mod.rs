@@ -8,6 +8,8 @@ pub mod logs;
 pub mod vault;
 
 #[cfg(test)]
+mod alarm_tests;
+#[cfg(test)]
 mod auditor_tests;
 #[cfg(test)]
 mod doors_tests;

@@ -36,7 +36,7 @@ pub(crate) async fn fill(bench: &Bench, rows: usize) {
 
 /// Two impersonations from beginning to end, an hour apart, with other rows between; and the
 /// triggers dropped.
-pub(super) async fn opened(bench: &Bench) {
+pub(crate) async fn opened(bench: &Bench) {
     for (staff, ticket) in [(ADA, STUCK), (BEN, LEAKED)] {
         let who = bench.at_work(staff).await;
         let grant = bench.impersonate(&who, ticket).await.unwrap();
@@ -82,7 +82,7 @@ pub(super) fn bytes(engine: Engine, bytes: &[u8]) -> String {
     }
 }
 
-pub(super) async fn change(bench: &Bench, sql: &str) {
+pub(crate) async fn change(bench: &Bench, sql: &str) {
     assert!(bench.sql(sql).await.unwrap() > 0, "{sql}");
 }
 
