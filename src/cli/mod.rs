@@ -63,7 +63,7 @@ enum Command {
         #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
         database_url: Option<String>,
         /// A log as the API serves it: an org's own, `https://…/api/v1/org/log`, or to auditors the
-        /// platform's, `https://…/api/v1/platform/log`.
+        /// platform's, `https://…/api/v1/platform/log`, and any org's, `https://…/api/v1/orgs/ID/log`.
         #[arg(long, conflicts_with_all = ["data", "file", "log"], requires_all = ["credential_file", "key"])]
         url: Option<String>,
         /// A file with the credential of the org, or of the auditor, for `--url`.

@@ -1,4 +1,5 @@
-//! `keyturn verify --url`: a customer checks its own log, row by row, without our database.
+//! `keyturn verify --url`: a customer checks its own log, and an auditor any of them, row by row,
+//! without our database.
 
 use std::path::Path;
 use std::process::ExitCode;

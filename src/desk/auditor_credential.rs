@@ -1,5 +1,5 @@
-//! Credentials for auditors' programs: they read the platform's log, tile by tile, and open
-//! nothing else. Given out and revoked from the command line.
+//! Credentials for auditors' programs: they read the logs, tile by tile, and open nothing else.
+//! Given out and revoked from the command line.
 
 use secrecy::SecretString;
 
@@ -10,10 +10,8 @@ use crate::model::{Micros, StaffRole, time};
 use crate::proof::actions;
 use crate::proof::row::ActorType;
 use crate::store::auditor_credentials::{self, AuditorCredential};
-use crate::store::{Tx, audit, staff};
-
-/// What a use of one is noted as: one row for an auditor in ten minutes.
-const PAGE: &str = "/api/v1/platform/log";
+use crate::store::staff::{self, Staff};
+use crate::store::{Tx, audit};
 
 /// The longest that one may be good for, in days.
 pub const LONGEST_DAYS: u32 = 366;
@@ -87,35 +85,47 @@ impl Desk {
         Ok(gone)
     }
 
-    /// Lets an auditor's program read, and notes it: one row for an auditor in ten minutes.
+    /// The auditor whose program has this credential. Before anything is given out, say what it
+    /// reads with [`Desk::note_auditor_view`].
     ///
     /// # Errors
     /// [`StepError::NotFound`] where the credential is none, has expired or was revoked, or the
     /// account is no auditor's any more.
-    pub async fn admit_auditor(&self, token: &SecretString, from: &str) -> Step<()> {
+    pub async fn auditor_of(&self, token: &SecretString) -> Step<Staff> {
         let now = self.now();
-        let person = {
-            let mut conn = self.store.read().await?;
-            let given = auditor_credentials::by_hash(&mut conn, &credential::hash(token))
-                .await?
-                .filter(|c| c.revoked_at.is_none() && now < c.expires_at)
-                .ok_or(StepError::NotFound)?;
-            staff::by_id(&mut conn, &given.staff_id)
-                .await?
-                .filter(|s| s.role == StaffRole::Auditor && s.disabled_at.is_none())
-                .ok_or(StepError::NotFound)?
+        let mut conn = self.store.read().await?;
+        let given = auditor_credentials::by_hash(&mut conn, &credential::hash(token))
+            .await?
+            .filter(|c| c.revoked_at.is_none() && now < c.expires_at)
+            .ok_or(StepError::NotFound)?;
+        staff::by_id(&mut conn, &given.staff_id)
+            .await?
+            .filter(|s| s.role == StaffRole::Auditor && s.disabled_at.is_none())
+            .ok_or(StepError::NotFound)
+    }
+
+    /// Notes that an auditor's program reads a log: one row for an auditor and a log in ten
+    /// minutes. `from` is the network address.
+    ///
+    /// # Errors
+    /// Where it cannot be written; nothing is then given out.
+    pub async fn note_auditor_view(&self, person: Staff, from: &str, log: &LogId) -> Step<()> {
+        let now = self.now();
+        let page = match log {
+            LogId::Platform => "/api/v1/platform/log".to_owned(),
+            LogId::Org(id) => format!("/api/v1/orgs/{id}/log"),
         };
         let since = now - 10 * time::MINUTE;
         {
             // A monitor fetches thousands of tiles: it must not hold up those who write.
             let mut conn = self.store.read().await?;
-            if audit::viewed_since(&mut conn, &person.id, PAGE, since).await? {
+            if audit::viewed_since(&mut conn, &person.id, &page, since).await? {
                 return Ok(());
             }
         }
         let mut tx = self.begin().await?;
         audit::lock(&mut tx, "platform").await?;
-        if audit::note_view(&mut tx, &person.id, PAGE, since, now).await? {
+        if audit::note_view(&mut tx, &person.id, &page, since, now).await? {
             let actor = Actor {
                 actor_type: ActorType::Auditor,
                 id: person.id,
@@ -123,7 +133,7 @@ impl Desk {
                 from: Some(from.to_owned()),
             };
             let row = NewRow::new(actions::PLATFORM_AUDIT_VIEWED, &actor)
-                .with("page", PAGE)
+                .with("page", page)
                 .with("filter", "");
             self.log(&mut tx, &LogId::Platform, row).await?;
             tx.commit().await?;

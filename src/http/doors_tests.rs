@@ -125,6 +125,7 @@ pub(super) const DOORS: &[Door] = &[
     ("GET", "/api/v1/org/audit-log", "/api/v1/org/audit-log", "", For::Org { keepers: true }),
     ("GET", "/api/v1/org/log/{*path}", "/api/v1/org/log/checkpoint", "", For::Org { keepers: true }),
     ("GET", "/api/v1/platform/log/{*path}", "/api/v1/platform/log/checkpoint", "", For::Auditor),
+    ("GET", "/api/v1/orgs/{id}/log/{*path}", "/api/v1/orgs/org-acme/log/checkpoint", "", For::Auditor),
     ("POST", "/api/v1/introspect", "/api/v1/introspect", "token=x", For::Service),
     ("GET", "/v1/auth/token/lookup-self", "/v1/auth/token/lookup-self", "", For::Holder),
     ("POST", "/v1/auth/token/renew-self", "/v1/auth/token/renew-self", "", For::Holder),

@@ -1,5 +1,6 @@
 //! The logs as tiles: for staff at `/logs/…`, for a customer its own at `/api/v1/org/log/…`,
-//! for auditors' programs the platform's at `/api/v1/platform/log/…`.
+//! for auditors' programs the platform's at `/api/v1/platform/log/…` and each org's at
+//! `/api/v1/orgs/{id}/log/…`.
 
 use std::sync::Arc;
 
@@ -30,12 +31,7 @@ async fn for_staff(door: Door, log: &LogId, path: &str) -> Response {
     let Door { app, who, conn, .. } = door;
     drop(conn);
     let found = async {
-        let path = Path::parse(path).ok_or(StepError::NotFound)?;
-        {
-            // Only what is there is noted: an address may hold anything.
-            let mut conn = app.desk.store.read().await?;
-            audit::head(&mut conn, &log.as_string()).await?.ok_or(StepError::NotFound)?;
-        }
+        let path = known(&app, log, path).await?;
         app.desk.note_view(&who, &format!("/logs/{}", log.as_string()), "").await?;
         read(&app, log, path).await
     };
@@ -75,11 +71,40 @@ pub async fn own(
     security(("auditor_credential" = [])))]
 pub async fn for_auditors(
     State(app): State<Arc<App>>,
-    _who: AuditorProgram,
+    who: AuditorProgram,
     PathOf(path): PathOf<String>,
 ) -> Result<Response, ApiError> {
-    let path = Path::parse(&path).ok_or(StepError::NotFound)?;
-    Ok(read(&app, &LogId::Platform, path).await?)
+    Ok(for_program(&app, who, &LogId::Platform, &path).await?)
+}
+
+/// Read an org's audit log as tiles, with the credential of an auditor's program.
+#[utoipa::path(get, path = "/api/v1/orgs/{id}/log/{path}", tag = "audit",
+    params(("id" = String, Path, description = "The org"),
+        ("path" = String, Path, description = "checkpoint, tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>] (C2SP tlog-tiles)")),
+    responses((status = 200, content_type = "application/octet-stream"),
+        (status = 401, body = super::api::problem::Problem), (status = 404, body = super::api::problem::Problem)),
+    security(("auditor_credential" = [])))]
+pub async fn org_for_auditors(
+    State(app): State<Arc<App>>,
+    who: AuditorProgram,
+    PathOf((id, path)): PathOf<(String, String)>,
+) -> Result<Response, ApiError> {
+    Ok(for_program(&app, who, &LogId::Org(id), &path).await?)
+}
+
+async fn for_program(app: &App, who: AuditorProgram, log: &LogId, path: &str) -> Step<Response> {
+    let path = known(app, log, path).await?;
+    app.desk.note_auditor_view(who.auditor, &who.from, log).await?;
+    read(app, log, path).await
+}
+
+/// What is asked for, where the log is there and the path is one. Only what passes is noted: an
+/// address may hold anything.
+async fn known(app: &App, log: &LogId, path: &str) -> Step<Path> {
+    let path = Path::parse(path).ok_or(StepError::NotFound)?;
+    let mut conn = app.desk.store.read().await?;
+    audit::head(&mut conn, &log.as_string()).await?.ok_or(StepError::NotFound)?;
+    Ok(path)
 }
 
 async fn read(app: &App, log: &LogId, path: Path) -> Step<Response> {

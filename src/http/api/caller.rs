@@ -14,6 +14,7 @@ use crate::desk::StepError;
 use crate::desk::rotate::Caller;
 use crate::model::Standing;
 use crate::store::orgs::{self, Member};
+use crate::store::staff::Staff;
 use crate::web::app::App;
 use crate::web::door::client;
 
@@ -64,9 +65,14 @@ impl FromRequestParts<Arc<App>> for OrgMember {
     }
 }
 
-/// A program of an auditor's, which reads the platform's log. That it was let in is on record.
+/// A program of an auditor's, which reads the logs. What it reads is put on record by the handler.
 #[derive(Debug)]
-pub struct AuditorProgram;
+pub struct AuditorProgram {
+    /// The auditor.
+    pub auditor: Staff,
+    /// The network address.
+    pub from: String,
+}
 
 impl FromRequestParts<Arc<App>> for AuditorProgram {
     type Rejection = ApiError;
@@ -76,8 +82,8 @@ impl FromRequestParts<Arc<App>> for AuditorProgram {
             .filter(|token| token.expose_secret().starts_with(AUDITOR_PREFIX))
             .ok_or(ApiError::Unauthenticated)?;
         let from = client(app, &parts.headers, &parts.extensions);
-        match app.desk.admit_auditor(&token, &from).await {
-            Ok(()) => Ok(Self),
+        match app.desk.auditor_of(&token).await {
+            Ok(auditor) => Ok(Self { auditor, from }),
             Err(StepError::NotFound) => Err(ApiError::Unauthenticated),
             Err(e) => Err(e.into()),
         }

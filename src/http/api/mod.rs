@@ -31,6 +31,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/v1/org/audit-log", get(org_log::read))
         .route("/api/v1/org/log/{*path}", get(super::logs::own))
         .route("/api/v1/platform/log/{*path}", get(super::logs::for_auditors))
+        .route("/api/v1/orgs/{id}/log/{*path}", get(super::logs::org_for_auditors))
         .route("/api/v1/introspect", post(introspect::ask))
         .route("/api/v1/tickets", post(intake::file))
         .route("/api/v1/tickets/{id}/messages", post(intake::add_message))

@@ -10,7 +10,8 @@ use utoipa::{Modify, OpenApi};
     info(title = "Keyturn", description = "Rotation of an org's secrets, by itself or by the platform for it."),
     paths(
         super::rotate::webhook, super::rotate::end_overlap, super::rotate::vault_token, super::rotate::certificate,
-        super::consent::read, super::consent::write, super::org_log::read, super::super::logs::own, super::super::logs::for_auditors, super::introspect::ask,
+        super::consent::read, super::consent::write, super::org_log::read, super::super::logs::own, super::super::logs::for_auditors,
+        super::super::logs::org_for_auditors, super::introspect::ask,
         super::intake::file, super::intake::add_message,
         super::keys::jwks, super::keys::log_key, super::keys::openpgp_key
     ),
