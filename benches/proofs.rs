@@ -1,10 +1,15 @@
 //! The parts that proofs are made of, each by itself: `cargo bench --bench proofs`.
 
+use std::collections::HashMap;
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use keyturn::proof::Hash;
 use keyturn::proof::checkpoint::Checkpoint;
-use keyturn::proof::merkle::{Frontier, leaf_hash, node_hash};
+use keyturn::proof::merkle::{
+    Frontier, ProofError, consistency_proof, inclusion_proof, leaf_hash, node_hash,
+    verify_consistency, verify_inclusion,
+};
 use keyturn::proof::note::{NoteKey, open_note, open_notes};
 use keyturn::proof::row::{ActorType, AuditRow, Outcome};
 use keyturn::proof::terms;
@@ -67,6 +72,45 @@ fn tree(c: &mut Criterion) {
     });
 }
 
+/// A tree of 4096 leaves, with each of its full subtrees at hand: what a proof costs without the
+/// reading.
+fn proofs(c: &mut Criterion) {
+    const SIZE: u64 = 4096;
+    const OLD: u64 = 3001;
+    const INDEX: u64 = 1234;
+    let mut frontier = Frontier::new();
+    let mut nodes: HashMap<(u8, u64), Hash> = HashMap::new();
+    let (mut leaf, mut old_root) = (leaf_hash(b""), leaf_hash(b""));
+    for n in 0..SIZE {
+        let hash = leaf_hash(&n.to_be_bytes());
+        nodes.insert((0, n), hash);
+        nodes.extend(frontier.push(hash).into_iter().map(|(level, at, hash)| ((level, at), hash)));
+        if n == INDEX {
+            leaf = hash;
+        }
+        if n + 1 == OLD {
+            old_root = frontier.root();
+        }
+    }
+    let root = frontier.root();
+    let mut get = |level, at| nodes.get(&(level, at)).copied().ok_or(ProofError::WrongLength);
+    let included = inclusion_proof(INDEX, SIZE, &mut get).expect("a proof");
+    let extended = consistency_proof(OLD, SIZE, &mut get).expect("a proof");
+    verify_inclusion(&leaf, INDEX, SIZE, &included, &root).expect("it is in the tree");
+    verify_consistency(OLD, SIZE, &old_root, &root, &extended).expect("the tree grew");
+    let mut group = c.benchmark_group("4096 leaves");
+    group.bench_function("inclusion proof made", |b| {
+        b.iter(|| inclusion_proof(black_box(INDEX), SIZE, &mut get));
+    });
+    group.bench_function("inclusion proof verified", |b| {
+        b.iter(|| verify_inclusion(black_box(&leaf), INDEX, SIZE, &included, &root));
+    });
+    group.bench_function("consistency proof verified", |b| {
+        b.iter(|| verify_consistency(OLD, SIZE, black_box(&old_root), &root, &extended));
+    });
+    group.finish();
+}
+
 fn notes(c: &mut Criterion) {
     let key = NoteKey::new("bench.example", &[7; 32]).expect("a key");
     let known = [key.verifier().clone()];
@@ -87,5 +131,5 @@ fn notes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, rows, tree, notes);
+criterion_group!(benches, rows, tree, proofs, notes);
 criterion_main!(benches);
