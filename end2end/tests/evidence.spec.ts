@@ -44,6 +44,8 @@ test('evidence verifies offline and in the browser, and not with a byte changed'
   await expect(found).toContainText('Complete');
   await expect(found).toContainText('the file’s own key');
   await panel.getByLabel('The logs’ public key that you pin').fill(key);
+  // What was found with other keys is gone.
+  await expect(found).toBeHidden();
   await panel.getByRole('button', { name: 'Check it in this browser' }).click();
   await expect(found).toContainText('against the key that you pinned');
   await look(page, 'impersonation-evidence');
@@ -75,6 +77,14 @@ test('evidence verifies offline and in the browser, and not with a byte changed'
   await field.setInputFiles(bad);
   await expect(found).toContainText('It does not hold');
   await look(page, 'verify-bad');
+  const dragged = await page.evaluateHandle((text) => {
+    const files = new DataTransfer();
+    files.items.add(new File([text], 'dropped.json', { type: 'application/json' }));
+    return files;
+  }, text);
+  await page.getByRole('heading', { name: 'A file' }).waitFor();
+  await page.locator('#pinned-hint').dispatchEvent('drop', { dataTransfer: dragged });
+  await expect(found).toContainText('Complete');
   await page.getByLabel('The logs’ public key that you pin').fill('keyturn.example+00000000+AAAA');
   await field.setInputFiles(good);
   await expect(page.getByRole('alert')).toContainText('A pinned key cannot be read');

@@ -26,10 +26,19 @@ pub fn CheckEvidence(
         ready.set(true);
     });
     let fetches = !source.is_empty();
+    let over = RwSignal::new(false);
     let act = StoredValue::new(source);
     view! {
         <Show when=move || ready.get()>
-            <div class="stack">
+            <div class="stack" class:is-dropping=move || over.get()
+                on:dragover=move |event| over.set(!fetches && may_drop(&event))
+                on:dragleave=move |_| over.set(false)
+                on:drop=move |event| {
+                    over.set(false);
+                    if !fetches {
+                        dropped(&event, keys, busy, outcome);
+                    }
+                }>
                 <div class="field">
                     <label for="pinned-keys">"The logs’ public key that you pin"</label>
                     <textarea class="input" id="pinned-keys" rows="2" spellcheck="false" autocomplete="off" aria-describedby="pinned-hint"
@@ -37,6 +46,8 @@ pub fn CheckEvidence(
                         on:input=move |event| {
                             keys.set(event_target_value(&event));
                             pin(&keys.get_untracked());
+                            // It was found with other keys than those that now stand there.
+                            outcome.set(None);
                         }></textarea>
                     <p class="field-hint" id="pinned-hint">"Learned elsewhere, one on a line. Kept in this browser only. Without one the file’s own key is used, which shows only that the file agrees with itself."</p>
                 </div>
@@ -44,7 +55,7 @@ pub fn CheckEvidence(
                     view! {
                         <div class="form-actions">
                             <button class="btn" type="button" disabled=move || busy.get()
-                                on:click=move |_| fetch(act.get_value(), keys.get_untracked(), busy, outcome)>
+                                on:click=move |_| fetch(act.get_value(), keys, busy, outcome)>
                                 {move || if busy.get() { "Checking…" } else { "Check it in this browser" }}
                             </button>
                         </div>
@@ -54,7 +65,8 @@ pub fn CheckEvidence(
                         <div class="field">
                             <label for="evidence-file">"The evidence, chosen or dropped here"</label>
                             <input class="input" id="evidence-file" type="file" accept="application/json,.json"
-                                on:change=move |event| chosen(&event, keys.get_untracked(), busy, outcome) />
+                                on:click=move |event| forget(&event)
+                                on:change=move |event| chosen(&event, keys, busy, outcome) />
                         </div>
                     }.into_any()
                 }}
@@ -183,14 +195,14 @@ mod browser {
 
     pub fn fetch(
         source: String,
-        keys: String,
+        keys: RwSignal<String>,
         busy: RwSignal<bool>,
         outcome: RwSignal<Option<Outcome>>,
     ) {
         begin(busy, outcome);
         leptos::task::spawn_local(async move {
             let found = match text_at(&source).await {
-                Ok(text) => check(&text, &keys, now()),
+                Ok(text) => check(&text, &keys.get_untracked(), now()),
                 Err(_) => {
                     Err("The file could not be fetched: load the page again, or sign in again."
                         .to_owned())
@@ -211,22 +223,63 @@ mod browser {
         JsFuture::from(response.text()?).await?.as_string().ok_or(JsValue::NULL)
     }
 
+    fn field(event: &web_sys::Event) -> Option<web_sys::HtmlInputElement> {
+        event.target()?.dyn_into().ok()
+    }
+
+    /// Empties the field before a choice: the same file chosen again is then a change, too.
+    pub fn forget(event: &web_sys::Event) {
+        if let Some(field) = field(event) {
+            field.set_value("");
+        }
+    }
+
     pub fn chosen(
         event: &web_sys::Event,
-        keys: String,
+        keys: RwSignal<String>,
         busy: RwSignal<bool>,
         outcome: RwSignal<Option<Outcome>>,
     ) {
-        let file = event
-            .target()
-            .and_then(|t| t.dyn_into::<web_sys::HtmlInputElement>().ok())
-            .and_then(|input| input.files())
-            .and_then(|files| files.get(0));
-        let Some(file) = file else { return };
+        let file = field(event).and_then(|field| field.files()).and_then(|files| files.get(0));
+        if let Some(file) = file {
+            read(file, keys, busy, outcome);
+        }
+    }
+
+    /// Whether what is dragged is a file; text is left to the field that it is dragged to.
+    pub fn may_drop(event: &web_sys::DragEvent) -> bool {
+        let files = event
+            .data_transfer()
+            .is_some_and(|dragged| dragged.types().includes(&JsValue::from_str("Files"), 0));
+        if files {
+            event.prevent_default();
+        }
+        files
+    }
+
+    pub fn dropped(
+        event: &web_sys::DragEvent,
+        keys: RwSignal<String>,
+        busy: RwSignal<bool>,
+        outcome: RwSignal<Option<Outcome>>,
+    ) {
+        let files = event.data_transfer().and_then(|dragged| dragged.files());
+        if let Some(file) = files.and_then(|files| files.get(0)) {
+            event.prevent_default();
+            read(file, keys, busy, outcome);
+        }
+    }
+
+    fn read(
+        file: web_sys::File,
+        keys: RwSignal<String>,
+        busy: RwSignal<bool>,
+        outcome: RwSignal<Option<Outcome>>,
+    ) {
         begin(busy, outcome);
         leptos::task::spawn_local(async move {
             let found = match JsFuture::from(file.text()).await.ok().and_then(|t| t.as_string()) {
-                Some(text) => check(&text, &keys, now()),
+                Some(text) => check(&text, &keys.get_untracked(), now()),
                 None => Err("The file cannot be read as text.".to_owned()),
             };
             outcome.set(Some(found));
@@ -236,7 +289,7 @@ mod browser {
 }
 
 #[cfg(feature = "hydrate")]
-use browser::{chosen, fetch, pin, pinned};
+use browser::{chosen, dropped, fetch, forget, may_drop, pin, pinned};
 
 #[cfg(not(feature = "hydrate"))]
 fn pinned() -> String {
@@ -247,17 +300,35 @@ fn pinned() -> String {
 fn pin(_: &str) {}
 
 #[cfg(not(feature = "hydrate"))]
-fn fetch(_: String, keys: String, _: RwSignal<bool>, outcome: RwSignal<Option<Outcome>>) {
+fn fetch(_: String, keys: RwSignal<String>, _: RwSignal<bool>, outcome: RwSignal<Option<Outcome>>) {
     // Never run on the server; it keeps both builds of one shape.
-    outcome.set(Some(check("", &keys, 0)));
+    outcome.set(Some(check("", &keys.get_untracked(), 0)));
 }
 
 #[cfg(not(feature = "hydrate"))]
 fn chosen(
     _: &leptos::ev::Event,
-    keys: String,
-    _: RwSignal<bool>,
+    keys: RwSignal<String>,
+    busy: RwSignal<bool>,
     outcome: RwSignal<Option<Outcome>>,
 ) {
-    outcome.set(Some(check("", &keys, 0)));
+    fetch(String::new(), keys, busy, outcome);
 }
+
+#[cfg(not(feature = "hydrate"))]
+fn dropped(
+    _: &leptos::ev::DragEvent,
+    keys: RwSignal<String>,
+    busy: RwSignal<bool>,
+    outcome: RwSignal<Option<Outcome>>,
+) {
+    fetch(String::new(), keys, busy, outcome);
+}
+
+#[cfg(not(feature = "hydrate"))]
+fn may_drop(_: &leptos::ev::DragEvent) -> bool {
+    false
+}
+
+#[cfg(not(feature = "hydrate"))]
+fn forget(_: &leptos::ev::MouseEvent) {}
