@@ -17,6 +17,8 @@ mod leaving_tests;
 mod no_bypass_tests;
 #[cfg(test)]
 mod owner_tests;
+#[cfg(test)]
+mod timeline_tests;
 
 use std::sync::Arc;
 
