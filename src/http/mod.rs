@@ -21,6 +21,8 @@ mod logs_tests;
 mod no_bypass_tests;
 #[cfg(test)]
 mod owner_tests;
+#[cfg(test)]
+mod timeline_tests;
 
 use std::sync::Arc;
 
