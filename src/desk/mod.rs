@@ -20,6 +20,7 @@ pub mod handoff_mail;
 pub mod impersonate;
 pub mod import;
 pub mod intake;
+mod keep_checkpoints;
 pub mod keys;
 pub mod log_keys;
 pub mod outbox;
