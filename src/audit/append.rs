@@ -13,7 +13,7 @@ use crate::proof::row::{ActorType, Outcome};
 use crate::store::{self, Tx, audit::Head};
 
 /// How far apart kept checkpoints are while rows are written.
-const KEEP_EVERY: Micros = time::MINUTE;
+pub const KEEP_EVERY: Micros = time::MINUTE;
 
 /// Which log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ pub mod timeline;
 pub mod trail;
 pub mod verify;
 
-pub use append::{Actor, Appended, LogId, NewRow, append, create_log};
+pub use append::{Actor, Appended, KEEP_EVERY, LogId, NewRow, append, create_log};
 pub use key::LogKey;
 
 /// What can go wrong with a log.

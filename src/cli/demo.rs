@@ -73,6 +73,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
                 interval: 2 * time::SECOND,
                 names: vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
             },
+            witness_folder: Some(data.join("witness")),
         },
         vault: vault.clone(),
         mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),

@@ -54,20 +54,21 @@ enum Command {
     /// Verify the evidence of an impersonation, or both audit logs, whole.
     Verify {
         /// A file with the evidence of an impersonation. It is checked without the database.
-        #[arg(conflicts_with_all = ["data", "database_url", "log"])]
+        #[arg(conflicts_with_all = ["data", "database_url", "url", "log", "since", "witness"])]
         file: Option<PathBuf>,
         /// The data folder of a SQLite deployment (a demo's too).
         #[arg(long, conflicts_with = "database_url")]
         data: Option<PathBuf>,
-        /// The database of a deployment; also from `DATABASE_URL`.
-        #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+        /// The database of a deployment. Where neither this nor another place is named, it is
+        /// that of the environment's `DATABASE_URL`.
+        #[arg(long)]
         database_url: Option<String>,
         /// A log as the API serves it: an org's own, `https://…/api/v1/org/log`, or to auditors the
         /// platform's, `https://…/api/v1/platform/log`, and any org's, `https://…/api/v1/orgs/ID/log`.
-        #[arg(long, conflicts_with_all = ["data", "file", "log"], requires_all = ["credential_file", "key"])]
+        #[arg(long, conflicts_with_all = ["data", "database_url", "log", "witness"], requires_all = ["credential_file", "key"])]
         url: Option<String>,
         /// A file with the credential of the org, or of the auditor, for `--url`.
-        #[arg(long)]
+        #[arg(long, requires = "url")]
         credential_file: Option<PathBuf>,
         /// A checkpoint of the log that was kept from before: the log must still have what it had
         /// then.
@@ -265,6 +266,11 @@ pub async fn run(cli: Cli) -> ExitCode {
         } => return verify_url::run(&url, &credential, &key, since.as_deref()).await,
         Command::Verify { data, database_url, log, key, since, witness, .. } => {
             let against = verify::Against { key, since, witness };
+            // Only now: what stands in the environment contradicts no argument.
+            let database_url = match &data {
+                None => database_url.or_else(|| std::env::var("DATABASE_URL").ok()),
+                Some(_) => None,
+            };
             return verify::run(data, database_url, log, against).await;
         }
         Command::Keys { command: KeysCommand::New { file, user_id } } => {
@@ -287,3 +293,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

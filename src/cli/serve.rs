@@ -139,6 +139,7 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
                 interval: config.gateway_interval,
                 names: config.gateway_names.clone(),
             },
+            witness_folder: config.witness_folder.clone(),
         },
         mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
         vault,

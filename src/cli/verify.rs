@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use keyturn::audit::verify::{cross_recorded, missing_logs, whole_log_against};
-use keyturn::delivery::witness;
+use keyturn::delivery::witness::Kept;
 use keyturn::proof::checkpoint::Checkpoint;
 use keyturn::proof::log_keys::trusted;
 use keyturn::proof::note::NoteVerifier;
@@ -41,68 +41,57 @@ pub struct Against {
     pub witness: Option<PathBuf>,
 }
 
-impl Against {
-    /// The checkpoints of a log that others kept.
-    fn of(&self, origin: &str, verifiers: &[NoteVerifier]) -> Result<Vec<Checkpoint>, String> {
-        let mut files = Vec::new();
-        if let Some(folder) = &self.witness
-            && let Some(place) = witness::place(folder, origin)
-            && place.is_dir()
-        {
-            let wrong = |e: std::io::Error| format!("{}: {e}", place.display());
-            for size in witness::sizes(&place).map_err(wrong)? {
-                files.push(place.join(format!("{size:020}.note")));
-            }
-        }
-        let mut all = Vec::new();
-        for file in files {
-            all.push(opened(&file, origin, verifiers)?);
-        }
-        if let Some(file) = &self.since {
-            let note = read(file)?;
-            if Checkpoint::unverified(&note).is_ok_and(|c| c.origin == origin) {
-                all.push(opened(file, origin, verifiers)?);
-            }
-        }
-        Ok(all)
+/// A checkpoint that was kept from before, and where.
+struct Since {
+    file: PathBuf,
+    note: String,
+    origin: String,
+}
+
+impl Since {
+    fn read(file: &Path) -> Result<Self, String> {
+        let wrong = |e: &dyn std::fmt::Display| format!("--since {}: {e}", file.display());
+        let note = std::fs::read_to_string(file).map_err(|e| wrong(&e))?;
+        let origin = Checkpoint::unverified(&note).map_err(|e| wrong(&e))?.origin;
+        Ok(Self { file: file.to_owned(), note, origin })
     }
 
-    /// Logs that the witness saw, and that are not there any more.
-    fn gone(&self, heads: &[Head]) -> Result<Vec<String>, String> {
-        let Some(folder) = &self.witness else { return Ok(Vec::new()) };
-        if !folder.is_dir() {
-            return Err(format!("{} is no folder", folder.display()));
-        }
-        let mut gone = Vec::new();
-        let mut open = vec![(folder.clone(), String::new())];
-        while let Some((place, origin)) = open.pop() {
-            let wrong = |e: std::io::Error| format!("{}: {e}", place.display());
-            if !origin.is_empty()
-                && !witness::sizes(&place).map_err(wrong)?.is_empty()
-                && heads.iter().all(|h| h.origin != origin)
-            {
-                gone.push(origin.clone());
-            }
-            for entry in std::fs::read_dir(&place).map_err(wrong)? {
-                let entry = entry.map_err(wrong)?;
-                if entry.path().is_dir() {
-                    let name = entry.file_name().to_string_lossy().into_owned();
-                    let below = if origin.is_empty() { name } else { format!("{origin}/{name}") };
-                    open.push((entry.path(), below));
-                }
-            }
-        }
-        Ok(gone)
+    fn open(&self, verifiers: &[NoteVerifier]) -> Result<Checkpoint, String> {
+        Checkpoint::open(&self.note, verifiers, &self.origin)
+            .map_err(|e| format!("--since {}: {e}", self.file.display()))
     }
 }
 
-fn read(file: &Path) -> Result<String, String> {
-    std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))
-}
-
-fn opened(file: &Path, origin: &str, verifiers: &[NoteVerifier]) -> Result<Checkpoint, String> {
-    Checkpoint::open(&read(file)?, verifiers, origin)
-        .map_err(|e| format!("{}: {e}", file.display()))
+/// Refuses to look at nothing: what was asked to be held against something must be there to be.
+fn asked_for_nothing(
+    chosen: &[&Head],
+    only: Option<&str>,
+    since: Option<&Since>,
+    kept: Option<(&Path, &Kept)>,
+) -> Option<String> {
+    if let (Some(only), []) = (only, chosen) {
+        return Some(format!(
+            "there is no log {only}, so nothing of it was verified. --log takes `platform` or `org/<org id>`; leave it out to verify every log."
+        ));
+    }
+    if let Some(since) = since
+        && chosen.iter().all(|head| head.origin != since.origin)
+    {
+        return Some(format!(
+            "--since {} is a checkpoint of {}, and no log that is verified here is that one, so nothing was held against it. Give a checkpoint of a log of this database, or another --log.",
+            since.file.display(),
+            since.origin
+        ));
+    }
+    if let Some((folder, kept)) = kept
+        && chosen.iter().all(|head| kept.count(&head.origin) == 0)
+    {
+        return Some(format!(
+            "--witness {} holds no checkpoint of a log that is verified here, so nothing was held against it. Give the folder that `witness_folder` names.",
+            folder.display()
+        ));
+    }
+    None
 }
 
 async fn verify(
@@ -128,6 +117,14 @@ async fn verify(
         (None, Some(folder)) => own_key(folder)?,
         (None, None) => return Err("say whose signatures count: --key VKEY".to_owned()),
     }];
+    let since = against.since.as_deref().map(Since::read).transpose()?;
+    // Before the heads: a log that is served may grow, and be witnessed, in between.
+    let kept = match &against.witness {
+        Some(folder) => {
+            Some((folder.as_path(), Kept::list(folder).map_err(|e| format!("--witness {e}"))?))
+        }
+        None => None,
+    };
     let store = Store::open_existing(&url, 2).await.map_err(text)?;
     let mut conn = store.read().await.map_err(text)?;
     let heads = audit::heads(&mut conn).await.map_err(text)?;
@@ -142,20 +139,32 @@ async fn verify(
         good = false;
         println!("FAULT {fault}");
     }
-    for origin in against.gone(&heads)? {
+    let origins: Vec<&str> = heads.iter().map(|head| head.origin.as_str()).collect();
+    for origin in kept.iter().flat_map(|(_, kept)| kept.gone(verifiers[0].name(), &origins)) {
         good = false;
         println!(
             "FAULT log {origin}: the witness has seen it, and it is not there: it was removed whole"
         );
     }
-    for head in heads.iter().filter(|h| only.as_ref().is_none_or(|id| *id == h.id)) {
+    let chosen: Vec<&Head> =
+        heads.iter().filter(|h| only.as_ref().is_none_or(|id| *id == h.id)).collect();
+    let kept = kept.as_ref().map(|(folder, kept)| (*folder, kept));
+    if let Some(why) = asked_for_nothing(&chosen, only.as_deref(), since.as_ref(), kept) {
+        return Err(why);
+    }
+    let earlier = since.as_ref().map(|since| since.open(&verifiers)).transpose()?;
+    for head in chosen {
         let size = head.size;
         let progress = |rows: u64| {
             if size > 10_000 {
                 eprint!("\r{}: {rows} of {size} rows", head.id);
             }
         };
-        let seen = against.of(&head.origin, &verifiers)?;
+        let mut seen = match kept {
+            Some((_, kept)) => kept.of(&head.origin, &verifiers)?,
+            None => Vec::new(),
+        };
+        seen.extend(earlier.iter().filter(|c| c.origin == head.origin).cloned());
         match whole_log_against(&mut conn, &verifiers, verifiers[0].name(), head, &seen, progress)
             .await
             .map_err(text)?
@@ -194,3 +203,7 @@ fn own_key(folder: &std::path::Path) -> Result<NoteVerifier, String> {
         .map_err(|e| format!("{}: {e}. Give the logs' public key with --key.", file.display()))?;
     NoteVerifier::parse(text_of.trim()).map_err(text)
 }
+
+#[cfg(test)]
+#[path = "verify_tests.rs"]
+mod tests;

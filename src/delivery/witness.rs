@@ -1,6 +1,7 @@
 //! Witnesses: somebody else who keeps our checkpoints, so that a log that is cut back or replaced
 //! by an older copy of itself is found, although whoever did it holds our database.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,6 +10,8 @@ use async_trait::async_trait;
 use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::evidence::hash_text;
+use crate::proof::merkle;
+use crate::proof::note::NoteVerifier;
 
 /// The longest answer of a witness that is read, in bytes.
 const LONGEST_ANSWER: usize = 4096;
@@ -82,23 +85,35 @@ impl Witness for FolderWitness {
             .ok_or_else(|| WitnessError::Unreachable("the origin is no path".to_owned()))?;
         std::fs::create_dir_all(&folder).map_err(io)?;
         let newest = sizes(&folder).map_err(io)?.into_iter().max().unwrap_or(0);
-        let file = folder.join(format!("{:020}.note", seen.size));
-        if file.exists() {
-            let kept = std::fs::read_to_string(&file).map_err(io)?;
-            // A signature may be made anew; what counts is what was signed.
-            let same = match (Checkpoint::unverified(&kept), Checkpoint::unverified(&seen.note)) {
-                (Ok(kept), Ok(new)) => kept == new,
-                _ => false,
-            };
-            return if same {
-                Ok(String::new())
-            } else {
-                Err(WitnessError::Disagrees(format!("at {} rows", seen.size)))
-            };
-        }
         if newest > seen.size {
             return Err(WitnessError::Conflict(newest));
         }
+        let disagrees = |what: String| WitnessError::Disagrees(what);
+        let new = Checkpoint::unverified(&seen.note).map_err(|e| disagrees(e.to_string()))?;
+        if new.origin != seen.origin || new.size != seen.size {
+            return Err(disagrees("the checkpoint is of another log or size".to_owned()));
+        }
+        if newest > 0 {
+            let kept = std::fs::read_to_string(folder.join(file_name(newest))).map_err(io)?;
+            let kept = Checkpoint::unverified(&kept).map_err(|e| disagrees(e.to_string()))?;
+            if newest == seen.size {
+                // A signature may be made anew; what counts is what was signed.
+                let same = kept == new;
+                return if same {
+                    Ok(String::new())
+                } else {
+                    Err(disagrees(format!("at {newest} rows")))
+                };
+            }
+            if newest != seen.old_size {
+                return Err(WitnessError::Conflict(newest));
+            }
+            merkle::verify_consistency(newest, new.size, &kept.root, &new.root, &seen.proof)
+                .map_err(|e| disagrees(format!("what it had at {newest} rows has changed: {e}")))?;
+        } else if seen.old_size != 0 {
+            return Err(WitnessError::Conflict(0));
+        }
+        let file = folder.join(file_name(seen.size));
         // Written whole or not at all: a half note would be a disagreement for ever.
         let new = folder.join(".new");
         std::fs::write(&new, &seen.note).map_err(io)?;
@@ -125,6 +140,11 @@ pub fn place(folder: &Path, origin: &str) -> Option<PathBuf> {
     Some(place)
 }
 
+/// What the checkpoint of so many rows is called in a log's folder.
+fn file_name(size: u64) -> String {
+    format!("{size:020}.note")
+}
+
 /// For how many rows each there is a checkpoint in a log's folder.
 ///
 /// # Errors
@@ -139,6 +159,79 @@ pub fn sizes(folder: &Path) -> std::io::Result<Vec<u64>> {
     }
     all.sort_unstable();
     Ok(all)
+}
+
+/// What a witness's folder holds at one moment. To be listed before the heads that it is held
+/// against are read: logs grow, and a head read first would look as if it had been cut back.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    folder: PathBuf,
+    sizes: BTreeMap<String, Vec<u64>>,
+}
+
+impl Kept {
+    /// Lists a folder and what is below it.
+    ///
+    /// # Errors
+    /// Where it is not there or cannot be read.
+    pub fn list(folder: &Path) -> std::io::Result<Self> {
+        let named = |place: &Path, e: std::io::Error| {
+            std::io::Error::new(e.kind(), format!("{}: {e}", place.display()))
+        };
+        let mut kept = Self { folder: folder.to_owned(), sizes: BTreeMap::new() };
+        let mut open = vec![(folder.to_owned(), String::new())];
+        while let Some((place, origin)) = open.pop() {
+            let found = sizes(&place).map_err(|e| named(&place, e))?;
+            for entry in std::fs::read_dir(&place).map_err(|e| named(&place, e))? {
+                let entry = entry.map_err(|e| named(&place, e))?;
+                if entry.path().is_dir() {
+                    let name = entry.file_name().to_string_lossy().into_owned();
+                    let below = if origin.is_empty() { name } else { format!("{origin}/{name}") };
+                    open.push((entry.path(), below));
+                }
+            }
+            if !origin.is_empty() && !found.is_empty() {
+                kept.sizes.insert(origin, found);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// How many checkpoints it has of a log.
+    #[must_use]
+    pub fn count(&self, origin: &str) -> usize {
+        self.sizes.get(origin).map_or(0, Vec::len)
+    }
+
+    /// The origins below `host` that it has seen and that are none of these.
+    #[must_use]
+    pub fn gone(&self, host: &str, origins: &[&str]) -> Vec<&str> {
+        let ours = |origin: &&str| {
+            origin.strip_prefix(host).is_some_and(|rest| rest.starts_with('/'))
+                && !origins.contains(origin)
+        };
+        self.sizes.keys().map(String::as_str).filter(ours).collect()
+    }
+
+    /// The checkpoints that it has of a log, the smallest first.
+    ///
+    /// # Errors
+    /// Which file cannot be read, or is not signed with one of these keys.
+    pub fn of(&self, origin: &str, verifiers: &[NoteVerifier]) -> Result<Vec<Checkpoint>, String> {
+        let (Some(place), Some(sizes)) = (place(&self.folder, origin), self.sizes.get(origin))
+        else {
+            return Ok(Vec::new());
+        };
+        let files: Vec<PathBuf> = sizes.iter().map(|size| place.join(file_name(*size))).collect();
+        let wrong = |file: &Path, e: &dyn std::fmt::Display| format!("{}: {e}", file.display());
+        let mut notes = Vec::with_capacity(files.len());
+        for file in &files {
+            notes.push(std::fs::read_to_string(file).map_err(|e| wrong(file, &e))?);
+        }
+        let notes: Vec<&str> = notes.iter().map(String::as_str).collect();
+        let opened = Checkpoint::open_all(&notes, verifiers, origin).into_iter().zip(&files);
+        opened.map(|(opened, file)| opened.map_err(|e| wrong(file, &e))).collect()
+    }
 }
 
 /// A witness over HTTP (C2SP tlog-witness, `add-checkpoint`).
@@ -214,38 +307,5 @@ impl Witness for HttpWitness {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn seen(size: u64, root: u8) -> Seen {
-        let key = crate::proof::note::NoteKey::new("k.example", &[3; 32]).unwrap();
-        let checkpoint = Checkpoint { origin: "k.example/platform".into(), size, root: [root; 32] };
-        Seen {
-            origin: checkpoint.origin.clone(),
-            old_size: 0,
-            proof: Vec::new(),
-            size,
-            note: checkpoint.sign(&key).unwrap(),
-        }
-    }
-
-    #[tokio::test]
-    async fn a_folder_never_forgets_and_never_takes_a_log_that_was_cut_back() {
-        let folder = tempfile::tempdir().unwrap();
-        let witness = FolderWitness::new(folder.path().to_owned());
-        witness.add(&seen(5, 1)).await.unwrap();
-        witness.add(&seen(5, 1)).await.unwrap();
-        witness.add(&seen(9, 2)).await.unwrap();
-        assert_eq!(witness.add(&seen(7, 3)).await, Err(WitnessError::Conflict(9)));
-        assert!(matches!(witness.add(&seen(9, 3)).await, Err(WitnessError::Disagrees(_))));
-        let place = place(folder.path(), "k.example/platform").unwrap();
-        assert_eq!(sizes(&place).unwrap(), [5, 9]);
-    }
-
-    #[test]
-    fn no_origin_leads_out_of_the_folder() {
-        for wrong in ["../x", "a//b", "", "a/../b", "/etc", "a/.hidden", "a b"] {
-            assert_eq!(place(Path::new("/w"), wrong), None, "{wrong}");
-        }
-    }
-}
+#[path = "witness_tests.rs"]
+mod tests;

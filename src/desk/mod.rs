@@ -1,9 +1,8 @@
 //! The procedure, a file a step. The page and the API call the same functions here.
 //!
-//! A step is a function of a transaction: it reads its facts, asks `policy`, changes the state
-//! and appends the audit rows, all through the same [`Tx`]. The edge settles it
-//! ([`Desk::settle`]): a success and a refusal are committed, since both leave rows; anything
-//! else leaves nothing behind.
+//! A step is a function of a transaction: it reads its facts, asks `policy`, changes the state and
+//! appends the audit rows, all through the same [`Tx`]. The edge settles it ([`Desk::settle`]): a
+//! success and a refusal are committed, since both leave rows; anything else leaves nothing.
 
 pub mod acknowledge;
 pub mod auditor_credential;
@@ -20,6 +19,7 @@ pub mod handoff_mail;
 pub mod impersonate;
 pub mod import;
 pub mod intake;
+mod keep_checkpoints;
 pub mod keys;
 pub mod log_keys;
 pub mod outbox;
@@ -80,6 +80,8 @@ pub struct Settings {
     pub vault_policies: Vec<String>,
     /// What is decided about gateways.
     pub gateways: gateways::GatewaySettings,
+    /// The folder of a witness, where there is one: verifications hold the logs against it.
+    pub witness_folder: Option<std::path::PathBuf>,
 }
 
 /// Everything that a step needs.

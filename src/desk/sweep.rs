@@ -54,6 +54,10 @@ impl Desk {
             tracing::error!(error = %e, "taking up the key of the logs");
             failed.get_or_insert(e);
         }
+        if let Err(e) = self.keep_checkpoints().await {
+            tracing::error!(error = %e, "keeping the logs' checkpoints");
+            failed.get_or_insert(e);
+        }
         if let Err(e) = self.sweep_consents().await {
             tracing::error!(error = %e, "switching off what was for one ticket");
             failed.get_or_insert(e);

@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{AtWork, Desk, Step, StepError};
-use crate::audit::verify::{Fault, cross_recorded, missing_logs, whole_log};
+use crate::audit::verify::{Fault, cross_recorded, missing_logs, whole_log_against};
 use crate::audit::{LogId, NewRow};
+use crate::delivery::witness::Kept;
 use crate::model::{Micros, time};
 use crate::proof::actions;
 use crate::proof::row::Outcome;
 use crate::store::audit::{self, Head};
 use crate::store::verification::{self, Verification};
-use crate::store::{self, Tx};
+use crate::store::{self, Tx, witness};
 
 /// How long one may be silent before it counts as dead.
 const SILENCE: Micros = 30 * time::SECOND;
@@ -88,6 +89,12 @@ impl Desk {
     async fn verify_logs(&self, done: &AtomicU64) -> Step<Result<(), Fault>> {
         let key = &self.keys.log;
         let mut conn = self.store.read().await?;
+        // Before the heads: a log may grow, and be witnessed, in between.
+        let kept = match self.kept_by_witness().await {
+            Ok(kept) => Arc::new(kept),
+            Err(what) => return Ok(Err(fault("platform", what))),
+        };
+        let witnessed = witness::most(&mut conn).await?;
         // Of the same moment: a rotation of the key signs every head anew.
         let (verifiers, heads): (_, Vec<Head>) = loop {
             let before = self.current_log_key(&mut conn).await?.verifiers();
@@ -99,15 +106,43 @@ impl Desk {
         if let Some(fault) = missing_logs(&mut conn, &heads).await?.into_iter().next() {
             return Ok(Err(fault));
         }
+        if let Some(found) = unlike_witnessed(&heads, &key.origin, &kept, &witnessed) {
+            return Ok(Err(found));
+        }
         for head in &heads {
             let before = done.load(Ordering::Relaxed);
             let progress = |rows: u64| done.store(before + rows, Ordering::Relaxed);
-            match whole_log(&mut conn, &verifiers, &key.origin, head, progress).await? {
+            let seen = {
+                let (kept, origin, verifiers) =
+                    (kept.clone(), head.origin.clone(), verifiers.clone());
+                aside(move || kept.of(&origin, &verifiers)).await
+            };
+            let seen = match seen {
+                Ok(seen) => seen,
+                Err(what) => return Ok(Err(fault(&head.id, unread(&what)))),
+            };
+            let checked =
+                whole_log_against(&mut conn, &verifiers, &key.origin, head, &seen, progress);
+            match checked.await? {
                 Ok(report) => done.store(before + report.rows, Ordering::Relaxed),
                 Err(fault) => return Ok(Err(fault)),
             }
         }
         Ok(cross_recorded(&mut conn, &verifiers, &heads).await?.map(|_| ()))
+    }
+
+    /// What the witness's folder holds; nothing where there is none yet.
+    async fn kept_by_witness(&self) -> Result<Kept, String> {
+        let Some(folder) = self.settings.witness_folder.clone() else {
+            return Ok(Kept::default());
+        };
+        aside(move || match Kept::list(&folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !folder.exists() => {
+                Ok(Kept::default())
+            }
+            listed => listed.map_err(|e| unread(&e)),
+        })
+        .await
     }
 
     async fn record_verification(
@@ -142,4 +177,45 @@ impl Desk {
             Err(e) => Err(e),
         }
     }
+}
+
+fn fault(log: &str, what: String) -> Fault {
+    Fault { log: log.to_owned(), row: None, what }
+}
+
+fn unread(what: &dyn std::fmt::Display) -> String {
+    format!("what the witness kept cannot be read: {what}")
+}
+
+/// Reads files without holding up what else runs on this thread.
+async fn aside<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let read = tokio::task::spawn_blocking(read).await;
+    read.unwrap_or_else(|e| Err(format!("reading stopped: {e}")))
+}
+
+/// A log that a witness has seen, and that is not there or has fewer rows by now.
+fn unlike_witnessed(
+    heads: &[Head],
+    host: &str,
+    kept: &Kept,
+    witnessed: &[(String, i64)],
+) -> Option<Fault> {
+    let origins: Vec<&str> = heads.iter().map(|head| head.origin.as_str()).collect();
+    let removed = "a witness has seen it, and it is not there: it was removed whole";
+    if let Some(origin) = kept.gone(host, &origins).first() {
+        let log = origin.strip_prefix(host).unwrap_or(origin).trim_start_matches('/');
+        return Some(fault(log, removed.to_owned()));
+    }
+    witnessed.iter().find_map(|(log, seen)| {
+        let Some(head) = heads.iter().find(|head| head.id == *log) else {
+            return Some(fault(log, removed.to_owned()));
+        };
+        let what = format!(
+            "a witness has seen {seen} rows of it, and there are {}: it was cut back or replaced by an older copy",
+            head.size
+        );
+        (head.size < *seen).then(|| fault(log, what))
+    })
 }

@@ -50,7 +50,7 @@ impl Desk {
         old: i64,
     ) -> Step<bool> {
         let mut from = old;
-        let mut outcome = Err(WitnessError::Conflict(0));
+        let mut outcome = Err(WitnessError::Conflict(u64::try_from(old).unwrap_or(0)));
         // Once more with the size that the witness names: another instance may have been first.
         for _ in 0..2 {
             if from > head.size {

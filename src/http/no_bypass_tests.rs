@@ -219,6 +219,7 @@ async fn no_setting_lets_a_failed_check_through(bench: Bench) {
                             .into_iter()
                             .collect(),
                         gateways: crate::desk::gateways::GatewaySettings::default(),
+                        witness_folder: None,
                     };
                     refuses_all(&with(&bench, settings).await, &bench).await;
                     tried += 1;

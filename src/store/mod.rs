@@ -6,6 +6,7 @@ pub mod forward;
 pub mod gateways;
 pub mod handoffs;
 pub mod impersonations;
+pub mod kept;
 pub mod key_changes;
 pub mod log_keys;
 pub mod log_list;

@@ -43,6 +43,15 @@ pub async fn of_log(conn: &mut AnyConnection, log_id: &str) -> Result<Vec<Witnes
     .await?)
 }
 
+/// Of how many rows of each log any witness has seen a checkpoint: (log, rows).
+pub async fn most(conn: &mut AnyConnection) -> Result<Vec<(String, i64)>> {
+    Ok(sqlx::query_as(
+        "SELECT log_id, MAX(size) FROM witness_state GROUP BY log_id ORDER BY log_id",
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Remembers what a witness has seen. Of two instances the one that saw it see more wins.
 pub async fn save(tx: &mut Tx, w: &Witnessed) -> Result<()> {
     sqlx::query(

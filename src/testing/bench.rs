@@ -102,6 +102,8 @@ impl Bench {
                     names: vec!["localhost".to_owned(), "127.0.0.1".to_owned()],
                     ..GatewaySettings::default()
                 },
+                // Not there, unless a test lets a witness keep something in it.
+                witness_folder: Some(folder.join("witness")),
             },
             mailer: mailbox.clone(),
             vault: vault.clone(),

@@ -7,6 +7,7 @@ use crate::audit::evidence::of_impersonation;
 use crate::proof::evidence::{Evidence, Report, verify};
 use crate::proof::note::{NoteKey, NoteVerifier};
 use crate::proof::verdict::Verdict;
+use crate::store::Engine;
 use crate::store::impersonations::Impersonation;
 use crate::testing::story::{ADA, STUCK};
 use crate::testing::{Bench, both_engines};
@@ -89,6 +90,47 @@ async fn any_byte_changed_is_found(bench: Bench) {
         let holds = verify(&changed, &pinned(&bench), bench.now()).is_ok_and(|r| r.holds());
         assert!(!holds, "byte {place}: {:?}", &changed[place.saturating_sub(30)..place + 1]);
     }
+}
+
+#[tokio::test]
+async fn every_byte_changed_once_is_found_or_changes_nothing() {
+    let bench = Bench::new(Engine::Sqlite).await;
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
+    let whole = evidence(&bench, &grant).await;
+    let text = whole.to_text().unwrap();
+    let (pinned, now) = (pinned(&bench), bench.now());
+    let report = verify(&text, &pinned, now).unwrap();
+    assert!(report.holds());
+    let places: Vec<usize> = (0..text.len()).collect();
+    // In a few threads: each change is a whole verification.
+    let found = std::thread::scope(|threads| {
+        let parts: Vec<_> = places
+            .chunks(text.len().div_ceil(4))
+            .map(|part| {
+                let (text, whole, pinned) = (&text, &whole, &pinned);
+                threads.spawn(move || {
+                    part.iter().filter(|at| missed(text, whole, pinned, now, **at)).count()
+                })
+            })
+            .collect();
+        parts.into_iter().map(|part| part.join().unwrap()).sum::<usize>()
+    });
+    assert_eq!(found, 0, "of {} changes", text.len());
+}
+
+/// Whether one bit of one byte changed is missed: the file holds, and says something else.
+fn missed(text: &str, whole: &Evidence, pinned: &[NoteVerifier], now: i64, at: usize) -> bool {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes[at] ^= 1;
+    let Ok(changed) = String::from_utf8(bytes) else { return false };
+    let holds = verify(&changed, pinned, now).is_ok_and(|report| report.holds());
+    let same = || serde_json::from_str::<Evidence>(&changed).is_ok_and(|read| read == *whole);
+    let missed = holds && !same();
+    if missed {
+        eprintln!("byte {at}: {:?}", &changed[at.saturating_sub(40)..(at + 2).min(changed.len())]);
+    }
+    missed
 }
 
 async fn a_row_left_out_or_put_elsewhere_is_found(bench: Bench) {

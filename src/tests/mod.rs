@@ -3,6 +3,7 @@
 mod abuse;
 mod append_only;
 mod bulk;
+mod checkpoints;
 mod consent;
 mod crash;
 mod eligibility;

@@ -18,19 +18,22 @@ use crate::model::time;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{Frontier, leaf_hash, verify_consistency};
 use crate::proof::note::NoteVerifier;
+use crate::store::verification::newest;
 use crate::store::{audit, witness};
+use crate::testing::story::CLEO;
 use crate::testing::{Bench, both_engines};
 
 both_engines!(
     a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness,
+    a_log_that_grows_while_it_is_witnessed_holds,
     a_witness_over_http_sees_each_log_grow_and_no_fork,
     the_tiles_of_a_log_are_all_that_it_takes_to_check_it,
 );
 
 async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench: Bench) {
     opened(&bench).await;
-    let kept_by = tempfile::tempdir().unwrap();
-    let witness = FolderWitness::new(kept_by.path().to_owned());
+    let kept_by = bench.desk.settings.witness_folder.clone().unwrap();
+    let witness = FolderWitness::new(kept_by.clone());
     assert!(bench.desk.witness_due(&witness).await.unwrap() > 1);
     // A checkpoint that we keep, and then rows of the platform's own that no org's log records.
     bench.clock.advance(2 * time::MINUTE);
@@ -57,7 +60,7 @@ async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench
     let head = audit::head(&mut conn, "platform").await.unwrap().unwrap();
     let key = &bench.desk.keys.log;
     let verifiers = key.verifiers();
-    let folder = place(kept_by.path(), &head.origin).unwrap();
+    let folder = place(&kept_by, &head.origin).unwrap();
     let seen: Vec<Checkpoint> = sizes(&folder)
         .unwrap()
         .into_iter()
@@ -70,14 +73,67 @@ async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench
     let against = whole_log_against(&mut conn, &verifiers, &key.origin, &head, &seen, |_| {});
     let fault = against.await.unwrap().unwrap_err();
     assert!(fault.what.contains("cut back"), "{fault}");
+    drop(conn);
+
+    // So does the button on the page: by what was noted of the witness, and by its folder alone.
+    let aside = kept_by.with_extension("aside");
+    assert!(verified(&bench).await.contains("a witness has seen"));
+    std::fs::rename(&kept_by, &aside).unwrap();
+    assert!(verified(&bench).await.contains("a witness has seen"));
+    std::fs::rename(&aside, &kept_by).unwrap();
+    bench.sql("DELETE FROM witness_state").await.unwrap();
+    assert!(verified(&bench).await.contains("somebody else has seen"));
 
     // Rows that are written over it do not help: the witness has seen others.
     fill(&bench, 9).await;
     bench.clock.advance(time::MINUTE);
     bench.desk.witness_due(&witness).await.unwrap();
+    assert_eq!(sizes(&folder).unwrap().len(), 2, "it takes no fork");
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let state = witness::of_log(&mut conn, "platform").await.unwrap();
+    assert!(state[0].last_error.as_deref().unwrap().contains("another content"), "{state:?}");
     let head = audit::head(&mut conn, "platform").await.unwrap().unwrap();
     let against = whole_log_against(&mut conn, &verifiers, &key.origin, &head, &seen, |_| {});
     assert!(against.await.unwrap().is_err());
+    drop(conn);
+    verified(&bench).await;
+}
+
+/// Verifies as the button on the page does: it must fail, and name the platform's log; why.
+async fn verified(bench: &Bench) -> String {
+    bench.clock.advance(time::SECOND);
+    let who = bench.at_work(CLEO).await;
+    let mut tx = bench.desk.begin().await.unwrap();
+    let step = bench.desk.begin_verification(&mut tx, &who).await;
+    let begun = bench.desk.settle(tx, step).await.unwrap();
+    bench.desk.clone().run_verification(begun, who).await;
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let last = newest(&mut conn, 1).await.unwrap().remove(0);
+    assert_eq!((last.state.as_str(), last.fault_log.as_deref()), ("failed", Some("platform")));
+    last.fault.unwrap()
+}
+
+async fn a_log_that_grows_while_it_is_witnessed_holds(bench: Bench) {
+    let witness = FolderWitness::new(bench.desk.settings.witness_folder.clone().unwrap());
+    for rows in [1, 300] {
+        fill(&bench, rows).await;
+        bench.clock.advance(time::MINUTE);
+        assert!(bench.desk.witness_due(&witness).await.unwrap() > 0);
+        let who = bench.at_work(CLEO).await;
+        let mut tx = bench.desk.begin().await.unwrap();
+        let step = bench.desk.begin_verification(&mut tx, &who).await;
+        let begun = bench.desk.settle(tx, step).await.unwrap();
+        bench.desk.clone().run_verification(begun, who).await;
+        let mut conn = bench.desk.store.read().await.unwrap();
+        assert_eq!(newest(&mut conn, 1).await.unwrap()[0].state, "held");
+    }
+    // A witness that is there and cannot be read is not one that agrees.
+    let folder = bench.desk.settings.witness_folder.clone().unwrap();
+    let origin = format!("{}/platform", bench.desk.keys.log.origin);
+    let of_log = place(&folder, &origin).unwrap();
+    let size = sizes(&of_log).unwrap()[0];
+    std::fs::write(of_log.join(format!("{size:020}.note")), "nothing").unwrap();
+    assert!(verified(&bench).await.contains("cannot be read"));
 }
 
 /// A witness that keeps C2SP tlog-witness's rules: what each log was last, by origin.
