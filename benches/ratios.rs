@@ -86,6 +86,7 @@ async fn desk(folder: &Path) -> Result<Desk, Failure> {
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
             vault_policies: keyturn::demo::vault_policies(),
             gateways: GatewaySettings::default(),
+            witness_folder: None,
         },
         mailer: Arc::new(SmtpMailer::new(&"smtp://127.0.0.1:1".into())?),
         shared_vault: None,
