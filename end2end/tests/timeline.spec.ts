@@ -78,11 +78,13 @@ test('the timeline is searched, narrowed, saved, folded and paged', async ({ pag
     await search(page, secret);
     await expect(page.getByText('This is a secret, or has the shape of one')).toBeVisible();
     await expect(page.getByRole('heading', { name: 'Platform log' })).toHaveCount(0);
-    expect(await page.content()).not.toContain(secret);
+    // Encoded or not: its letters from the first to where an encoding could change one.
+    const core = /[A-Za-z0-9]{8,}/.exec(secret.replace(/^whsec_/, ''))![0];
+    expect(await page.content()).not.toContain(core);
     await search(page, 'one two three four five six seven eight nine');
     await expect(page.getByText('at most eight words')).toBeVisible();
     await page.goto('/audit?action=platform.audit_viewed');
-    expect(await page.content()).not.toContain(secret.replace(/^whsec_/, ''));
+    expect(await page.content()).not.toContain(core);
   });
 
   await test.step('newer and older lead to the same rows', async () => {

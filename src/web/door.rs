@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Uri, header};
 use leptos::prelude::use_context;
 use leptos_axum::ResponseOptions;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +18,7 @@ use tower_sessions::Session;
 use super::app::App;
 use super::fault::{Fault, sentence};
 use super::pages::error;
+use crate::delivery::guard;
 use crate::desk::{AtWork, Step, StepError};
 
 /// What the cookie's session remembers: the token of the staff session.
@@ -70,7 +71,7 @@ impl FromRequestParts<Arc<App>> for Door {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Response> {
-        let here = parts.uri.path_and_query().map_or("/".to_owned(), ToString::to_string);
+        let here = place(&parts.uri);
         let session = parts.extensions.get::<Session>().cloned().ok_or_else(error::broken)?;
         let from = client(app, &parts.headers, &parts.extensions);
         // Whoever only watches is not there: an open timeline does not keep a session alive.
@@ -191,6 +192,16 @@ pub fn local(path: &str) -> &str {
         && !path.starts_with("/do/")
         && path.is_ascii();
     if safe { path } else { "/tickets" }
+}
+
+/// Path and query of an address, to come back to; without the query where a secret was pasted into
+/// it, since the forms of every page hold this.
+fn place(uri: &Uri) -> String {
+    let query = uri.query().unwrap_or_default();
+    let sound = url::form_urlencoded::parse(query.as_bytes())
+        .all(|(name, value)| [name, value].iter().all(|t| matches!(guard::shape(t), Ok(None))));
+    let whole = uri.path_and_query().filter(|_| sound).map(ToString::to_string);
+    whole.unwrap_or_else(|| uri.path().to_owned())
 }
 
 /// Percent-encodes a value for a query.
