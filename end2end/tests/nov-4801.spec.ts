@@ -171,7 +171,7 @@ test('a stuck webhook signing key is replaced, handed over and proven', async ({
     ]) {
       await expect(page.getByText(action, { exact: true }).first(), action).toBeVisible();
     }
-    await expect(page.locator('table')).toContainText('Complete');
+    await expect(page.locator('table.tl')).toContainText('Complete');
     expect(await verifyLogs(demo)).not.toContain('FAULT');
   });
 
