@@ -6,47 +6,32 @@
 //! - Minting an impersonation token: against a bare commit of two rows.
 //! - Verifying whole logs: against reading and hashing the same rows.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::{Body, Bytes};
-use axum::extract::connect_info::MockConnectInfo;
-use axum::http::{Request, header};
 use axum::routing::get;
-use keyturn::audit::verify::{cross_recorded, whole_log};
-use keyturn::audit::{Actor, LogId, create_log};
-use keyturn::clock::{Clock as _, SystemClock, SystemRng};
-use keyturn::delivery::mail::SmtpMailer;
-use keyturn::delivery::tickets::embedded::EmbeddedDesk;
-use keyturn::desk::gateways::GatewaySettings;
-use keyturn::desk::keys::{Keys, Names, create};
-use keyturn::desk::{AtWork, Desk, Settings};
+use futures::stream::{self, StreamExt as _};
+use keyturn::audit::verify::{cross_recorded, largest_first, whole_log};
+use keyturn::audit::{LogId, create_log};
+use keyturn::desk::{AtWork, Desk};
 use keyturn::model::{Micros, StaffRole, time};
 use keyturn::proof::merkle::{Frontier, leaf_hash};
 use keyturn::proof::verdict::Verdict;
-use keyturn::secrets::vault::embedded::EmbeddedVault;
+use keyturn::store::Key;
 use keyturn::store::audit::{self, Filter, Seek};
 use keyturn::store::timeline::Question;
-use keyturn::store::{Key, Store};
-use keyturn::web::app::App;
-use tower::ServiceExt as _;
 
-type Failure = Box<dyn std::error::Error>;
+#[path = "site/mod.rs"]
+mod site;
+use site::{Failure, ORIGIN, desk, fetch, router, signed_in};
 
-const ORIGIN: &str = "keyturn.bench";
-const ADDRESS: &str = "http://127.0.0.1:3000";
-const PASSWORD: &str = "a passphrase for measuring only";
 const PAGE: i64 = 26;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let data = std::env::var("BENCH_DATA").unwrap_or_else(|_| "data/bench".to_owned());
-    let data = PathBuf::from(data);
-    if !data.join("keyturn.db").exists() {
-        return Err(format!("{}: fill it with `keyturn bench-data`", data.display()).into());
-    }
+    let data = site::data()?;
     let only = std::env::args().nth(1).filter(|arg| !arg.starts_with("--"));
     let wanted = |what: &str| only.as_deref().is_none_or(|only| only == what);
     if wanted("timeline") {
@@ -61,91 +46,12 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-async fn desk(folder: &Path) -> Result<Desk, Failure> {
-    let keys_file = folder.join("keys.json");
-    let now = SystemClock.now();
-    if !keys_file.exists() {
-        create(&keys_file, &SystemRng, now, "Keyturn bench <keyturn@platform.example>")?;
-    }
-    let api = format!("{ADDRESS}/api");
-    let names = Names { issuer: ADDRESS, audience: &api, log_origin: ORIGIN };
-    let store = Store::connect(&Store::sqlite_in(folder), 4).await?;
-    let (clock, rng) = (Arc::new(SystemClock), Arc::new(SystemRng));
-    Ok(Desk {
-        tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
-        vault: Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone())),
-        store,
-        clock,
-        rng,
-        keys: Keys::load(&keys_file, &names, now)?,
-        settings: Settings {
-            base_url: ADDRESS.to_owned(),
-            impersonation_life: 15 * time::MINUTE,
-            overlap_seconds: 86_400,
-            private_targets: true,
-            mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
-            vault_policies: keyturn::demo::vault_policies(),
-            gateways: GatewaySettings::default(),
-            witness_folder: None,
-        },
-        mailer: Arc::new(SmtpMailer::new(&"smtp://127.0.0.1:1".into())?),
-        shared_vault: None,
-        lists_changed: tokio::sync::Notify::new(),
-    })
-}
-
 fn median(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times[times.len() / 2].as_secs_f64() * 1000.0
 }
 
 // The timeline ---------------------------------------------------------------------------
-
-/// A page: the router's answer with what it takes to be signed in, and how long it took.
-async fn fetch(router: &Router, address: &str, cookie: &str) -> Result<(Bytes, Duration), Failure> {
-    let request =
-        Request::get(address).header(header::COOKIE, cookie).header(header::HOST, "127.0.0.1:3000");
-    let request = request.body(Body::empty())?;
-    let begun = Instant::now();
-    let response = router.clone().oneshot(request).await?;
-    let status = response.status();
-    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await?;
-    let took = begun.elapsed();
-    if !status.is_success() {
-        return Err(format!("{address}: {status}").into());
-    }
-    Ok((body, took))
-}
-
-async fn signed_in(desk: &Desk, router: &Router) -> Result<String, Failure> {
-    let email = "bench@platform.example";
-    let mut tx = desk.begin().await?;
-    if keyturn::store::staff::by_email(tx.conn(), email).await?.is_none() {
-        let step = desk
-            .add_staff(
-                &mut tx,
-                email,
-                "Bench",
-                StaffRole::Auditor,
-                &PASSWORD.into(),
-                &Actor::system(),
-            )
-            .await;
-        desk.settle(tx, step).await?;
-    }
-    let body = format!(
-        "email=bench%40platform.example&password={}&next=%2Faudit",
-        PASSWORD.replace(' ', "+")
-    );
-    let request = Request::post("/do/sign_in")
-        .header(header::HOST, "127.0.0.1:3000")
-        .header(header::ORIGIN, ADDRESS)
-        .header("sec-fetch-site", "same-origin")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-    let response = router.clone().oneshot(request.body(Body::from(body))?).await?;
-    let cookie = response.headers().get(header::SET_COOKIE).ok_or("nobody was signed in")?;
-    Ok(cookie.to_str()?.split(';').next().unwrap_or_default().to_owned())
-}
 
 /// The oldest and the middle place of what matches.
 async fn depths(desk: &Desk, filter: &Filter) -> Result<Vec<(&'static str, Seek)>, Failure> {
@@ -166,20 +72,9 @@ async fn depths(desk: &Desk, filter: &Filter) -> Result<Vec<(&'static str, Seek)
 }
 
 async fn timeline(data: &Path) -> Result<(), Failure> {
-    let desk = Arc::new(desk(data).await?);
+    let desk = Arc::new(desk(data, None).await?);
     while desk.judge_due().await? > 0 {}
-    let app = App {
-        density: Default::default(),
-        desk: desk.clone(),
-        demo: None,
-        pkg: None,
-        introspection_hash: None,
-        intake_hash: None,
-        client_ip_header: None,
-        embedded_vault: None,
-    };
-    let here = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-    let router = keyturn::http::router(Arc::new(app)).layer(MockConnectInfo(here));
+    let router = router(&desk);
     let cookie = signed_in(&desk, &router).await?;
     let (some, any) = (|s: &str| Some(s.to_owned()), Filter::default);
     let ticket = some("NOV-15000");
@@ -298,7 +193,7 @@ async fn one_page(
 
 async fn mint() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
-    let desk = desk(folder.path()).await?;
+    let desk = desk(folder.path(), None).await?;
     let mut tx = desk.begin().await?;
     create_log(tx.conn(), &desk.keys.log, &LogId::Platform, desk.now()).await?;
     tx.commit().await?;
@@ -358,7 +253,7 @@ async fn mint() -> Result<(), Failure> {
 // Verification ---------------------------------------------------------------------------
 
 async fn verify(data: &Path) -> Result<(), Failure> {
-    let desk = desk(data).await?;
+    let desk = desk(data, None).await?;
     let mut conn = desk.store.read().await?;
     let heads = audit::heads(&mut conn).await?;
     let verifiers = desk.keys.log.verifiers();
@@ -384,10 +279,18 @@ async fn verify(data: &Path) -> Result<(), Failure> {
         let bare = begun.elapsed().as_secs_f64();
 
         let begun = Instant::now();
-        for head in &heads {
-            let found = whole_log(&mut conn, &verifiers, ORIGIN, head, |_| {}).await?;
-            found.map_err(|fault| fault.to_string())?;
+        let one = async |head: &audit::Head| {
+            let mut conn = desk.store.read().await.map_err(|e| e.to_string())?;
+            let found = whole_log(&mut conn, &verifiers, ORIGIN, head, |_| {}).await;
+            found.map_err(|e| e.to_string())?.map_err(|fault| fault.to_string())
+        };
+        let mut found = stream::iter(largest_first(&heads))
+            .map(one)
+            .buffer_unordered(desk.store.readers_at_once());
+        while let Some(found) = found.next().await {
+            found?;
         }
+        drop(found);
         let whole = begun.elapsed().as_secs_f64();
         let begun = Instant::now();
         cross_recorded(&mut conn, &verifiers, &heads).await?.map_err(|fault| fault.to_string())?;

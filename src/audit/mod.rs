@@ -10,6 +10,7 @@ pub mod grow;
 mod key;
 pub mod nodes;
 pub mod standing;
+mod stored;
 pub mod tiles;
 pub mod timeline;
 pub mod trail;

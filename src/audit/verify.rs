@@ -3,9 +3,9 @@
 use std::fmt;
 
 use sqlx::AnyConnection;
+use tokio::sync::mpsc;
 
 pub use super::cross::cross_recorded;
-use super::trail::columns_agree;
 use super::{AuditError, LogId};
 use crate::model::Micros;
 use crate::proof::actions;
@@ -14,7 +14,8 @@ use crate::proof::log_check::{BLOCK_LEVEL, LogChecker, Report, RowInput};
 use crate::proof::merkle::Frontier;
 use crate::proof::note::{NoteError, NoteVerifier};
 use crate::proof::row::AuditRow;
-use crate::store::audit::{self, Entry, Head, Stretch};
+use crate::store::audit::{self, Head};
+use crate::store::proven::{self, Proven, columns_of};
 
 const BATCH: i64 = 1000;
 
@@ -39,6 +40,14 @@ impl fmt::Display for Fault {
             None => write!(f, "log {}: {}", self.log, self.what),
         }
     }
+}
+
+/// The logs in the order in which to begin on them where several are verified at once: the largest
+/// first, so that it is not what all the others are waited for with.
+pub fn largest_first(heads: &[Head]) -> Vec<&Head> {
+    let mut heads: Vec<&Head> = heads.iter().collect();
+    heads.sort_by_key(|head| std::cmp::Reverse(head.size));
+    heads
 }
 
 /// Verifies a log against its signed checkpoint, every kept checkpoint and every kept subtree
@@ -95,7 +104,7 @@ pub async fn whole_log_against(
     }
     // Rows may be appended while this goes on: what is newer than the head in hand is another
     // verification's. Only what is beyond the head as it is by then was never counted.
-    if let Some(seq) = audit::beyond_head(conn, &head.id).await? {
+    if let Some(seq) = proven::beyond_head(conn, &head.id).await? {
         return Ok(Err(fault(
             u64::try_from(seq).ok(),
             "something of it is beyond its head: the log was cut, or rows were added".into(),
@@ -129,17 +138,17 @@ pub async fn whole_log_against(
         }
     }
     // Rows are read here while those before them are checked on another thread.
-    let (send, receive) = std::sync::mpsc::sync_channel::<Vec<Entry>>(2);
-    let checking = tokio::task::spawn_blocking(move || check_rows(checker, &receive));
+    let (send, receive) = mpsc::channel::<Vec<Proven>>(2);
+    let checking = tokio::task::spawn_blocking(move || check_rows(checker, receive));
     let mut from = 0;
     let read = async {
         loop {
-            let mut rows = audit::range(conn, &head.id, from, BATCH.min(head.size - from)).await?;
+            let mut rows = proven::rows(conn, &head.id, from, BATCH.min(head.size - from)).await?;
             rows.retain(|row| row.seq < head.size);
             let Some(last) = rows.last() else { return Ok::<_, AuditError>(()) };
             from = last.seq + 1;
             // Whoever checks has stopped: it has found something.
-            if hand_over(&send, rows).await.is_err() {
+            if send.send(rows).await.is_err() {
                 return Ok(());
             }
             progress(u64::try_from(from).unwrap_or(0));
@@ -164,46 +173,29 @@ pub async fn whole_log_against(
     if let Some(what) = head_fault(head, last_at, &report) {
         return Ok(Err(fault(None, what)));
     }
-    Ok(match stored_tree_fault(conn, head).await? {
+    Ok(match super::stored::tree_fault(conn, head).await? {
         Some((row, what)) => Err(fault(row, what)),
         None => Ok(report),
     })
-}
-
-/// Hands rows over without holding up whatever else runs on this thread.
-async fn hand_over(
-    to: &std::sync::mpsc::SyncSender<Vec<Entry>>,
-    rows: Vec<Entry>,
-) -> Result<(), ()> {
-    use std::sync::mpsc::TrySendError;
-    let mut rows = rows;
-    loop {
-        match to.try_send(rows) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Disconnected(_)) => return Err(()),
-            Err(TrySendError::Full(back)) => rows = back,
-        }
-        tokio::time::sleep(std::time::Duration::from_micros(200)).await;
-    }
 }
 
 /// Checks rows as they come: the checker and the time of the last one, or the first bad row and
 /// what is wrong with it.
 fn check_rows(
     mut checker: LogChecker,
-    rows: &std::sync::mpsc::Receiver<Vec<Entry>>,
+    mut rows: mpsc::Receiver<Vec<Proven>>,
 ) -> Result<(LogChecker, Option<Micros>), (u64, String)> {
     let mut last_at = None;
-    while let Ok(batch) = rows.recv() {
+    while let Some(batch) = rows.blocking_recv() {
         for entry in &batch {
             let seq = u64::try_from(entry.seq).unwrap_or(u64::MAX);
             let input = RowInput { seq, stored_leaf_hash: &entry.leaf_hash, body: &entry.body };
             let row = checker.push(input).map_err(|bad| (bad.seq, bad.why.to_string()))?;
             // The columns are not proven by the tree; they must not lead a search astray.
-            if !columns_agree(entry, &row) {
+            if columns_of(&row) != entry.columns {
                 return Err((seq, "its columns do not say what its text says".to_owned()));
             }
-            last_at = Some(entry.at);
+            last_at = Some(row.at);
         }
     }
     Ok((checker, last_at))
@@ -247,66 +239,6 @@ async fn kept_checkpoints(
         }
     }
     Ok(Ok(all))
-}
-
-/// What is wrong with the roots of larger subtrees, and with the full tiles, of a log whose blocks
-/// of 256 rows hold: everything above follows from those.
-async fn stored_tree_fault(
-    conn: &mut AnyConnection,
-    head: &Head,
-) -> Result<Option<(Option<u64>, String)>, AuditError> {
-    let hash_of = |bytes: &[u8]| <crate::proof::Hash>::try_from(bytes).ok();
-    for level in (i64::from(BLOCK_LEVEL)..56).step_by(8) {
-        let count = head.size >> level;
-        if count == 0 {
-            break;
-        }
-        for idx in 0..count {
-            let first = u64::try_from(idx << level).ok();
-            let root = audit::subtrees(conn, &head.id, level, idx, idx + 1).await?;
-            let root = root.first().and_then(|(_, hash)| hash_of(hash));
-            if level > i64::from(BLOCK_LEVEL) {
-                let below =
-                    audit::subtrees(conn, &head.id, level - 8, idx * 256, (idx + 1) * 256).await?;
-                let below: Vec<_> = below.iter().filter_map(|(_, hash)| hash_of(hash)).collect();
-                if root.is_none() || full_root(below) != root {
-                    let what = format!(
-                        "the root kept for the subtree {idx} of level {level} is not that of its rows"
-                    );
-                    return Ok(Some((first, what)));
-                }
-            }
-            let tile = Stretch {
-                log_id: head.id.clone(),
-                level: level - 8,
-                from: idx * 256,
-                to: (idx + 1) * 256,
-            };
-            // A log that is older than the table of tiles has none for its first rows.
-            let Some((.., hashes)) = audit::tiles(conn, &[tile]).await?.into_iter().next() else {
-                continue;
-            };
-            let (hashes, rest) = hashes.as_chunks::<32>();
-            if !rest.is_empty() || full_root(hashes.to_vec()) != root {
-                let what =
-                    format!("the tile {idx} of level {} is not that of its rows", level / 8 - 1);
-                return Ok(Some((first, what)));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// The root of a full subtree over 256 hashes; nothing where there are not as many.
-fn full_root(mut hashes: Vec<crate::proof::Hash>) -> Option<crate::proof::Hash> {
-    if hashes.len() != 256 {
-        return None;
-    }
-    while hashes.len() > 1 {
-        let pairs = hashes.as_chunks::<2>().0.iter();
-        hashes = pairs.map(|[l, r]| crate::proof::merkle::node_hash(l, r)).collect();
-    }
-    hashes.pop()
 }
 
 /// What is wrong with a head whose rows are good. The next row would be built on it, and be

@@ -1,9 +1,12 @@
 //! `keyturn verify`: every row of every log, against signed checkpoints and the other log's word.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use keyturn::audit::verify::{cross_recorded, missing_logs, whole_log_against};
+use futures::stream::{self, StreamExt as _};
+use keyturn::audit::verify::{cross_recorded, largest_first, missing_logs, whole_log_against};
 use keyturn::delivery::witness::Kept;
 use keyturn::proof::checkpoint::Checkpoint;
 use keyturn::proof::log_keys::trusted;
@@ -125,7 +128,7 @@ async fn verify(
         }
         None => None,
     };
-    let store = Store::open_existing(&url, 2).await.map_err(text)?;
+    let store = Store::open_existing(&url, 8).await.map_err(text)?;
     let mut conn = store.read().await.map_err(text)?;
     let heads = audit::heads(&mut conn).await.map_err(text)?;
     // They prove themselves: from the pinned key on, each names the next.
@@ -153,32 +156,37 @@ async fn verify(
         return Err(why);
     }
     let earlier = since.as_ref().map(|since| since.open(&verifiers)).transpose()?;
-    for head in chosen {
-        let size = head.size;
-        let progress = |rows: u64| {
-            if size > 10_000 {
-                eprint!("\r{}: {rows} of {size} rows", head.id);
-            }
-        };
+    drop(conn);
+    let progress = Progress::of(&chosen);
+    let one = async |head: &Head| {
         let mut seen = match kept {
             Some((_, kept)) => kept.of(&head.origin, &verifiers)?,
             None => Vec::new(),
         };
         seen.extend(earlier.iter().filter(|c| c.origin == head.origin).cloned());
-        match whole_log_against(&mut conn, &verifiers, verifiers[0].name(), head, &seen, progress)
-            .await
-            .map_err(text)?
-        {
+        let mut conn = store.read().await.map_err(text)?;
+        let mut counted = 0;
+        let heard = |rows: u64| {
+            progress.add(rows.saturating_sub(counted));
+            counted = rows;
+        };
+        let host = verifiers[0].name();
+        let found = whole_log_against(&mut conn, &verifiers, host, head, &seen, heard).await;
+        Ok::<_, String>((head.id.clone(), seen.len(), found.map_err(text)?))
+    };
+    let chosen: Vec<Head> = chosen.into_iter().cloned().collect();
+    let mut found =
+        stream::iter(largest_first(&chosen)).map(one).buffer_unordered(store.readers_at_once());
+    while let Some(found) = found.next().await {
+        let (log, seen, found) = found?;
+        progress.clear();
+        match found {
             Ok(report) => println!(
                 "ok    {}: {} rows, {} kept checkpoints agree{}",
-                head.id,
+                log,
                 report.rows,
                 report.checkpoints_agreed,
-                if seen.is_empty() {
-                    String::new()
-                } else {
-                    format!(", {} of them kept elsewhere", seen.len())
-                }
+                if seen == 0 { String::new() } else { format!(", {seen} of them kept elsewhere") }
             ),
             Err(fault) => {
                 good = false;
@@ -186,6 +194,8 @@ async fn verify(
             }
         }
     }
+    progress.clear();
+    let mut conn = store.read().await.map_err(text)?;
     match cross_recorded(&mut conn, &verifiers, &heads).await.map_err(text)? {
         Ok(n) => println!("ok    {n} checkpoints that one log recorded of another agree"),
         Err(fault) => {
@@ -194,6 +204,36 @@ async fn verify(
         }
     }
     Ok(good)
+}
+
+/// How far it is, on the terminal of somebody who waits.
+struct Progress {
+    done: AtomicU64,
+    total: i64,
+}
+
+impl Progress {
+    fn of(heads: &[&Head]) -> Self {
+        Self { done: AtomicU64::new(0), total: heads.iter().map(|head| head.size).sum() }
+    }
+
+    fn shown(&self) -> bool {
+        self.total > 10_000 && std::io::stderr().is_terminal()
+    }
+
+    fn add(&self, rows: u64) {
+        let done = self.done.fetch_add(rows, Ordering::Relaxed) + rows;
+        if self.shown() {
+            eprint!("\r{done} of {} rows", self.total);
+        }
+    }
+
+    /// Makes room for a line.
+    fn clear(&self) {
+        if self.shown() {
+            eprint!("\r\x1b[K");
+        }
+    }
 }
 
 /// The public key of a data folder's own keys: it says that nobody without them changed the logs.

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures::stream::{self, StreamExt as _};
+
 use super::{AtWork, Desk, Step, StepError};
-use crate::audit::verify::{Fault, cross_recorded, missing_logs, whole_log_against};
+use crate::audit::verify::{Fault, cross_recorded, largest_first, missing_logs, whole_log_against};
 use crate::audit::{LogId, NewRow};
 use crate::delivery::witness::Kept;
 use crate::model::{Micros, time};
 use crate::proof::actions;
+use crate::proof::note::NoteVerifier;
 use crate::proof::row::Outcome;
 use crate::store::audit::{self, Head};
 use crate::store::verification::{self, Verification};
@@ -109,26 +112,45 @@ impl Desk {
         if let Some(found) = unlike_witnessed(&heads, &key.origin, &kept, &witnessed) {
             return Ok(Err(found));
         }
-        for head in &heads {
-            let before = done.load(Ordering::Relaxed);
-            let progress = |rows: u64| done.store(before + rows, Ordering::Relaxed);
-            let seen = {
-                let (kept, origin, verifiers) =
-                    (kept.clone(), head.origin.clone(), verifiers.clone());
-                aside(move || kept.of(&origin, &verifiers)).await
-            };
-            let seen = match seen {
-                Ok(seen) => seen,
-                Err(what) => return Ok(Err(fault(&head.id, unread(&what)))),
-            };
-            let checked =
-                whole_log_against(&mut conn, &verifiers, &key.origin, head, &seen, progress);
-            match checked.await? {
-                Ok(report) => done.store(before + report.rows, Ordering::Relaxed),
-                Err(fault) => return Ok(Err(fault)),
+        // Each of those that are verified at once has a connection of its own.
+        drop(conn);
+        let mut found = stream::iter(largest_first(&heads).into_iter().cloned())
+            .map(|head| self.verify_one(&verifiers, head, &kept, done))
+            .buffer_unordered(self.store.readers_at_once());
+        while let Some(found) = found.next().await {
+            if let Err(fault) = found? {
+                return Ok(Err(fault));
             }
         }
+        drop(found);
+        let mut conn = self.store.read().await?;
         Ok(cross_recorded(&mut conn, &verifiers, &heads).await?.map(|_| ()))
+    }
+
+    async fn verify_one(
+        &self,
+        verifiers: &[NoteVerifier],
+        head: Head,
+        kept: &Arc<Kept>,
+        done: &AtomicU64,
+    ) -> Step<Result<(), Fault>> {
+        let seen = {
+            let (kept, origin, verifiers) = (kept.clone(), head.origin.clone(), verifiers.to_vec());
+            aside(move || kept.of(&origin, &verifiers)).await
+        };
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(what) => return Ok(Err(fault(&head.id, unread(&what)))),
+        };
+        let mut counted = 0;
+        let progress = |rows: u64| {
+            done.fetch_add(rows.saturating_sub(counted), Ordering::Relaxed);
+            counted = rows;
+        };
+        let mut conn = self.store.read().await?;
+        let origin = &self.keys.log.origin;
+        let checked = whole_log_against(&mut conn, verifiers, origin, &head, &seen, progress);
+        Ok(checked.await?.map(|_| ()))
     }
 
     /// What the witness's folder holds; nothing where there is none yet.

@@ -2,7 +2,7 @@
 //! something.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The largest whole number that RFC 8785 can write exactly: `2^53 - 1` (its section 3.2.2.3
 /// takes numbers as IEEE 754 doubles).
@@ -30,6 +30,28 @@ pub fn canonical_json(value: &impl Serialize) -> Result<String, CanonicalError> 
     let value = serde_json::to_value(value)?;
     refuse_large_numbers(&value)?;
     Ok(serde_json_canonicalizer::to_string(&value)?)
+}
+
+/// Whether `serde_json` writes these members as RFC 8785 does, which takes a fraction of the time
+/// of sorting a copy of them: the names are ASCII and in order already, so that bytes and UTF-16
+/// code units sort alike, and every number is a whole one that is written exactly. Both escape
+/// text in the same way (section 3.2.2.2).
+pub fn written_canonically(members: &Map<String, Value>) -> bool {
+    members.keys().all(|name| name.is_ascii())
+        && members.keys().is_sorted()
+        && members.values().all(plain)
+}
+
+fn plain(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number
+            .as_u64()
+            .or_else(|| number.as_i64().map(i64::unsigned_abs))
+            .is_some_and(|magnitude| magnitude <= MAX_SAFE_INTEGER),
+        Value::Array(items) => items.iter().all(plain),
+        Value::Object(members) => written_canonically(members),
+        Value::Null | Value::Bool(_) | Value::String(_) => true,
+    }
 }
 
 fn refuse_large_numbers(value: &Value) -> Result<(), CanonicalError> {

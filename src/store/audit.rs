@@ -280,27 +280,6 @@ pub async fn checkpoints(conn: &mut AnyConnection, log_id: &str) -> Result<Vec<(
         .await?)
 }
 
-/// The first row, kept checkpoint or subtree root that a log has beyond the size in its head; a
-/// log in order has none. One statement, so that no append can come in between.
-pub async fn beyond_head(conn: &mut AnyConnection, log_id: &str) -> Result<Option<i64>> {
-    Ok(sqlx::query_scalar(
-        "SELECT MIN(x.seq) FROM audit_log l JOIN ( \
-           SELECT log_id, MAX(seq) AS seq FROM audit_entry WHERE log_id = $1 GROUP BY log_id \
-           UNION ALL \
-           SELECT log_id, MAX(size) - 1 FROM audit_checkpoint WHERE log_id = $1 GROUP BY log_id \
-           UNION ALL \
-           SELECT log_id, MAX((idx + 1) * CASE level WHEN 8 THEN 256 WHEN 16 THEN 65536 WHEN 24 THEN 16777216 \
-             ELSE 4294967296 END) - 1 FROM audit_subtree WHERE log_id = $1 GROUP BY log_id \
-           UNION ALL \
-           SELECT log_id, MAX((idx + 1) * CASE level WHEN 0 THEN 256 WHEN 1 THEN 65536 WHEN 2 THEN 16777216 \
-             ELSE 4294967296 END) - 1 FROM audit_tile WHERE log_id = $1 GROUP BY log_id \
-         ) x ON x.log_id = l.id WHERE l.id = $1 AND x.seq >= l.size",
-    )
-    .bind(log_id)
-    .fetch_one(conn)
-    .await?)
-}
-
 /// Rows of a log in order, from `from`, at most `limit`.
 pub async fn range(
     conn: &mut AnyConnection,

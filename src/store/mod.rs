@@ -15,6 +15,7 @@ pub mod orgs;
 pub mod outbox;
 pub mod overview;
 pub mod owner_keys;
+pub mod proven;
 pub mod saved_views;
 pub mod secrets;
 pub mod staff;
@@ -338,6 +339,18 @@ impl Store {
     /// Where no connection is free in time.
     pub async fn read(&self) -> Result<sqlx::pool::PoolConnection<Any>> {
         Ok(self.read.acquire().await?)
+    }
+
+    /// Over how many connections a long reading may go on at once: so many that the machine has
+    /// something to do while some wait, and never so many that the pages have none left.
+    pub fn readers_at_once(&self) -> usize {
+        let spare = usize::try_from(self.read.options().get_max_connections() / 2).unwrap_or(1);
+        std::thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(4)
+            .saturating_mul(2)
+            .min(spare)
+            .max(1)
     }
 
     /// A moment of the database, to read more than one thing of it through a connection in hand.

@@ -6,6 +6,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::planner::{List, filters, postgres_plan, run, sqlite_plan};
 use super::planner_overview::figure;
 use crate::store::audit::{self, Filter, Stretch};
+use crate::store::proven;
 use crate::store::timeline::Question;
 use crate::store::{Engine, Tx};
 use crate::testing::Bench;
@@ -67,6 +68,14 @@ async fn proofs(b: &Bench) -> Vec<List> {
         .await,
         figure(b, "tiles", "audit_tile_pkey", async |tx: &mut Tx| {
             audit::tiles(tx.conn(), &roots).await
+        })
+        .await,
+        figure(b, "a stretch of tiles", "audit_tile_pkey", async |tx: &mut Tx| {
+            proven::tiles_of(tx.conn(), "platform", 0, 0, 64).await
+        })
+        .await,
+        figure(b, "rows to verify", "audit_entry_pkey", async |tx: &mut Tx| {
+            proven::rows(tx.conn(), "platform", 0, 1000).await
         })
         .await,
         figure(b, "leaves", "audit_entry_pkey", async |tx: &mut Tx| {
