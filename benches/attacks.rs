@@ -123,7 +123,7 @@ async fn by_page(copy: &Path, log: &str) -> Result<String, Failure> {
     let router = router(&desk);
     let cookie = signed_in(&desk, &router).await?;
     let begun = post(&router, "/do/verify_logs", &cookie, String::new()).await?;
-    if !begun.status().is_redirection() {
+    if !begun.status().is_success() {
         return Err(format!("verify now: {}", begun.status()).into());
     }
     let newest = loop {

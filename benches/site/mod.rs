@@ -34,6 +34,11 @@ const PASSWORD: &str = "a passphrase for measuring only";
 /// # Errors
 /// Where it was not filled.
 pub fn data() -> Result<PathBuf, Failure> {
+    // What goes wrong behind a page is said here only.
+    let _ = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(std::io::stderr)
+        .try_init();
     let data = std::env::var("BENCH_DATA").unwrap_or_else(|_| "data/bench".to_owned());
     let data = PathBuf::from(data);
     if !data.join("keyturn.db").exists() {
@@ -144,12 +149,20 @@ pub async fn signed_in(desk: &Desk, router: &Router) -> Result<String, Failure> 
             )
             .await;
         desk.settle(tx, step).await?;
+    } else {
+        tx.rollback().await?;
     }
     let body = format!(
         "email=bench%40platform.example&password={}&next=%2Faudit",
         PASSWORD.replace(' ', "+")
     );
     let response = post(router, "/do/sign_in", "", body).await?;
-    let cookie = response.headers().get(header::SET_COOKIE).ok_or("nobody was signed in")?;
+    let Some(cookie) = response.headers().get(header::SET_COOKIE) else {
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), usize::MAX).await?;
+        return Err(
+            format!("nobody was signed in: {status}, {}", String::from_utf8_lossy(&body)).into()
+        );
+    };
     Ok(cookie.to_str()?.split(';').next().unwrap_or_default().to_owned())
 }
