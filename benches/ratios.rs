@@ -32,10 +32,11 @@ const PAGE: i64 = 26;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let data = site::data()?;
-    let only = std::env::args().nth(1).filter(|arg| !arg.starts_with("--"));
+    let mut words = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
+    let (only, filter) = (words.next(), words.next());
     let wanted = |what: &str| only.as_deref().is_none_or(|only| only == what);
     if wanted("timeline") {
-        timeline(&data).await?;
+        timeline(&data, filter.as_deref()).await?;
     }
     if wanted("mint") {
         mint().await?;
@@ -71,7 +72,7 @@ async fn depths(desk: &Desk, filter: &Filter) -> Result<Vec<(&'static str, Seek)
     Ok(all)
 }
 
-async fn timeline(data: &Path) -> Result<(), Failure> {
+async fn timeline(data: &Path, only: Option<&str>) -> Result<(), Failure> {
     let desk = Arc::new(desk(data, None).await?);
     while desk.judge_due().await? > 0 {}
     let router = router(&desk);
@@ -141,6 +142,9 @@ async fn timeline(data: &Path) -> Result<(), Failure> {
     );
     println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
     for (name, query, filter) in filters {
+        if only.is_some_and(|only| only != name) {
+            continue;
+        }
         let mut first = None;
         for (depth, seek) in depths(&desk, &filter).await? {
             let place = match &seek {
