@@ -85,6 +85,7 @@ pub async fn desk(folder: &Path, witness_folder: Option<PathBuf>) -> Result<Desk
 pub fn router(desk: &Arc<Desk>) -> Router {
     let app = App {
         density: Default::default(),
+        edges: Default::default(),
         desk: desk.clone(),
         demo: None,
         pkg: None,

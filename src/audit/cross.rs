@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use sqlx::AnyConnection;
 
 use super::AuditError;
-use super::nodes::{Nodes, forest};
+use super::nodes::{Edges, Nodes, forest};
 use super::verify::Fault;
 use crate::proof::actions;
 use crate::proof::checkpoint::Checkpoint;
@@ -147,7 +147,7 @@ async fn disagrees(
         }
     }
     let wanted: Vec<(&Head, Vec<u64>)> = wanted.into_values().collect();
-    let forest = forest(conn, &wanted).await?;
+    let forest = forest(conn, &wanted, &Edges::default()).await?;
     for r in recorded {
         let head = by_origin[r.checkpoint.origin.as_str()];
         let fits = i64::try_from(r.checkpoint.size).is_ok_and(|size| size <= head.size);

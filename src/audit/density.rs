@@ -10,6 +10,7 @@ use sqlx::AnyConnection;
 
 use super::AuditError;
 use crate::model::{Micros, time};
+use crate::store::standing;
 use crate::store::timeline::{self, Filter, Question};
 
 /// Into how many parts a stretch is cut at most.
@@ -115,11 +116,14 @@ pub async fn density(
         return Ok(None);
     }
     let (start, width, n) = cut(from, to);
-    let key = format!("{start}/{width}/{name}");
-    let settled = ((now - SETTLED - start).max(0) / width).min(n);
     // How a trail stands may change with time, and with it what matches.
-    let keep = filter.verdict.is_none();
-    let mut counts = if keep { cache.get(&key) } else { Vec::new() };
+    let judged = match filter.verdict {
+        None => String::new(),
+        Some(_) => standing::judged_last(conn).await?,
+    };
+    let key = format!("{start}/{width}/{judged}/{name}");
+    let settled = ((now - SETTLED - start).max(0) / width).min(n);
+    let mut counts = cache.get(&key);
     counts.truncate(usize::try_from(n).unwrap_or(0));
     let Some(_turn) = cache.turn() else { return Ok(None) };
     let begun = start + width * parts(counts.len());
@@ -131,9 +135,7 @@ pub async fn density(
         }
     }
     counts.extend(fresh);
-    if keep {
-        cache.keep(key, &counts[..usize::try_from(settled).unwrap_or(0)]);
-    }
+    cache.keep(key, &counts[..usize::try_from(settled).unwrap_or(0)]);
     Ok(Some(Density { from: start, width, counts }))
 }
 

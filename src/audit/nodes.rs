@@ -4,6 +4,7 @@
 //! leaves, and each full tile of 256 of those in one piece. Everything in between is hashed again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sqlx::AnyConnection;
 
@@ -26,22 +27,64 @@ pub struct NoNode(u8, u64);
 /// The nodes of several trees, by the log's id.
 pub type Forest = HashMap<String, Nodes>;
 
+/// Tiles that are not full yet, as far as they are: the largest part of what a proof reads. Only
+/// such are kept as the signed root confirms, and those never change.
+#[derive(Debug, Default)]
+pub struct Edges {
+    kept: Mutex<HashMap<Stretch, Arc<[Hash]>>>,
+}
+
+/// How many edges are kept, of 8 KB at most.
+const EDGES: usize = 1024;
+
+/// The length of a hash, in bytes.
+const HASH: usize = 32;
+
+impl Edges {
+    fn get(&self, stretch: &Stretch) -> Option<Arc<[Hash]>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(stretch).cloned()
+    }
+
+    /// Keeps the hashes of an edge where `frontier`, that of the whole log, follows from them.
+    fn keep(&self, stretch: &Stretch, frontier: &Frontier, hashes: &[Hash]) {
+        let mut own = Frontier::new();
+        for hash in hashes {
+            own.push(*hash);
+        }
+        let (whole, own) = (frontier.to_bytes(), own.to_bytes());
+        let above = (frontier.size() >> stretch.level >> 8).count_ones() as usize * HASH;
+        if stretch.from + signed(hashes.len() as u64) != stretch.to
+            || whole.get(above..above + own.len()) != Some(&own[..])
+        {
+            return;
+        }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= EDGES {
+            kept.clear();
+        }
+        kept.insert(stretch.clone(), hashes.into());
+    }
+}
+
 /// Reads what the inclusion proofs of rows need, each in the tree of its whole log, with few
-/// statements for all of them.
+/// statements for all of them. The frontier of each head has to be that of its signed root.
 ///
 /// # Errors
 /// Where the database does not answer, or a head does not read as one.
 pub async fn forest(
     conn: &mut AnyConnection,
     wanted: &[(&Head, Vec<u64>)],
+    edges: &Edges,
 ) -> Result<Forest, AuditError> {
     let mut forest = Forest::new();
     let (mut full, mut loose) = (BTreeSet::new(), BTreeSet::new());
+    let mut frontiers = HashMap::new();
     for (head, seqs) in wanted {
         let size = size_of(head)?;
         let frontier = Frontier::from_bytes(size, &head.frontier)
             .map_err(|e| unreadable(&head.id, e.to_string()))?;
         forest.entry(head.id.clone()).or_default().add_peaks(size, &frontier);
+        frontiers.insert(head.id.as_str(), frontier);
         for level in (0..56u8).step_by(8) {
             // The groups of 256 at this level that the rows are in, as far as they are there.
             let count = size >> level;
@@ -75,9 +118,18 @@ pub async fn forest(
             nodes.add(level, u64::try_from(from).unwrap_or(u64::MAX), hashes.to_vec());
         }
     }
+    loose.retain(|stretch: &Stretch| stretch.from < stretch.to);
+    loose.retain(|stretch| {
+        let Some(hashes) = edges.get(stretch) else { return true };
+        let nodes = forest.entry(stretch.log_id.clone()).or_default();
+        let level = u8::try_from(stretch.level).unwrap_or(u8::MAX);
+        let from = u64::try_from(stretch.from).unwrap_or(u64::MAX);
+        nodes.known.extend((from..).map(|index| (level, index)).zip(hashes.iter().copied()));
+        false
+    });
     // Tiles of logs that are older than the table of tiles are read hash by hash.
     loose.extend(missing);
-    let loose: Vec<Stretch> = loose.into_iter().filter(|s| s.from < s.to).collect();
+    let loose: Vec<Stretch> = loose.into_iter().collect();
     let mut found: HashMap<(String, i64), BTreeMap<i64, Hash>> = HashMap::new();
     for (log, level, index, hash) in audit::nodes(conn, &loose).await? {
         let hash: Hash = hash
@@ -88,9 +140,16 @@ pub async fn forest(
     }
     for s in loose {
         let Some(row) = found.get(&(s.log_id.clone(), s.level)) else { continue };
+        let places = row.range(s.from..s.to);
+        let hashes: Vec<Hash> = places.clone().map(|(_, hash)| *hash).collect();
+        if let Some(frontier) = frontiers.get(s.log_id.as_str())
+            && s.to - s.from < 256
+        {
+            edges.keep(&s, frontier, &hashes);
+        }
         let nodes = forest.entry(s.log_id).or_default();
         let level = u8::try_from(s.level).unwrap_or(u8::MAX);
-        for (index, hash) in row.range(s.from..s.to) {
+        for (index, hash) in places {
             nodes.known.insert((level, u64::try_from(*index).unwrap_or(u64::MAX)), *hash);
         }
     }
@@ -115,7 +174,8 @@ impl Nodes {
         head: &Head,
         seqs: &[u64],
     ) -> Result<Self, AuditError> {
-        let mut forest = forest(conn, &[(head, seqs.to_vec())]).await?;
+        let wanted = [(head, seqs.to_vec())];
+        let mut forest = forest(conn, &wanted, &Edges::default()).await?;
         Ok(forest.remove(&head.id).unwrap_or_default())
     }
 

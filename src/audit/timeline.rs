@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use sqlx::AnyConnection;
 
-use super::trail::{Depth, Judged, Proofs, ReadRow, judge_all};
+use super::nodes::Edges;
+use super::trail::{Judged, Proofs, ReadRow, judge_all};
 use super::{AuditError, LogKey};
 use crate::model::Micros;
 use crate::proof::row::AuditRow;
@@ -61,6 +62,7 @@ pub async fn page(
     filter: &Filter,
     seek: &Seek,
     limit: usize,
+    edges: &Edges,
     now: Micros,
 ) -> Result<Page, AuditError> {
     let ask = i64::try_from(limit).unwrap_or(100) + 1;
@@ -79,7 +81,7 @@ pub async fn page(
         Seek::Newer(_) => (newest.clone().filter(|_| more), oldest),
     };
     let ids: Vec<String> = rows.iter().filter_map(|e| e.impersonation_id.clone()).collect();
-    let (mut trails, proofs) = judge_all(conn, key, &ids, Depth::Proofs, now).await?;
+    let (mut trails, proofs) = judge_all(conn, key, &ids, edges, now).await?;
     let mut grants = impersonations::by_ids(conn, &ids).await?;
     let mut items = Vec::with_capacity(rows.len());
     for entry in rows {

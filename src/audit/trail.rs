@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use sqlx::AnyConnection;
 
-use super::nodes::{Forest, forest};
+use super::nodes::{Edges, Forest, forest};
 use super::{AuditError, LogKey};
 use crate::model::Micros;
 use crate::proof::checkpoint::Checkpoint;
@@ -104,7 +104,8 @@ pub async fn judge(
     judge_rows(conn, key, impersonation_id, rows, depth, now).await
 }
 
-/// Reads the trails of several impersonations, and judges each: by the impersonation's id.
+/// Reads the trails of several impersonations, and judges each with its proofs: by the
+/// impersonation's id.
 ///
 /// # Errors
 /// As for [`judge`].
@@ -112,7 +113,7 @@ pub async fn judge_all(
     conn: &mut AnyConnection,
     key: &LogKey,
     impersonation_ids: &[String],
-    depth: Depth,
+    edges: &Edges,
     now: Micros,
 ) -> Result<(HashMap<String, Judged>, Proofs), AuditError> {
     let mut rows: HashMap<String, Vec<Entry>> =
@@ -124,14 +125,11 @@ pub async fn judge_all(
             of.push(entry);
         }
     }
-    let proofs = match depth {
-        Depth::Rows => Proofs::default(),
-        Depth::Proofs => Proofs::load(conn, key, rows.values().flatten()).await?,
-    };
+    let proofs = Proofs::load(conn, key, rows.values().flatten(), edges).await?;
     let judged = rows
         .into_iter()
         .map(|(id, rows)| {
-            let judged = judge_with(key, &proofs, &id, rows, depth, now);
+            let judged = judge_with(key, &proofs, &id, rows, Depth::Proofs, now);
             (id, judged)
         })
         .collect();
@@ -152,7 +150,7 @@ pub async fn judge_rows(
 ) -> Result<Judged, AuditError> {
     let proofs = match depth {
         Depth::Rows => Proofs::default(),
-        Depth::Proofs => Proofs::load(conn, key, rows.iter()).await?,
+        Depth::Proofs => Proofs::load(conn, key, rows.iter(), &Edges::default()).await?,
     };
     Ok(judge_with(key, &proofs, impersonation_id, rows, depth, now))
 }
@@ -213,6 +211,7 @@ impl Proofs {
         conn: &mut AnyConnection,
         key: &LogKey,
         rows: impl Iterator<Item = &'a Entry>,
+        edges: &Edges,
     ) -> Result<Self, AuditError> {
         let mut seqs: HashMap<String, Vec<u64>> = HashMap::new();
         for row in rows {
@@ -246,7 +245,7 @@ impl Proofs {
             .filter(|log| log.signed.is_ok())
             .map(|log| (&log.head, seqs.remove(&log.head.id).unwrap_or_default()))
             .collect();
-        let nodes = forest(conn, &wanted).await?;
+        let nodes = forest(conn, &wanted, edges).await?;
         Ok(Self { logs, nodes })
     }
 

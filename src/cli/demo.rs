@@ -109,6 +109,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         .collect();
     let app = App {
         density: Default::default(),
+        edges: Default::default(),
         desk,
         demo: Some(DemoDoors { people, customer_side: customer_address.clone() }),
         pkg: pkg(Path::new("target/site/pkg")),

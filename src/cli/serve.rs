@@ -88,6 +88,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     });
     let app = App {
         density: Default::default(),
+        edges: Default::default(),
         desk,
         demo: None,
         pkg: pkg(&config.pkg),

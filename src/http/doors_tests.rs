@@ -162,6 +162,7 @@ impl Site {
             .collect();
         let app = App {
             density: Default::default(),
+            edges: Default::default(),
             desk: bench.desk.clone(),
             demo: Some(DemoDoors { people, customer_side: "http://127.0.0.1:1".into() }),
             pkg: None,
@@ -721,6 +722,7 @@ async fn a_forged_line_before_the_proxys_own_is_not_believed() {
     let site = Site::new().await;
     let app = App {
         density: Default::default(),
+        edges: Default::default(),
         desk: site.bench.desk.clone(),
         demo: None,
         pkg: None,

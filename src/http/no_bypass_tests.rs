@@ -280,6 +280,7 @@ async fn no_switch_of_the_server_lets_a_failed_check_through() {
         for introspection_hash in [None, Some(crate::auth::credential::hash(&SERVICE.into()))] {
             let app = App {
                 density: Default::default(),
+                edges: Default::default(),
                 desk: site.bench.desk.clone(),
                 demo: None,
                 pkg: None,

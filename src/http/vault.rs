@@ -149,6 +149,7 @@ mod tests {
             let bench = Bench::new(Engine::Sqlite).await;
             let app = App {
                 density: Default::default(),
+                edges: Default::default(),
                 desk: bench.desk.clone(),
                 demo: None,
                 pkg: None,

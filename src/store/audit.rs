@@ -381,7 +381,7 @@ pub async fn heads_of(conn: &mut AnyConnection, ids: &[String]) -> Result<Vec<He
 }
 
 /// A stretch of one level of a log's tree: level 0 are the leaves, others are multiples of 8.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stretch {
     /// The log.
     pub log_id: String,

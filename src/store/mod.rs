@@ -232,6 +232,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0016_auditor_credential.sql"),
         include_str!("../../migrations/0016_auditor_credential.sql"),
     ),
+    (
+        17,
+        "standing judged",
+        include_str!("../../migrations/0017_standing_judged.sql"),
+        include_str!("../../migrations/0017_standing_judged.sql"),
+    ),
 ];
 
 impl Store {

@@ -178,6 +178,17 @@ pub async fn save(tx: &mut Tx, s: &Standing) -> Result<()> {
     Ok(())
 }
 
+/// What changes with every trail that is judged: when the last was, and how many were then.
+pub async fn judged_last(conn: &mut AnyConnection) -> Result<String> {
+    let (at, trails): (Option<Micros>, i64) = sqlx::query_as(
+        "SELECT MAX(judged_at), COUNT(*) FROM trail_standing \
+         WHERE judged_at = (SELECT MAX(judged_at) FROM trail_standing)",
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(format!("{}.{trails}", at.unwrap_or_default()))
+}
+
 /// Writes that an attempt was refused because of a check.
 pub async fn save_denied(tx: &mut Tx, entry_id: &str, check: &str, at: Micros) -> Result<()> {
     sqlx::query(

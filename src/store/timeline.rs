@@ -295,8 +295,8 @@ impl Question {
         Ok(query.fetch_one(conn).await?)
     }
 
-    /// How many rows there are in each stretch of `width` from `from` to `to`, where there are
-    /// any: (which stretch, rows).
+    /// How many rows there are in each stretch of `width` from `from` to `to`: (which stretch,
+    /// rows). Ask for some dozens of stretches, not for thousands.
     pub async fn density(
         &self,
         conn: &mut AnyConnection,
@@ -304,17 +304,26 @@ impl Question {
         to: Micros,
         width: Micros,
     ) -> Result<Vec<(i64, i64)>> {
-        let narrowed = Self {
-            from: Some(self.from.map_or(from, |t| t.max(from))),
-            to: Some(self.to.map_or(to, |t| t.min(to))),
-            ..self.clone()
-        };
-        let by = narrowed.source().1;
-        let sql = format!(
-            "SELECT ({by}.at - {from}) / $1 AS stretch, COUNT(*) FROM {} GROUP BY 1",
-            narrowed.rows()
-        );
-        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(width.max(1));
+        // A part by itself is counted along an index; to group them all would be to sort them.
+        let parts = (0i64..).map_while(|n| {
+            let start = from.checked_add(width.max(1).checked_mul(n)?)?;
+            let end = start.saturating_add(width.max(1)).min(to);
+            (start < to).then_some((n, start, end))
+        });
+        let parts: Vec<String> = parts
+            .map(|(n, start, end)| {
+                let part = Self {
+                    from: Some(self.from.map_or(start, |t| t.max(start))),
+                    to: Some(self.to.map_or(end, |t| t.min(end))),
+                    ..self.clone()
+                };
+                format!("SELECT CAST($1 AS BIGINT) + {n} AS stretch, COUNT(*) FROM {}", part.rows())
+            })
+            .collect();
+        if parts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(parts.join(" UNION ALL "))).bind(0i64);
         for condition in &self.conditions {
             query = query.bind(condition.value().to_owned());
         }

@@ -32,6 +32,7 @@ async fn send_as(
 ) -> (StatusCode, Value) {
     let router = crate::http::router(Arc::new(App {
         density: Default::default(),
+        edges: Default::default(),
         desk: bench.desk.clone(),
         demo: None,
         pkg: None,

@@ -291,6 +291,7 @@ async fn page(bench: &Bench, path: &str) -> (StatusCode, String) {
     let people = vec![DemoPerson { email: ada.email, name: ada.name, role: ada.role }];
     let router = crate::http::router(Arc::new(App {
         density: Default::default(),
+        edges: Default::default(),
         desk: bench.desk.clone(),
         demo: Some(DemoDoors { people, customer_side: "http://127.0.0.1:1".into() }),
         pkg: None,

@@ -44,6 +44,8 @@ pub struct App {
     pub client_ip_header: Option<String>,
     /// What was counted for the strip above the timeline.
     pub density: crate::audit::density::Cache,
+    /// What proofs read of logs again and again.
+    pub edges: crate::audit::nodes::Edges,
     /// The embedded vault, where it is the one in use: its tokens can be tried under `/v1/`.
     pub embedded_vault: Option<Arc<EmbeddedVault>>,
 }

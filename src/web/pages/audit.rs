@@ -77,7 +77,8 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
     };
     let key = desk.current_log_key(&mut door.conn).await?;
     let (filter, now) = (ask.filter(), desk.now());
-    let found = timeline::page(&mut door.conn, key, &filter, &seek, PAGE, now).await?;
+    let edges = &door.app.edges;
+    let found = timeline::page(&mut door.conn, key, &filter, &seek, PAGE, edges, now).await?;
     let book = Book::of(&mut door.conn, key, &found.items, &found.proofs).await?;
     let cache = &door.app.density;
     let views = saved_views::of(&mut door.conn, &door.who.staff.id).await?;
