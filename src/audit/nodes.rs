@@ -122,9 +122,7 @@ pub async fn forest(
     loose.retain(|stretch| {
         let Some(hashes) = edges.get(stretch) else { return true };
         let nodes = forest.entry(stretch.log_id.clone()).or_default();
-        let level = u8::try_from(stretch.level).unwrap_or(u8::MAX);
-        let from = u64::try_from(stretch.from).unwrap_or(u64::MAX);
-        nodes.known.extend((from..).map(|index| (level, index)).zip(hashes.iter().copied()));
+        nodes.add_edge(stretch, &hashes);
         false
     });
     // Tiles of logs that are older than the table of tiles are read hash by hash.
@@ -147,7 +145,11 @@ pub async fn forest(
         {
             edges.keep(&s, frontier, &hashes);
         }
-        let nodes = forest.entry(s.log_id).or_default();
+        let nodes = forest.entry(s.log_id.clone()).or_default();
+        if i64::try_from(hashes.len()) == Ok(s.to - s.from) {
+            nodes.add_edge(&s, &hashes);
+            continue;
+        }
         let level = u8::try_from(s.level).unwrap_or(u8::MAX);
         for (index, hash) in places {
             nodes.known.insert((level, u64::try_from(*index).unwrap_or(u64::MAX)), *hash);
@@ -177,6 +179,19 @@ impl Nodes {
         let wanted = [(head, seqs.to_vec())];
         let mut forest = forest(conn, &wanted, &Edges::default()).await?;
         Ok(forest.remove(&head.id).unwrap_or_default())
+    }
+
+    /// Adds the nodes of a stretch of a level, and everything above that follows from them alone.
+    fn add_edge(&mut self, stretch: &Stretch, mut hashes: &[Hash]) {
+        let level = u8::try_from(stretch.level).unwrap_or(u8::MAX);
+        let mut first = u64::try_from(stretch.from).unwrap_or(u64::MAX);
+        while !hashes.is_empty() {
+            // The widest full subtree that is left.
+            let (part, rest) = hashes.split_at(1 << hashes.len().ilog2());
+            self.add(level, first, part.to_vec());
+            first += part.len() as u64;
+            hashes = rest;
+        }
     }
 
     /// Adds the nodes of a level from `first` on, as many as a power of two, and everything above

@@ -6,7 +6,8 @@ use http::StatusCode;
 use leptos::prelude::*;
 
 use super::places::{self, Proven};
-use super::rows::{field_list, note, pretty};
+use super::row_html::field_list;
+use super::rows::{note, pretty};
 use super::timeline_lines::action;
 use crate::audit::trail::ReadRow;
 use crate::auth::credential::hex;
@@ -66,7 +67,7 @@ fn draw(row: &ReadRow, proven: Option<&Proven>, org: Option<&Org>) -> AnyView {
         (None, None) => format!("/audit?before={}", encode(&format!("{}.~", e.at))),
     };
     let fields = match &row.row {
-        Some(row) => field_list(row),
+        Some(row) => view! { <dl class="ev-fields" inner_html=field_list(row)></dl> }.into_any(),
         None => view! { <p>"The row cannot be read. Its stored text is below."</p> }.into_any(),
     };
     view! {

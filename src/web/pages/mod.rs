@@ -28,6 +28,7 @@ pub mod owner_consent;
 pub mod owner_key;
 pub mod places;
 pub mod rotation;
+mod row_html;
 pub mod rows;
 pub mod saved_views;
 pub mod sign_in;

@@ -1,17 +1,11 @@
-//! One row of a log: a line that opens to all its fields, its place in the tree and its raw JSON.
+//! What is said of one row of a log: its note, its fields, its text.
 
-use leptos::prelude::*;
 use serde_json::Value;
 
-use super::places::{Tree, Trees};
-use super::timeline_lines::{Difference, action};
-use crate::audit::trail::ReadRow;
-use crate::auth::credential::hex;
 use crate::model::{Channel, EndCause, Micros, time};
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
 use crate::proof::row::{AuditRow, Outcome};
-use crate::web::components::{copy, icon, sized_icon};
 
 /// What stands after the action: the one thing that tells this row from others of its kind.
 #[must_use]
@@ -169,27 +163,6 @@ fn detail(name: &str, value: &Value) -> Shown {
     }
 }
 
-/// The list of all fields.
-pub fn field_list(row: &AuditRow) -> AnyView {
-    let items = fields(row)
-        .into_iter()
-        .map(|(name, shown)| {
-            let value = match shown {
-                Shown::Plain(text) => view! { {text} }.into_any(),
-                Shown::Id(text) => view! {
-                    <span class="idc"><code>{text.clone()}</code>{copy(text, &name)}</span>
-                }
-                .into_any(),
-                Shown::Lines(text) => {
-                    view! { <span class="ev-lines">{text.trim_end().to_owned()}</span> }.into_any()
-                }
-            };
-            view! { <dt>{name}</dt><dd>{value}</dd> }
-        })
-        .collect_view();
-    view! { <dl class="ev-fields">{items}</dl> }.into_any()
-}
-
 /// The stored text of a row, indented for reading.
 #[must_use]
 pub fn pretty(body: &str) -> String {
@@ -197,128 +170,6 @@ pub fn pretty(body: &str) -> String {
         .ok()
         .and_then(|v| serde_json::to_string_pretty(&v).ok())
         .unwrap_or_else(|| body.to_owned())
-}
-
-/// How a row is drawn.
-pub struct Draw<'a> {
-    /// The row.
-    pub row: &'a ReadRow,
-    /// The trees of the logs.
-    pub trees: &'a Trees,
-    /// Whether it does not match the filter, and is there for the others' sake.
-    pub context: bool,
-    /// Whether the line names who and where: a row in a group need not.
-    pub alone: bool,
-    /// Whose log it is, where the column is of more than one.
-    pub org: Option<String>,
-    /// What its twin says otherwise, and what it says itself.
-    pub differ: Vec<(&'static str, String)>,
-}
-
-impl<'a> Draw<'a> {
-    /// The part of a row in the difference of a pair.
-    #[must_use]
-    pub fn half(differ: &[Difference], platform: bool) -> Vec<(&'static str, String)> {
-        differ
-            .iter()
-            .map(|d| (d.field, if platform { d.platform.clone() } else { d.org.clone() }))
-            .collect()
-    }
-
-    /// The line, which opens.
-    pub fn view(self) -> AnyView {
-        let Self { row: r, trees, context, alone, org, differ } = self;
-        let e = &r.entry;
-        let platform = r.platform();
-        let mut said = r.row.as_ref().map(note).unwrap_or_default();
-        if alone && let Some(row) = &r.row {
-            let known = [Some(&row.actor_name), org.as_ref(), row.ticket_ref.as_ref()];
-            let whose = known.into_iter().flatten().cloned().collect::<Vec<_>>().join(", ");
-            said = if said.is_empty() { whose } else { format!("{whose}: {said}") };
-        }
-        if context {
-            said = if said.is_empty() { "context".to_owned() } else { format!("{said} (context)") };
-        }
-        let what = format!("row {} of {}", e.seq, e.log_id);
-        let faults = r.fault().map(|fault| {
-            view! { <p class="ev-diff">{sized_icon("icon icon-sm", "warning")}<strong>"Tampered"</strong>" "{fault}</p> }
-        });
-        let differ = differ
-            .into_iter()
-            .map(|(field, value)| view! { <p class="ev-diff">{field}" "<code>{value}</code></p> })
-            .collect_view();
-        view! {
-            <details class="ev" id=format!("r-{}", e.id)>
-                <summary>
-                    <span class="ev-dot" aria-hidden="true"></span>
-                    {side(platform)}
-                    <code class="action">{action(r).to_owned()}</code>
-                    {(!said.is_empty()).then(|| view! { <span class="ev-note">{said}</span> })}
-                    {sized_icon("icon ev-chev", "chevron")}
-                </summary>
-                <div class="ev-body">
-                    {match &r.row {
-                        Some(row) => field_list(row),
-                        None => view! { <p>"The row cannot be read. Its stored text is below."</p> }.into_any(),
-                    }}
-                    {place(r, trees.get(&e.log_id))}
-                    <div class="ev-foot">
-                        <details class="disclose">
-                            <summary>{icon("chevron")}"Raw JSON"</summary>
-                            <pre class="raw" tabindex="0" role="region" aria-label=format!("Raw JSON of {what}")>{pretty(&e.body)}</pre>
-                        </details>
-                        <a href=format!("/audit/rows/{}", e.id)>{icon("link")}"Link to this row"<span class="sr-only">", "{what.clone()}</span></a>
-                    </div>
-                </div>
-            </details>
-            {faults}
-            {differ}
-        }
-        .into_any()
-    }
-}
-
-/// The side of a row in a word, where the columns do not say it.
-pub fn side(platform: bool) -> AnyView {
-    let (name, word) = if platform { ("platform", "Platform") } else { ("org", "Org") };
-    view! { <span class="side ev-side">{icon(name)}{word}</span> }.into_any()
-}
-
-/// Where a row stands in the tree of its log.
-pub fn place(r: &ReadRow, tree: Option<&Tree>) -> AnyView {
-    let e = &r.entry;
-    let leaf = hex(&e.leaf_hash);
-    let log = e.log_id.clone();
-    let (of, root) = match tree {
-        Some(Tree { size, root: Ok(root), signed_at, .. }) => {
-            let root = root.clone();
-            (
-                format!("Leaf {} of {size}", e.seq),
-                view! { <p>"root "<code class="hash">{root}</code>", signed "{time::seconds(*signed_at)}</p> }
-                    .into_any(),
-            )
-        }
-        Some(Tree { size, root: Err(why), .. }) => (
-            format!("Leaf {} of {size}", e.seq),
-            view! { <p class="field-error">{icon("warning")}"The log’s checkpoint does not hold: "{why.clone()}</p> }
-                .into_any(),
-        ),
-        None => (
-            format!("Leaf {}", e.seq),
-            view! { <p class="field-error">{icon("warning")}"There is no such log."</p> }.into_any(),
-        ),
-    };
-    view! {
-        <div class="ev-place">
-            <p>
-                {sized_icon("icon icon-sm", "tree")}
-                <span><strong>{of}</strong>" in "<span class="mono">{log}</span>", counted from 0"</span>
-            </p>
-            <p>"leaf "<code class="hash">{leaf}</code></p>
-            {root}
-        </div>
-    }
-    .into_any()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use super::places::{self, Trees};
-use super::rows::{Draw, side};
+use super::row_html::{Draw, missing};
 use super::timeline_lines::{Cell, Line, Tie, lines, loose_pair};
 use crate::audit::timeline::{Group, Item};
 use crate::audit::trail::{Proofs, ReadRow};
@@ -15,7 +15,7 @@ use crate::audit::{AuditError, LogKey};
 use crate::model::{Micros, time};
 use crate::proof::verdict::Verdict;
 use crate::store::orgs;
-use crate::web::components::{icon, id_link, sized_icon, verdict};
+use crate::web::components::{icon, id_link, verdict};
 
 /// What the table needs besides the rows: the names of orgs and the trees of the logs.
 #[derive(Debug, Clone, Default)]
@@ -312,7 +312,7 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
         Some(book.orgs.get(id).map_or_else(|| id.clone(), |(name, _)| name.clone()))
     };
     let cell = |cell: &Cell<'_>, platform: bool| match cell {
-        Cell::Nothing => ().into_any(),
+        Cell::Nothing => String::new(),
         Cell::Missing(name) => missing(name, platform),
         Cell::Row(row) => Draw {
             row,
@@ -322,7 +322,7 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
             org: whose(row),
             differ: Draw::half(&line.differ, platform),
         }
-        .view(),
+        .html(),
     };
     let dim = |cell: &Cell<'_>, class: &'static str| match cell {
         Cell::Row(row) if context(row) => format!("{class} is-context"),
@@ -337,30 +337,14 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
     };
     view! {
         <tr class=class>
-            <td class=dim(&line.platform, "tl-p")>{cell(&line.platform, true)}</td>
+            <td class=dim(&line.platform, "tl-p") inner_html=cell(&line.platform, true)></td>
             <td class="tl-axis">
                 <div class="tl-at">{line.at().map(clock)}</div>
                 {apart.map(|at| view! { <div class="tl-at">{clock(at)}</div> })}
                 {(tie == Tie::Broken).then(|| view! { <p class="tl-broken">{icon("unlink")}"differ"</p> })}
             </td>
-            <td class=dim(&line.org, "tl-o")>{cell(&line.org, false)}</td>
+            <td class=dim(&line.org, "tl-o") inner_html=cell(&line.org, false)></td>
         </tr>
-    }
-    .into_any()
-}
-
-/// A gap: what ought to be here.
-fn missing(name: &str, platform: bool) -> AnyView {
-    let name = name.to_owned();
-    view! {
-        <div class="ev-line">
-            {side(platform)}
-            <span class="ev-missing">
-                {sized_icon("icon icon-sm", "warning")}
-                <code class="action">{name}</code>" "
-                <strong>"missing"</strong>
-            </span>
-        </div>
     }
     .into_any()
 }
