@@ -36,7 +36,9 @@ const PASSWORD: &str = "a passphrase for measuring only";
 pub fn data() -> Result<PathBuf, Failure> {
     // What goes wrong behind a page is said here only.
     let _ = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn".into()),
+        )
         .with_writer(std::io::stderr)
         .try_init();
     let data = std::env::var("BENCH_DATA").unwrap_or_else(|_| "data/bench".to_owned());

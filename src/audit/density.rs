@@ -91,7 +91,8 @@ impl Drop for Counting<'_> {
     }
 }
 
-/// Counts the rows that match a filter, part by part. `name` is the filter in one fixed form.
+/// Counts the rows that match a filter, part by part. `name` is the filter in one fixed form, and
+/// `question` the filter as it was looked at.
 /// The stretch is the filter's own; without one it is from the oldest row of all until now.
 /// Nothing where there are no rows at all, the stretch is empty, or others are being counted.
 ///
@@ -102,6 +103,7 @@ pub async fn density(
     cache: &Cache,
     name: &str,
     filter: &Filter,
+    question: &Question,
     now: Micros,
 ) -> Result<Option<Density>, AuditError> {
     let from = match filter.from {
@@ -127,7 +129,6 @@ pub async fn density(
     counts.truncate(usize::try_from(n).unwrap_or(0));
     let Some(_turn) = cache.turn() else { return Ok(None) };
     let begun = start + width * parts(counts.len());
-    let question = Question::of(conn, filter).await?;
     let mut fresh = vec![0; usize::try_from(n).unwrap_or(0) - counts.len()];
     for (part, rows) in question.density(conn, begun, start + width * n, width).await? {
         if let Some(count) = usize::try_from(part).ok().and_then(|part| fresh.get_mut(part)) {

@@ -12,8 +12,12 @@ use crate::proof::row::AuditRow;
 use crate::proof::terms;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::timeline::{words_are_made, words_made};
+use crate::store::timeline::{Question, words_are_made, words_made};
 use crate::store::{Key, Store};
+
+/// How many impersonations a page has at most: each brings its rows of both logs, about nine of
+/// them, and their proofs. There would be no end to a page that is full of them.
+const GROUPS: usize = 8;
 
 /// One thing on the time axis.
 #[derive(Debug, Clone)]
@@ -50,6 +54,8 @@ pub struct Page {
     pub newest: Option<Key>,
     /// The logs of the impersonations on it.
     pub proofs: Proofs,
+    /// The filter, as it was looked at.
+    pub question: Question,
 }
 
 /// Reads a page.
@@ -66,9 +72,11 @@ pub async fn page(
     now: Micros,
 ) -> Result<Page, AuditError> {
     let ask = i64::try_from(limit).unwrap_or(100) + 1;
-    let mut rows = audit::timeline(conn, filter, seek, true, ask).await?;
-    let more = rows.len() > limit;
-    rows.truncate(limit);
+    let question = Question::of(conn, filter).await?;
+    let mut rows = question.page(conn, seek, true, ask).await?;
+    let most = limit.min(up_to_groups(&rows, GROUPS));
+    let more = rows.len() > most;
+    rows.truncate(most);
     let backwards = matches!(seek, Seek::Newer(_));
     if backwards {
         rows.reverse();
@@ -104,7 +112,13 @@ pub async fn page(
             matching,
         })));
     }
-    Ok(Page { items, newer, older, newest, proofs })
+    Ok(Page { items, newer, older, newest, proofs, question })
+}
+
+/// How many rows there are before the impersonation that would be one more than `groups`.
+fn up_to_groups(rows: &[audit::Entry], groups: usize) -> usize {
+    let grouped = rows.iter().enumerate().filter(|(_, row)| row.impersonation_id.is_some());
+    grouped.map(|(n, _)| n).nth(groups).unwrap_or(rows.len())
 }
 
 fn matches(f: &Filter, r: &ReadRow) -> bool {

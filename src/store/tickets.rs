@@ -288,6 +288,16 @@ pub async fn counts(conn: &mut AnyConnection) -> Result<Vec<(TicketState, i64)>>
     rows.into_iter().map(|(state, n)| Ok((state.parse()?, n))).collect()
 }
 
+/// How many tickets wait for somebody.
+pub async fn count_waiting(conn: &mut AnyConnection) -> Result<i64> {
+    let states = [TicketState::Open, TicketState::Pending].map(|state| state.as_str());
+    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM ticket WHERE state IN ($1, $2)")
+        .bind(states[0])
+        .bind(states[1])
+        .fetch_one(conn)
+        .await?)
+}
+
 /// Puts a ticket into another state.
 pub async fn set_state(tx: &mut Tx, id: &str, state: TicketState) -> Result<()> {
     sqlx::query("UPDATE ticket SET state = $2 WHERE id = $1")

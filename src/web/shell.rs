@@ -16,7 +16,7 @@ use super::door::{Door, Flash};
 use super::islands::{Countdown, Helpers};
 use super::pages::error;
 use crate::desk::Step;
-use crate::model::{Micros, TicketState, time};
+use crate::model::{Micros, time};
 use crate::policy::access::{self, Act};
 use crate::store::impersonations::{self, Impersonation};
 use crate::store::{orgs, staff, tickets, verification};
@@ -75,12 +75,7 @@ pub async fn page(
 async fn framed(door: &mut Door, title: &str, part: Part, body: AnyView) -> Step<Response> {
     let now = door.app.desk.now();
     let live = live(door, now).await?;
-    let open: i64 = tickets::counts(&mut door.conn)
-        .await?
-        .into_iter()
-        .filter(|(state, _)| matches!(state, TicketState::Open | TicketState::Pending))
-        .map(|(_, n)| n)
-        .sum();
+    let open = tickets::count_waiting(&mut door.conn).await?;
     let broken = verification::standing_failure(&mut door.conn).await?;
     let flashes = door.flashes().await;
     let title = match live.first() {

@@ -82,7 +82,8 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
     let book = Book::of(&mut door.conn, key, &found.items, &found.proofs).await?;
     let cache = &door.app.density;
     let views = saved_views::of(&mut door.conn, &door.who.staff.id).await?;
-    let density = density(&mut door.conn, cache, &ask.query(), &filter, now).await?;
+    let density =
+        density(&mut door.conn, cache, &ask.query(), &filter, &found.question, now).await?;
     Ok(Loaded { known, problems, found: Some((found, book)), density, views })
 }
 
