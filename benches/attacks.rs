@@ -63,10 +63,12 @@ const ATTACKS: [Attack; 6] = [
 async fn main() -> Result<(), Failure> {
     let data = site::data()?;
     let work = tempfile::tempdir_in(data.parent().unwrap_or(Path::new(".")))?;
-    // What the platform's browser does, before anything is copied: it signs in, and is witnessed.
+    let base = work.path().join("base");
+    copy(&data, &base)?;
     let kept_by = work.path().join("witness");
+    // Before anything is tampered with, somebody signs in, and the logs are witnessed.
     {
-        let desk = Arc::new(desk(&data, None).await?);
+        let desk = Arc::new(desk(&base, None).await?);
         signed_in(&desk, &router(&desk)).await?;
         let witness = FolderWitness::new(kept_by.clone());
         while desk.witness_due(&witness).await? > 0 {}
@@ -75,17 +77,14 @@ async fn main() -> Result<(), Failure> {
     println!("| attack | found by `keyturn verify` | in | by the page | in |");
     println!("| --- | --- | ---: | --- | ---: |");
     for attack in ATTACKS {
-        let copy = work.path().join("copy");
-        std::fs::create_dir(&copy)?;
-        for file in ["keyturn.db", "keys.json"] {
-            std::fs::copy(data.join(file), copy.join(file))?;
-        }
-        make(&attack, &copy).await?;
+        let tampered = work.path().join("tampered");
+        copy(&base, &tampered)?;
+        make(&attack, &tampered).await?;
         let key = std::fs::read_to_string(data.join("log-key.txt"))?;
         let begun = Instant::now();
         let said = Command::new(env!("CARGO_BIN_EXE_keyturn"))
             .args(["verify", "--key", key.trim(), "--data"])
-            .arg(&copy)
+            .arg(&tampered)
             .arg("--witness")
             .arg(&kept_by)
             .output()?;
@@ -102,7 +101,7 @@ async fn main() -> Result<(), Failure> {
         }
         // The witness's folder is elsewhere: there is what the server remembers that it saw.
         let begun = Instant::now();
-        let found = by_page(&copy, attack.log).await?;
+        let found = by_page(&tampered, attack.log).await?;
         let by_page = begun.elapsed();
         let seconds = |took: Duration| format!("{:.0} s", took.as_secs_f64());
         println!(
@@ -112,7 +111,15 @@ async fn main() -> Result<(), Failure> {
             seconds(by_command),
             seconds(by_page)
         );
-        std::fs::remove_dir_all(&copy)?;
+        std::fs::remove_dir_all(&tampered)?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
+    std::fs::create_dir(to)?;
+    for file in ["keyturn.db", "keys.json"] {
+        std::fs::copy(from.join(file), to.join(file))?;
     }
     Ok(())
 }

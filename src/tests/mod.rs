@@ -6,6 +6,7 @@ mod bulk;
 mod checkpoints;
 mod consent;
 mod crash;
+mod edges;
 mod eligibility;
 mod evidence;
 mod export;

@@ -198,7 +198,8 @@ impl Logs {
 
     fn witnessed(&self, r: &OrgLog, now: Micros) -> AnyView {
         let Some(all) = self.witnesses.get(&r.head.id) else { return state("", "info", "None") };
-        all.iter()
+        let all = all
+            .iter()
             .map(|w| match &w.last_error {
                 Some(why) => view! {
                     <span title=w.witness.clone()>{state("state-needs", "warning", "Does not agree, or does not answer")}</span>
@@ -214,8 +215,9 @@ impl Logs {
                 }
                 .into_any(),
             })
-            .collect_view()
-            .into_any()
+            .map(|one| view! { <div class="witness">{one}</div> })
+            .collect_view();
+        view! { <div class="stack-2">{all}</div> }.into_any()
     }
 
     /// When the log was verified from its first row to its last. Logs are verified all together:
