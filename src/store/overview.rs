@@ -4,7 +4,7 @@
 use sqlx::{AnyConnection, FromRow};
 
 use super::{Key, Result};
-use crate::model::{Micros, SecretType};
+use crate::model::{Micros, SecretType, time};
 use crate::proof::actions;
 use crate::store::standing::Standing;
 
@@ -106,6 +106,35 @@ pub async fn open_for(
          handed_off_at, ended_at, end_cause, newest_at, newest_id, judged_at, due_at FROM trail_standing \
          WHERE opened_at >= $1 AND opened_at < $2 AND ended_at IS NOT NULL \
          AND (ended_at - opened_at) / 1000000 >= $3 AND (ended_at - opened_at) / 1000000 < $4 \
+         AND (opened_at, impersonation_id) < ($5, $6) ORDER BY opened_at DESC, impersonation_id DESC LIMIT $7",
+    )
+    .bind(from)
+    .bind(to)
+    .bind(least)
+    .bind(most)
+    .bind(at)
+    .bind(id)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// A page of the trails with a handoff whose token ended within a minute of it (`soon`), or later,
+/// of those that began from `from` to before `to`, newest first.
+pub async fn ended_after_handoff(
+    conn: &mut AnyConnection,
+    (from, to): (Micros, Micros),
+    soon: bool,
+    before: Option<&Key>,
+    limit: i64,
+) -> Result<Vec<Standing>> {
+    let (at, id) = before.map_or((i64::MAX, "~"), |k| (k.at, k.id.as_str()));
+    let (least, most) = if soon { (i64::MIN, time::MINUTE) } else { (time::MINUTE + 1, i64::MAX) };
+    Ok(sqlx::query_as(
+        "SELECT impersonation_id, standing, overstayed, org_id, admin_id, ticket_ref, secret_type, opened_at, \
+         handed_off_at, ended_at, end_cause, newest_at, newest_id, judged_at, due_at FROM trail_standing \
+         WHERE opened_at >= $1 AND opened_at < $2 AND ended_at IS NOT NULL \
+         AND ended_at - handed_off_at >= $3 AND ended_at - handed_off_at <= $4 \
          AND (opened_at, impersonation_id) < ($5, $6) ORDER BY opened_at DESC, impersonation_id DESC LIMIT $7",
     )
     .bind(from)

@@ -65,6 +65,13 @@ async fn tokens_are_counted_by_how_long_they_were_open(bench: Bench) {
     };
     let beyond = overview::open_for(&mut conn, EVER, (60, 120), Some(&place), 10).await.unwrap();
     assert!(beyond.is_empty());
+
+    // The figure and the list that it leads to are of the same trails.
+    for (soon, n) in [(true, 2), (false, 0)] {
+        let list = overview::ended_after_handoff(&mut conn, EVER, soon, None, 10).await.unwrap();
+        assert_eq!(list.len(), n, "soon: {soon}");
+        assert!(list.iter().all(|s| s.handed_off_at.is_some()));
+    }
 }
 
 async fn rotations_are_counted_by_type_and_week_as_the_timeline_has_them(bench: Bench) {

@@ -21,6 +21,10 @@ pub(super) async fn lists(b: &Bench) -> Vec<List> {
         let run =
             async |tx: &mut Tx| overview::open_for(tx.conn(), (0, 9), (60, 120), before, 5).await;
         all.push(list(b, name("open for minutes"), "trail_standing_opened", run).await);
+        let run = async |tx: &mut Tx| {
+            overview::ended_after_handoff(tx.conn(), (0, 9), true, before, 5).await
+        };
+        all.push(list(b, name("ended after the handoff"), "trail_standing_opened", run).await);
         let run = async |tx: &mut Tx| overview::unacknowledged(tx.conn(), before, 5).await;
         all.push(list(b, name("not acknowledged"), "handoff_unacknowledged", run).await);
     }

@@ -113,6 +113,10 @@ async fn found(
             let page = overview::open_for(conn, (from, to), (least, most), before, limit).await?;
             page.into_iter().map(|s| Found::standing(s, by_start)).collect()
         }
+        Show::HandedOff { from, to, soon } => {
+            let page = overview::ended_after_handoff(conn, (from, to), soon, before, limit).await?;
+            page.into_iter().map(|s| Found::standing(s, by_start)).collect()
+        }
     })
 }
 

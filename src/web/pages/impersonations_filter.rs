@@ -18,6 +18,8 @@ pub struct Ask {
     to: String,
     /// … the ones that were open for so many whole minutes.
     minutes: Option<u8>,
+    /// … or that ended `soon` after their handoff, or `late`.
+    ended: String,
     /// What is beyond this place.
     pub before: Option<String>,
 }
@@ -44,6 +46,15 @@ pub enum Show {
         /// How many.
         minutes: u8,
     },
+    /// With a handoff, of those that began in a stretch of time.
+    HandedOff {
+        /// From when.
+        from: Micros,
+        /// Before when.
+        to: Micros,
+        /// Whether the token ended within a minute of it, or later.
+        soon: bool,
+    },
 }
 
 /// The most minutes that have a bar of their own in the overview; more are counted together.
@@ -57,17 +68,19 @@ impl Ask {
     #[must_use]
     pub fn show(&self) -> Show {
         let verdict = VERDICTS.into_iter().find(|v| v.word() == self.verdict);
+        let from = time::parse(&self.from).unwrap_or(Micros::MIN);
+        let to = time::parse(&self.to).unwrap_or(Micros::MAX);
         match (self.show.as_str(), verdict, self.minutes) {
             ("live", _, _) => Show::Live,
             ("overstayed", _, _) => Show::Overstayed,
             ("unacknowledged", _, _) => Show::Unacknowledged,
             (_, Some(verdict), _) => Show::Verdict(verdict),
-            (_, None, Some(minutes)) => Show::OpenFor {
-                from: time::parse(&self.from).unwrap_or(Micros::MIN),
-                to: time::parse(&self.to).unwrap_or(Micros::MAX),
-                minutes,
+            (_, None, Some(minutes)) => Show::OpenFor { from, to, minutes },
+            _ => match self.ended.as_str() {
+                "soon" => Show::HandedOff { from, to, soon: true },
+                "late" => Show::HandedOff { from, to, soon: false },
+                _ => Show::All,
             },
-            _ => Show::All,
         }
     }
 }
@@ -83,6 +96,7 @@ impl Show {
             Self::Unacknowledged => "show=unacknowledged".to_owned(),
             Self::Verdict(verdict) => format!("verdict={}", verdict.word()),
             Self::OpenFor { from, to, minutes } => open_for_query(from, to, minutes),
+            Self::HandedOff { from, to, soon } => handed_off_query(from, to, soon),
         }
     }
 
@@ -112,6 +126,12 @@ impl Show {
                     format!("{minutes} to {} minutes", minutes + 1)
                 }
             )),
+            Self::HandedOff { from, to, soon } => Some(format!(
+                "Started from {} to {}, with a handoff, and ended {}.",
+                time::minutes(from),
+                time::minutes(to),
+                if soon { "within a minute of it" } else { "more than a minute after it" }
+            )),
             Self::All | Self::Live => None,
         }
     }
@@ -123,6 +143,15 @@ impl Show {
 pub fn open_for_query(from: Micros, to: Micros, minutes: u8) -> String {
     let (from, to) = (time::rfc3339(from), time::rfc3339(to));
     format!("from={}&to={}&minutes={minutes}", encode(&from), encode(&to))
+}
+
+/// The query for those that began from `from` to before `to`, were handed off, and ended within a
+/// minute of that (`soon`), or later.
+#[must_use]
+pub fn handed_off_query(from: Micros, to: Micros, soon: bool) -> String {
+    let (from, to) = (time::rfc3339(from), time::rfc3339(to));
+    let ended = if soon { "soon" } else { "late" };
+    format!("from={}&to={}&ended={ended}", encode(&from), encode(&to))
 }
 
 #[cfg(test)]
@@ -142,6 +171,8 @@ mod tests {
             Show::Unacknowledged,
             Show::Verdict(Verdict::Mismatch),
             Show::OpenFor { from: time::DAY, to: 2 * time::DAY, minutes: 3 },
+            Show::HandedOff { from: time::DAY, to: 2 * time::DAY, soon: true },
+            Show::HandedOff { from: time::DAY, to: 2 * time::DAY, soon: false },
         ];
         for show in shows {
             assert_eq!(ask(&show.query()).show(), show);

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use super::impersonations_filter::{LONGEST, open_for_query};
+use super::impersonations_filter::{LONGEST, handed_off_query, open_for_query};
 use super::overview::{Figures, Range};
 use crate::model::{Micros, SecretType, time};
 use crate::policy::eligibility::Check;
@@ -63,7 +63,11 @@ pub fn lengths(f: &Figures) -> AnyView {
                 "median" => "Median".to_owned(),
                 other => format!("{other} within"),
             };
-            view! { <div><dt>{label}</dt><dd>{span(*at)}</dd></div> }
+            // To the bar that it falls into.
+            let minute = u8::try_from(*at / 60).unwrap_or(LONGEST).min(LONGEST);
+            let href =
+                format!("/impersonations?{}", open_for_query(f.range.from, f.range.to, minute));
+            view! { <div><dt>{label}</dt><dd><a href=href>{span(*at)}</a></dd></div> }
         })
         .collect_view();
     if total == 0 {
@@ -76,10 +80,16 @@ pub fn lengths(f: &Figures) -> AnyView {
             Table::default(),
         );
     }
+    let ended = |soon: bool| {
+        format!("/impersonations?{}", handed_off_query(f.range.from, f.range.to, soon))
+    };
+    let later = (at_once < handed_off).then(|| {
+        view! { <small><a href=ended(false)>{format!("{} later", handed_off - at_once)}</a></small> }
+    });
     let lead = view! {
         <dl class="figure-facts">
             {facts}
-            <div><dt>"Ended within a minute of the handoff"</dt><dd>{share(at_once, handed_off)}<small>{format!("{at_once} of {handed_off}")}</small></dd></div>
+            <div><dt>"Ended within a minute of the handoff"</dt><dd><a href=ended(true)>{share(at_once, handed_off)}</a><small>{format!("{at_once} of {handed_off}")}</small>{later}</dd></div>
         </dl>
     };
     let minutes = by_minute(&counted);
