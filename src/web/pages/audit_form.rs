@@ -7,6 +7,7 @@ use crate::model::{SecretType, time};
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
 use crate::web::components::icon;
+use crate::web::html::Html;
 
 /// The actions that are suggested; another one can be typed.
 pub(super) fn known_actions() -> Vec<String> {
@@ -108,21 +109,25 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
                   any: &'static str,
                   chosen: &str,
                   list: Vec<(String, String)>| {
-        let options = list
-            .into_iter()
-            .map(|(id, label)| {
-                let selected = id == chosen;
-                view! { <option value=id selected=selected>{label}</option> }
-            })
-            .collect_view();
+        // A platform has hundreds of orgs.
+        let mut options = Html::default();
+        options.tags("<option value=\"\">").tags(any).tags("</option>");
+        for (id, label) in &list {
+            options.tags("<option value=\"").text(id);
+            options.tags(if id == chosen { "\" selected>" } else { "\">" });
+            options.text(label).tags("</option>");
+        }
         view! {
-            <select class="select" id=format!("f-{name}") name=name aria-invalid=invalid(name) aria-describedby=described(name)>
-                <option value="">{any}</option>
-                {options}
-            </select>
+            <select class="select" id=format!("f-{name}") name=name aria-invalid=invalid(name) aria-describedby=described(name)
+                inner_html=options.into_string()></select>
         }
         .into_any()
     };
+    let mut suggestions = Html::default();
+    for action in known_actions() {
+        suggestions.tags("<option value=\"").text(&action).tags("\"></option>");
+    }
+    let suggested = suggestions.into_string();
     let types = SecretType::ALL.iter().map(|t| (t.to_string(), t.label().to_owned())).collect();
     let verdicts = VERDICTS.iter().map(|v| (v.word().to_owned(), v.word().to_owned())).collect();
     let search = view! {
@@ -155,9 +160,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
                 {field("secret_type", "Secret type", choice("secret_type", "Any type", ask.secret_type.trim(), types))}
                 <button class="btn">{icon("filter")}"Apply"</button>
             </div>
-            <datalist id="f-actions">
-                {known_actions().into_iter().map(|a| view! { <option value=a></option> }).collect_view()}
-            </datalist>
+            <datalist id="f-actions" inner_html=suggested></datalist>
             <details class="filters-more" open=more>
                 <summary>{icon("chevron")}"More filters"</summary>
                 <div class="filters-line">
