@@ -294,26 +294,27 @@ fn a_certificate_never_outlives_its_authority() {
 
 #[test]
 fn an_authority_that_is_not_fit_is_refused_with_what_is_wrong() {
-    let why = |usage: &str, files: &[&str], key: &str, at: Micros| {
-        Operator::new(usage, "30").import(files, key, at).unwrap_err().to_string()
+    // The clock is read after the certificates are made: they hold from the second they were made.
+    let refused = |usage: &str, files: &[&str], key: &str, later: Micros, says: &str| {
+        let made = Operator::new(usage, "30");
+        let why = made.import(files, key, now() + later).unwrap_err().to_string();
+        assert!(why.contains(says), "{says:?} was expected of {usage:?}: {why}");
     };
     let both = &["mid.pem", "root.pem"];
     let leaf = "basicConstraints=CA:FALSE\nkeyUsage=digitalSignature\n";
-    assert!(why(leaf, both, "r.key", now()).contains("is not an authority"));
+    refused(leaf, both, "r.key", 0, "is not an authority");
     let no_sign = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,cRLSign\n";
-    assert!(why(no_sign, both, "r.key", now()).contains("keyCertSign"));
+    refused(no_sign, both, "r.key", 0, "keyCertSign");
     let no_list = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n";
-    assert!(why(no_list, both, "r.key", now()).contains("cRLSign"));
-    assert!(why(FIT, both, "root.key", now()).contains("not the one of the chain"));
-    assert!(
-        why(FIT, &["root.pem", "mid.pem"], "root.key", now()).contains("not signed by the next")
-    );
-    assert!(why(FIT, both, "r.key", now() + 40 * time::DAY).contains("has expired"));
-    assert!(why(FIT, both, "r.key", now() - time::DAY).contains("holds only from"));
+    refused(no_list, both, "r.key", 0, "cRLSign");
+    refused(FIT, both, "root.key", 0, "not the one of the chain");
+    refused(FIT, &["root.pem", "mid.pem"], "root.key", 0, "not signed by the next");
+    refused(FIT, both, "r.key", 40 * time::DAY, "has expired");
+    refused(FIT, both, "r.key", -time::DAY, "holds only from");
     let servers = format!("{FIT}extendedKeyUsage=serverAuth\n");
-    assert!(why(&servers, both, "r.key", now()).contains("limited to other purposes"));
+    refused(&servers, both, "r.key", 0, "limited to other purposes");
     let fenced = format!("{FIT}nameConstraints=critical,permitted;URI:.example.org\n");
-    assert!(why(&fenced, both, "r.key", now()).contains("not accepted"), "{fenced}");
+    refused(&fenced, both, "r.key", 0, "not accepted");
 
     let text = SecretString::from("nonsense");
     let read = |chain: &str| Authority::import(chain, &text, now(), &mut rng()).unwrap_err();
