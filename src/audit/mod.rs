@@ -11,6 +11,7 @@ mod key;
 pub mod nodes;
 pub mod standing;
 mod stored;
+mod stretch;
 pub mod tiles;
 pub mod timeline;
 pub mod trail;

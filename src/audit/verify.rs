@@ -6,21 +6,19 @@ use sqlx::AnyConnection;
 use tokio::sync::mpsc;
 
 pub use super::cross::cross_recorded;
+use super::stretch::{self, Bad, Checking, Signatures, Stretch};
 use super::{AuditError, LogId};
 use crate::model::Micros;
 use crate::proof::actions;
 use crate::proof::checkpoint::{Checkpoint, CheckpointError};
-use crate::proof::log_check::{BLOCK_LEVEL, LogChecker, Report, RowInput};
+use crate::proof::log_check::{BLOCK_LEVEL, LogChecker, Report};
 use crate::proof::merkle::Frontier;
 use crate::proof::note::{NoteError, NoteVerifier};
 use crate::proof::row::AuditRow;
 use crate::store::audit::{self, Head};
-use crate::store::proven::{self, Proven, columns_of};
+use crate::store::proven;
 
 const BATCH: i64 = 1000;
-
-/// How many kept checkpoints are checked in one go.
-const SIGNATURES: usize = 4096;
 
 /// What is wrong with a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +75,7 @@ pub async fn whole_log_against(
     origin: &str,
     head: &Head,
     elsewhere: &[Checkpoint],
-    mut progress: impl FnMut(u64),
+    progress: impl FnMut(u64),
 ) -> Result<Result<Report, Fault>, AuditError> {
     let fault = |row: Option<u64>, what: String| Fault { log: head.id.clone(), row, what };
     let log = match &head.org_id {
@@ -123,48 +121,18 @@ pub async fn whole_log_against(
         }
         checker.expect_checkpoint(seen.size, seen.root);
     }
-    match kept_checkpoints(conn, verifiers, head, &name).await? {
-        Ok(kept) => {
-            for checkpoint in kept {
-                checker.expect_checkpoint(checkpoint.size, checkpoint.root);
-            }
-        }
-        Err(what) => return Ok(Err(fault(None, what))),
-    }
     let level = i64::from(BLOCK_LEVEL);
     for (index, hash) in audit::subtrees(conn, &head.id, level, 0, head.size >> level).await? {
         if let (Ok(index), Ok(hash)) = (u64::try_from(index), hash.as_slice().try_into()) {
             checker.expect_block(index, hash);
         }
     }
-    // Rows are read here while those before them are checked on another thread.
-    let (send, receive) = mpsc::channel::<Vec<Proven>>(2);
-    let checking = tokio::task::spawn_blocking(move || check_rows(checker, receive));
-    let mut from = 0;
-    let read = async {
-        loop {
-            let mut rows = proven::rows(conn, &head.id, from, BATCH.min(head.size - from)).await?;
-            rows.retain(|row| row.seq < head.size);
-            let Some(last) = rows.last() else { return Ok::<_, AuditError>(()) };
-            from = last.seq + 1;
-            // Whoever checks has stopped: it has found something.
-            if send.send(rows).await.is_err() {
-                return Ok(());
-            }
-            progress(u64::try_from(from).unwrap_or(0));
-        }
-    };
-    let read = read.await;
-    drop(send);
-    let checked = checking.await.map_err(|e| AuditError::Unreadable {
-        log: head.id.clone(),
-        what: format!("checking its rows stopped: {e}"),
-    })?;
-    read?;
-    let (checker, last_at) = match checked {
-        Ok(checked) => checked,
-        Err((row, what)) => return Ok(Err(fault(Some(row), what))),
-    };
+    let checking = Checking { checker, last_at: None };
+    let Checking { checker, last_at } =
+        match read_and_check(conn, verifiers, head, &name, checking, progress).await? {
+            Ok(checked) => checked,
+            Err((row, what)) => return Ok(Err(fault(row, what))),
+        };
     let claimed = u64::try_from(head.size).unwrap_or(0);
     let report = match checker.finish(claimed, &signed) {
         Ok(report) => report,
@@ -179,66 +147,57 @@ pub async fn whole_log_against(
     })
 }
 
-/// Checks rows as they come: the checker and the time of the last one, or the first bad row and
-/// what is wrong with it.
-fn check_rows(
-    mut checker: LogChecker,
-    mut rows: mpsc::Receiver<Vec<Proven>>,
-) -> Result<(LogChecker, Option<Micros>), (u64, String)> {
-    let mut last_at = None;
-    while let Some(batch) = rows.blocking_recv() {
-        for entry in &batch {
-            let seq = u64::try_from(entry.seq).unwrap_or(u64::MAX);
-            let input = RowInput { seq, stored_leaf_hash: &entry.leaf_hash, body: &entry.body };
-            let row = checker.push(input).map_err(|bad| (bad.seq, bad.why.to_string()))?;
-            // The columns are not proven by the tree; they must not lead a search astray.
-            if columns_of(&row) != entry.columns {
-                return Err((seq, "its columns do not say what its text says".to_owned()));
-            }
-            last_at = Some(row.at);
-        }
-    }
-    Ok((checker, last_at))
-}
-
-/// The checkpoints that were kept of a log, as far as its head goes, with their signatures
-/// checked; or what is wrong with one.
-async fn kept_checkpoints(
+/// Reads the rows of a log and the checkpoints kept of it, stretch by stretch, while those before
+/// are checked on other threads. What is wrong is the inner result.
+async fn read_and_check(
     conn: &mut AnyConnection,
     verifiers: &[NoteVerifier],
     head: &Head,
     name: &str,
-) -> Result<Result<Vec<Checkpoint>, String>, AuditError> {
-    let mut kept = audit::checkpoints(conn, &head.id).await?;
-    kept.retain(|(size, _)| *size <= head.size);
-    let mut parts = Vec::new();
-    while !kept.is_empty() {
-        let rest = kept.split_off(kept.len().min(SIGNATURES));
-        let (part, verifiers, name) =
-            (std::mem::replace(&mut kept, rest), verifiers.to_vec(), name.to_owned());
-        parts.push(tokio::task::spawn_blocking(move || {
-            let notes: Vec<&str> = part.iter().map(|(_, note)| note.as_str()).collect();
-            let opened = Checkpoint::open_all(&notes, &verifiers, &name);
-            let sized = part.iter().zip(opened).map(|((size, _), opened)| match opened {
-                Ok(kept) if i64::try_from(kept.size) == Ok(*size) => Ok(kept),
-                Ok(kept) => Err(format!("the checkpoint kept for {size} rows is of {}", kept.size)),
-                Err(e) => Err(format!("the checkpoint kept for {size} rows: {e}")),
-            });
-            sized.collect::<Result<Vec<_>, _>>()
-        }));
-    }
-    let mut all = Vec::new();
-    for part in parts {
-        let part = part.await.map_err(|e| AuditError::Unreadable {
-            log: head.id.clone(),
-            what: format!("checking its checkpoints stopped: {e}"),
-        })?;
-        match part {
-            Ok(part) => all.extend(part),
-            Err(what) => return Ok(Err(what)),
+    mut checking: Checking,
+    mut progress: impl FnMut(u64),
+) -> Result<Result<Checking, (Option<u64>, String)>, AuditError> {
+    let (send, mut receive) = mpsc::channel::<Stretch>(2);
+    let checked = tokio::task::spawn_blocking(move || {
+        while let Some(stretch) = receive.blocking_recv() {
+            checking.check(stretch)?;
         }
-    }
-    Ok(Ok(all))
+        Ok::<_, Bad>(checking)
+    });
+    let mut signatures = Signatures::new(verifiers, name);
+    let read = async {
+        let (mut from, mut above) = (0, i64::MIN);
+        loop {
+            let to = stretch::end(from, head.size);
+            let kept = proven::checkpoints(conn, &head.id, above, to).await?;
+            let claims = signatures.take(kept).await?;
+            let stretch = Stretch::read(conn, head, (from, to), claims).await?;
+            // Whoever checks has stopped: it has found something.
+            if send.send(stretch).await.is_err() {
+                return Ok::<_, AuditError>(());
+            }
+            progress(u64::try_from(to).unwrap_or(0));
+            if to >= head.size {
+                return Ok(());
+            }
+            (from, above) = (to, to);
+        }
+    };
+    let read = read.await;
+    drop(send);
+    let checked = checked.await.map_err(|e| AuditError::Unreadable {
+        log: head.id.clone(),
+        what: format!("checking its rows stopped: {e}"),
+    })?;
+    read?;
+    let unsigned = signatures.finish().await?;
+    Ok(match (checked, unsigned) {
+        // A checkpoint that nobody signed says nothing of the rows before it.
+        (Err(bad), Some((size, what))) if size <= bad.to => Err((None, what)),
+        (Err(bad), _) => Err((Some(bad.seq), bad.what)),
+        (Ok(_), Some((_, what))) => Err((None, what)),
+        (Ok(checking), None) => Ok(checking),
+    })
 }
 
 /// What is wrong with a head whose rows are good. The next row would be built on it, and be
@@ -286,12 +245,13 @@ pub async fn endorsements(conn: &mut AnyConnection) -> Result<Vec<String>, Audit
     Ok(notes)
 }
 
-/// The logs that must be there and are not: the platform's, and one for each org. A log that was
-/// removed whole is found here.
+/// What is wrong with the logs as a set: those that must be there and are not (the platform's, and
+/// one for each org), so that a log that was removed whole is missed; and a row that is in no log,
+/// which no verification of a log would meet.
 ///
 /// # Errors
 /// Where the database does not answer.
-pub async fn missing_logs(
+pub async fn set_faults(
     conn: &mut AnyConnection,
     heads: &[Head],
 ) -> Result<Vec<Fault>, AuditError> {
@@ -301,11 +261,15 @@ pub async fn missing_logs(
         .into_iter()
         .map(|log| log.as_string())
         .filter(|id| heads.iter().all(|h| h.id != *id));
-    Ok(missing
-        .map(|log| Fault {
-            log,
-            row: None,
-            what: "it is not there: it was removed whole".to_owned(),
-        })
-        .collect())
+    let missing = missing.map(|log| Fault {
+        log,
+        row: None,
+        what: "it is not there: it was removed whole".to_owned(),
+    });
+    let stray = proven::stray(conn).await?.map(|(log, seq)| Fault {
+        log,
+        row: None,
+        what: format!("a row says that it is number {seq} of it, and no log has such a row"),
+    });
+    Ok(missing.chain(stray).collect())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt as _};
-use keyturn::audit::verify::{cross_recorded, largest_first, missing_logs, whole_log_against};
+use keyturn::audit::verify::{cross_recorded, largest_first, set_faults, whole_log_against};
 use keyturn::delivery::witness::Kept;
 use keyturn::proof::checkpoint::Checkpoint;
 use keyturn::proof::log_keys::trusted;
@@ -138,7 +138,7 @@ async fn verify(
         return Err("there is no platform log".to_owned());
     }
     let mut good = true;
-    for fault in missing_logs(&mut conn, &heads).await.map_err(text)? {
+    for fault in set_faults(&mut conn, &heads).await.map_err(text)? {
         good = false;
         println!("FAULT {fault}");
     }

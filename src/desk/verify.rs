@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _};
 
 use super::{AtWork, Desk, Step, StepError};
-use crate::audit::verify::{Fault, cross_recorded, largest_first, missing_logs, whole_log_against};
+use crate::audit::verify::{Fault, cross_recorded, largest_first, set_faults, whole_log_against};
 use crate::audit::{LogId, NewRow};
 use crate::delivery::witness::Kept;
 use crate::model::{Micros, time};
@@ -106,7 +106,7 @@ impl Desk {
                 break (before, heads);
             }
         };
-        if let Some(fault) = missing_logs(&mut conn, &heads).await?.into_iter().next() {
+        if let Some(fault) = set_faults(&mut conn, &heads).await?.into_iter().next() {
             return Ok(Err(fault));
         }
         if let Some(found) = unlike_witnessed(&heads, &key.origin, &kept, &witnessed) {

@@ -167,8 +167,9 @@ impl LogChecker {
         }
     }
 
-    /// Says which root the log had at a size, from a checkpoint whose signature was checked. Hand
-    /// in all of them before the first row; one that comes too late makes the check fail.
+    /// Says which root the log had at a size, from a checkpoint whose signature is checked. Hand it
+    /// in before the row that makes the log this long; one that comes too late makes the check
+    /// fail.
     pub fn expect_checkpoint(&mut self, size: u64, root: Hash) {
         self.expected.entry(size).or_default().push(root);
     }

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use crate::audit::verify::missing_logs;
+use crate::audit::verify::set_faults;
 use crate::desk::StepError;
 use crate::desk::rotate::{Ask, Caller};
 use crate::store::{audit, orgs};
@@ -26,9 +26,9 @@ both_engines!(
 async fn a_log_that_was_removed_whole_is_missed(bench: Bench) {
     let mut conn = bench.desk.store.read().await.unwrap();
     let heads = audit::heads(&mut conn).await.unwrap();
-    assert_eq!(missing_logs(&mut conn, &heads).await.unwrap(), []);
+    assert_eq!(set_faults(&mut conn, &heads).await.unwrap(), []);
     let without: Vec<_> = heads.into_iter().filter(|h| h.id != "org/org-acme").collect();
-    let faults = missing_logs(&mut conn, &without).await.unwrap();
+    let faults = set_faults(&mut conn, &without).await.unwrap();
     assert_eq!(faults.len(), 1);
     assert_eq!(faults[0].log, "org/org-acme");
 }

@@ -34,6 +34,7 @@ mod shared_vault;
 mod standing;
 pub(crate) mod tamper;
 mod tamper_random;
+mod tamper_tiles;
 mod token;
 mod vault;
 mod vault_crash;

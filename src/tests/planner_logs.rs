@@ -78,6 +78,14 @@ async fn proofs(b: &Bench) -> Vec<List> {
             proven::rows(tx.conn(), "platform", 0, 1000).await
         })
         .await,
+        figure(b, "rows to verify, as one text", "audit_entry_pkey", async |tx: &mut Tx| {
+            proven::together(tx.conn(), "platform", 0, 256, &[0; 256 * 32]).await
+        })
+        .await,
+        figure(b, "checkpoints to verify", "audit_checkpoint_pkey", async |tx: &mut Tx| {
+            proven::checkpoints(tx.conn(), "platform", 0, 1000).await
+        })
+        .await,
         figure(b, "leaves", "audit_entry_pkey", async |tx: &mut Tx| {
             audit::nodes(tx.conn(), &leaves).await
         })

@@ -1,7 +1,7 @@
 //! Somebody with a client of the database drops the triggers and changes the past: verification
 //! finds it, and names the log and the row.
 
-use crate::audit::verify::Fault;
+use crate::audit::verify::{Fault, set_faults};
 use crate::audit::{Actor, LogId, NewRow};
 use crate::desk::StepError;
 use crate::model::time;
@@ -21,6 +21,7 @@ both_engines!(
     a_column_that_says_something_else_than_the_text_is_found,
     a_value_that_looks_like_two_columns_raises_no_false_alarm,
     a_row_added_behind_the_head_is_found,
+    a_row_that_is_in_no_log_is_found,
     a_head_that_is_not_what_was_signed_is_found_and_takes_no_more_rows,
     verifying_while_rows_are_written_raises_no_false_alarm,
 );
@@ -305,6 +306,32 @@ async fn a_row_added_behind_the_head_is_found(bench: Bench) {
         ("platform", Some(size.cast_unsigned())),
         "{fault}"
     );
+}
+
+/// It would stand on the timeline, and no log would have to answer for it.
+async fn a_row_that_is_in_no_log_is_found(bench: Bench) {
+    opened(&bench).await;
+    for (log, seq) in [("platform", -1), ("org/nobody", 0)] {
+        let mut tx = bench.desk.begin().await.unwrap();
+        let unguarded = match bench.engine() {
+            Engine::Sqlite => "PRAGMA defer_foreign_keys = ON",
+            Engine::Postgres => "ALTER TABLE audit_entry DROP CONSTRAINT audit_entry_log_id_fkey",
+        };
+        let added = format!(
+            "INSERT INTO audit_entry (log_id, seq, id, at, action, actor_id, body, leaf_hash) \
+             SELECT '{log}', {seq}, 'more', at, action, actor_id, body, leaf_hash FROM audit_entry \
+             WHERE log_id = 'platform' AND seq = 3"
+        );
+        for sql in [unguarded, &added] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(tx.conn()).await.unwrap();
+        }
+        let heads = audit::heads(tx.conn()).await.unwrap();
+        let faults = set_faults(tx.conn(), &heads).await.unwrap();
+        tx.rollback().await.unwrap();
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert_eq!(faults[0].log, log);
+        assert!(faults[0].what.contains(&format!("number {seq} of it")), "{}", faults[0]);
+    }
 }
 
 /// Otherwise our own next signature would make the changed past good.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::audit::trail::{Depth, judge};
-use crate::audit::verify::{cross_recorded, missing_logs, whole_log};
+use crate::audit::verify::{cross_recorded, set_faults, whole_log};
 use crate::demo::year::{Plan, YearError, fill};
 use crate::model::time;
 use crate::proof::verdict::{Rule, RuleState, Verdict};
@@ -36,7 +36,7 @@ async fn a_year_is_as_it_says_it_is(bench: Bench) {
     let mut conn = store.read().await.unwrap();
     let heads = audit::heads(&mut conn).await.unwrap();
     assert_eq!(heads.iter().map(|h| h.size).sum::<i64>(), 14_000);
-    assert_eq!(missing_logs(&mut conn, &heads).await.unwrap(), []);
+    assert_eq!(set_faults(&mut conn, &heads).await.unwrap(), []);
     for head in &heads {
         whole_log(&mut conn, &key.verifiers(), &key.origin, head, |_| {}).await.unwrap().unwrap();
     }
