@@ -17,6 +17,8 @@ const pages = {
   org: '/orgs/brightwater',
   'org-bad-key': '/orgs/lumenstreet',
   'audit-wrong-filter': '/audit?ticket=what',
+  'audit-search': '/audit?text=consent',
+  'audit-search-empty': '/audit?text=nothing+like+it',
   'step-up': '/step-up?next=/tickets/NOV-4801',
   'not-found': '/nowhere',
 };

@@ -78,7 +78,10 @@ impl Desk {
             if room == 0 {
                 break;
             }
-            let limit = i64::try_from(BATCH.min(room)).unwrap_or(1);
+            // What was refused may have been too large, or hold one row that is: half as much each
+            // time, down to that row.
+            let fewer = u32::try_from(log.failures).unwrap_or(u32::MAX).min(BATCH.ilog2());
+            let limit = i64::try_from((BATCH >> fewer).min(room)).unwrap_or(1);
             let entries = audit::range(&mut conn, &log.log_id, log.next_seq, limit).await?;
             let mut rows = Vec::with_capacity(entries.len());
             let mut fault = None;

@@ -19,6 +19,8 @@ pub struct Due {
     pub next_seq: i64,
     /// When the position changed last; 0 where it never did.
     pub at: Micros,
+    /// How often in a row the sink refused what came next.
+    pub failures: i64,
 }
 
 /// How a sink is doing.
@@ -77,7 +79,7 @@ pub async fn beat(tx: &mut Tx, sink: &str, now: Micros) -> Result<()> {
 /// Every log with rows that the sink has not taken, and that may be tried now.
 pub async fn due(conn: &mut AnyConnection, sink: &str, now: Micros) -> Result<Vec<Due>> {
     Ok(sqlx::query_as(
-        "SELECT l.id AS log_id, l.origin, l.size, COALESCE(p.next_seq, 0) AS next_seq, COALESCE(p.at, 0) AS at \
+        "SELECT l.id AS log_id, l.origin, l.size, COALESCE(p.next_seq, 0) AS next_seq, COALESCE(p.at, 0) AS at, COALESCE(p.failures, 0) AS failures \
          FROM audit_log l LEFT JOIN forward_position p ON p.sink = $1 AND p.log_id = l.id \
          WHERE l.size > COALESCE(p.next_seq, 0) AND COALESCE(p.next_at, 0) <= $2",
     )

@@ -181,6 +181,7 @@ pub(crate) struct LinesServer {
 #[derive(Default)]
 struct Inside {
     answers: Mutex<VecDeque<u16>>,
+    at_most: Mutex<Option<usize>>,
     requests: Mutex<Vec<(HeaderMap, String)>>,
 }
 
@@ -189,7 +190,13 @@ impl LinesServer {
         let inside = Arc::<Inside>::default();
         let take = |State(inside): State<Arc<Inside>>, headers: HeaderMap, body: String| async move {
             inside.requests.lock().unwrap().push((headers, body));
-            let status = inside.answers.lock().unwrap().pop_front().unwrap_or(200);
+            let too_many = {
+                let requests = inside.requests.lock().unwrap();
+                let rows = requests.last().map_or(0, |(_, body)| body.lines().count());
+                inside.at_most.lock().unwrap().is_some_and(|at_most| rows > at_most)
+            };
+            let answer = inside.answers.lock().unwrap().pop_front();
+            let status = answer.unwrap_or(if too_many { 413 } else { 200 });
             StatusCode::from_u16(status).unwrap()
         };
         let router =
@@ -203,6 +210,11 @@ impl LinesServer {
     /// The next answers; after them it takes everything.
     pub(crate) fn answers(&self, statuses: &[u16]) {
         self.inside.answers.lock().unwrap().extend(statuses);
+    }
+
+    /// What is larger than so many rows it answers with 413 (RFC 9110, section 15.5.14).
+    pub(crate) fn takes_at_most(&self, rows: usize) {
+        *self.inside.at_most.lock().unwrap() = Some(rows);
     }
 
     pub(crate) fn requests(&self) -> Vec<(HeaderMap, String)> {

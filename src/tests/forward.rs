@@ -28,6 +28,7 @@ both_engines!(
     a_receiver_that_never_ends_the_connection_has_not_taken_anything,
     an_http_sink_that_fails_first_gets_every_row_afterwards,
     a_batch_that_is_refused_holds_up_its_own_log_only,
+    a_sink_that_takes_small_batches_only_gets_small_ones,
     a_restart_and_another_instance_go_on_where_it_was,
     while_one_instance_sends_no_other_does,
     a_row_that_was_changed_is_not_sent_and_is_said,
@@ -194,7 +195,7 @@ async fn an_http_sink_that_fails_first_gets_every_row_afterwards(bench: Bench) {
         assert_eq!(header("keyturn-origin"), format!("keyturn.example/{}", rows[0].log));
         assert_eq!(header("keyturn-first-seq"), rows[0].seq.to_string());
         assert_eq!(header("keyturn-last-seq"), rows[rows.len() - 1].seq.to_string());
-        texts.extend(body.lines().map(str::to_owned));
+        texts.extend(lines(&body));
     }
     assert_all_there(&bench, &in_order(texts)).await;
 }
@@ -212,6 +213,22 @@ async fn a_batch_that_is_refused_holds_up_its_own_log_only(bench: Bench) {
     assert_eq!(i64::try_from(taken).unwrap() + after.behind, all_rows(&bench).await);
     drain(&bench, &sink).await;
     assert_eq!(state(&bench, &sink).await.1, []);
+}
+
+async fn a_sink_that_takes_small_batches_only_gets_small_ones(bench: Bench) {
+    opened(&bench).await;
+    fill(&bench, 300).await;
+    let server = LinesServer::start().await;
+    server.takes_at_most(90);
+    let sink = HttpSink::new(&server.address, None, &Default::default()).unwrap();
+    let taken = drain(&bench, &sink).await;
+    assert_eq!(i64::try_from(taken), Ok(all_rows(&bench).await));
+    let small = server.requests().into_iter().filter(|(_, body)| body.lines().count() <= 90);
+    assert_all_there(&bench, &in_order(small.flat_map(|(_, body)| lines(&body)))).await;
+}
+
+fn lines(body: &str) -> Vec<String> {
+    body.lines().map(str::to_owned).collect()
 }
 
 async fn a_restart_and_another_instance_go_on_where_it_was(bench: Bench) {
