@@ -14,7 +14,7 @@ WASM = --lib --no-default-features --features hydrate --target wasm32-unknown-un
 PLAYWRIGHT = cd end2end && node_modules/.bin/playwright test
 
 .PHONY: help demo demo-reset build browser browser-if-possible pin-browser-glue \
-	test test-tools test-rust test-e2e screenshots bench attacks check clean
+	test test-tools test-rust test-e2e screenshots screenshots-at-size bench attacks check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -58,6 +58,11 @@ test-e2e: build browser test-tools ## the browser tests
 
 screenshots: build browser test-tools ## every page, wide and narrow, light and dark, into end2end/artifacts/screenshots/
 	cd end2end && SCREENSHOTS=1 node_modules/.bin/playwright test
+
+screenshots-at-size: browser test-tools ## every audit page over the year of `make bench`, as above
+	@[ -e "$(BENCH_DATA)/keyturn.db" ] || $(CARGO) run --locked --release -- bench-data --data "$(BENCH_DATA)"
+	+$(CARGO) build --locked --release
+	cd end2end && BENCH_DATA="$(abspath $(BENCH_DATA))" SCREENSHOTS=1 node_modules/.bin/playwright test --config playwright.size.config.ts
 
 bench: ## what the product costs against the least that could do the same, at a million rows (BENCH_DATA)
 	@[ -e "$(BENCH_DATA)/keyturn.db" ] || $(CARGO) run --locked --release -- bench-data --data "$(BENCH_DATA)"

@@ -9,6 +9,8 @@ use crate::proof::checkpoint::Checkpoint;
 use crate::proof::evidence::{Evidence, FORMAT, LogEvidence, ProvenRow, Stage, hash_text};
 use crate::proof::merkle;
 use crate::proof::note::NoteVerifier;
+use crate::proof::row::AuditRow;
+use crate::proof::trail_recorded::{Recording, recordings};
 use crate::store::audit::{self, Entry, Head};
 
 /// The evidence of an impersonation, as both logs stand now. It is made of what is stored, also
@@ -34,13 +36,16 @@ pub async fn of_impersonation(
         own
     };
     let (platform_rows, org_rows) = (of(&platform), of(&org));
+    let read: Vec<AuditRow> = rows.iter().filter_map(|r| AuditRow::parse(&r.body).ok()).collect();
+    let (of_platform, of_org): (Vec<_>, Vec<_>) =
+        recordings(&read, &read).into_iter().partition(|recording| recording.of_platform);
     Ok(Evidence {
         format: FORMAT.to_owned(),
         impersonation_id: impersonation_id.to_owned(),
         keys: verifiers.iter().rev().map(NoteVerifier::vkey).collect(),
         endorsements: endorsements.to_vec(),
-        platform: side(conn, &platform, &platform_rows).await?,
-        org: side(conn, &org, &org_rows).await?,
+        platform: side(conn, &platform, &platform_rows, &of_platform).await?,
+        org: side(conn, &org, &org_rows, &of_org).await?,
     })
 }
 
@@ -55,11 +60,12 @@ async fn side(
     conn: &mut AnyConnection,
     head: &Head,
     rows: &[Entry],
+    recorded: &[Recording<'_>],
 ) -> Result<LogEvidence, AuditError> {
     let unreadable = |what: String| AuditError::Unreadable { log: head.id.clone(), what };
     let size = u64::try_from(head.size).map_err(|_| unreadable("its size is negative".into()))?;
     // The checkpoints kept when the first and the last of its rows were in, as far as they are,
-    // and the newest.
+    // those that the other log recorded, and the newest.
     let mut notes: Vec<(u64, String)> = Vec::new();
     let ends = [actions::PLATFORM_IMPERSONATION_ENDED, actions::IMPERSONATION_ENDED];
     let end = rows.iter().find(|r| ends.contains(&r.action.as_str()));
@@ -71,8 +77,14 @@ async fn side(
             notes.push((kept, note));
         }
     }
+    // One of a size that the log does not have is left out, and so found by whoever checks.
+    let recorded = recorded.iter().filter_map(|r| Some((r.checkpoint()?.size, r.note.to_owned())));
+    notes.extend(recorded.filter(|(at, _)| *at > 0 && *at < size));
+    notes.sort_by_key(|(at, _)| *at);
     notes.push((size, head.checkpoint.clone()));
-    notes.dedup_by_key(|(size, _)| *size);
+    // Two notes of one size say the same or the log was rewritten: then they are both there, and
+    // no proof leads from the one to the other.
+    notes.dedup_by_key(|(at, note)| (*at, Checkpoint::unverified(note).ok().map(|c| c.root)));
 
     let mut wanted: Vec<u64> = rows.iter().filter_map(|r| u64::try_from(r.seq).ok()).collect();
     for pair in notes.windows(2) {

@@ -9,6 +9,7 @@ pub mod export;
 pub mod grow;
 mod key;
 pub mod nodes;
+mod recorded;
 pub mod standing;
 mod stored;
 mod stretch;

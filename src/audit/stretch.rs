@@ -1,14 +1,16 @@
 //! What a verification holds at one time of a log: a stretch of its rows, and the checkpoints kept
 //! of it on the way.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use sqlx::AnyConnection;
 use tokio::task::JoinHandle;
 
 use super::AuditError;
+use super::recorded::Collector;
 use crate::model::Micros;
 use crate::proof::Hash;
+use crate::proof::actions;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::log_check::{LogChecker, RowInput};
 use crate::proof::note::NoteVerifier;
@@ -25,6 +27,15 @@ const ROWS: i64 = 4 * TILE;
 /// How many signatures are checked at once: all that a verification of one log holds of kept
 /// checkpoints, twice over.
 const SIGNATURES: usize = 4096;
+
+/// After rows of these a checkpoint is kept in the same step: evidence is made of it, and who
+/// removes it makes true evidence fail.
+const KEPT_AFTER: [&str; 4] = [
+    actions::PLATFORM_IMPERSONATION_STARTED,
+    actions::IMPERSONATION_STARTED,
+    actions::PLATFORM_IMPERSONATION_ENDED,
+    actions::IMPERSONATION_ENDED,
+];
 
 /// The rows of a stretch.
 enum Rows {
@@ -91,6 +102,10 @@ pub(super) struct Checking {
     pub(super) checker: LogChecker,
     /// The time of the last row.
     pub(super) last_at: Option<Micros>,
+    /// What its rows recorded of other logs.
+    pub(super) recorded: Collector,
+    /// The sizes for which a checkpoint was kept within the stretch in hand.
+    pub(super) kept: HashSet<u64>,
 }
 
 /// The first bad row of a stretch.
@@ -110,7 +125,9 @@ impl Checking {
     /// The first bad row.
     pub(super) fn check(&mut self, stretch: Stretch) -> Result<(), Bad> {
         let to = stretch.to;
+        self.kept.clear();
         for claim in stretch.claims {
+            self.kept.insert(claim.size);
             self.checker.expect_checkpoint(claim.size, claim.root);
         }
         let checked = match &stretch.rows {
@@ -148,8 +165,12 @@ impl Checking {
         if columns_of(&row) != columns {
             return Err((seq, "its columns do not say what its text says".to_owned()));
         }
+        if KEPT_AFTER.contains(&row.action.as_str()) && !self.kept.contains(&(seq + 1)) {
+            let what = "no checkpoint is kept of just after it, as there is for each start and end of an impersonation: it was removed";
+            return Err((seq, what.to_owned()));
+        }
         self.last_at = Some(row.at);
-        Ok(())
+        self.recorded.take(&row)
     }
 }
 

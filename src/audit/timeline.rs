@@ -89,13 +89,17 @@ pub async fn page(
         Seek::Newer(_) => (newest.clone().filter(|_| more), oldest),
     };
     let ids: Vec<String> = rows.iter().filter_map(|e| e.impersonation_id.clone()).collect();
-    let (mut trails, proofs) = judge_all(conn, key, &ids, edges, now).await?;
+    let loose = rows.iter().filter(|row| row.impersonation_id.is_none()).cloned();
+    let mut loose: Vec<ReadRow> = loose.map(ReadRow::of).collect();
+    let (mut trails, proofs) = judge_all(conn, key, &ids, &mut loose, edges, now).await?;
+    let mut loose = loose.into_iter();
     let mut grants = impersonations::by_ids(conn, &ids).await?;
     let mut items = Vec::with_capacity(rows.len());
     for entry in rows {
         let judged = entry.impersonation_id.clone().and_then(|id| Some((trails.remove(&id)?, id)));
         let Some((judged, id)) = judged else {
-            items.push(Item::Row(Box::new(ReadRow::of(entry))));
+            let row = if entry.impersonation_id.is_none() { loose.next() } else { None };
+            items.push(Item::Row(Box::new(row.unwrap_or_else(|| ReadRow::of(entry)))));
             continue;
         };
         let matching = judged

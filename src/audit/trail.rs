@@ -12,6 +12,7 @@ use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{self, Frontier};
 use crate::proof::row::AuditRow;
 use crate::proof::trail::{ProofState, Trail};
+use crate::proof::trail_recorded::{Beginnings, recordings};
 use crate::proof::verdict::TrailVerdict;
 use crate::store::audit::{self, Entry, Head};
 
@@ -22,13 +23,15 @@ pub struct ReadRow {
     pub entry: Entry,
     /// What it says; absent where it cannot be read.
     pub row: Option<AuditRow>,
+    /// Why it is not proven to be in its log as signed, where that was looked at ([`read_proven`]).
+    unproven: Option<String>,
 }
 
 impl ReadRow {
     /// Reads a stored row.
     #[must_use]
     pub fn of(entry: Entry) -> Self {
-        Self { row: AuditRow::parse(&entry.body).ok(), entry }
+        Self { row: AuditRow::parse(&entry.body).ok(), entry, unproven: None }
     }
 
     /// Whether it is of the platform's log.
@@ -37,8 +40,8 @@ impl ReadRow {
         self.entry.log_id == "platform"
     }
 
-    /// What is wrong with the row by itself: its hash, its text, or a column that says something
-    /// else than the text.
+    /// What is wrong with the row: its hash, its text, a column that says something else than the
+    /// text, or that it is not in its log, where that was looked at.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
         let e = &self.entry;
@@ -50,7 +53,7 @@ impl ReadRow {
         if !columns_agree(e, row) {
             return Some(format!("{place}: its columns do not say what its text says"));
         }
-        None
+        self.unproven.clone()
     }
 }
 
@@ -105,7 +108,7 @@ pub async fn judge(
 }
 
 /// Reads the trails of several impersonations, and judges each with its proofs: by the
-/// impersonation's id.
+/// impersonation's id. Rows of none, `loose`, are proven with them.
 ///
 /// # Errors
 /// As for [`judge`].
@@ -113,19 +116,22 @@ pub async fn judge_all(
     conn: &mut AnyConnection,
     key: &LogKey,
     impersonation_ids: &[String],
+    loose: &mut [ReadRow],
     edges: &Edges,
     now: Micros,
 ) -> Result<(HashMap<String, Judged>, Proofs), AuditError> {
-    let mut rows: HashMap<String, Vec<Entry>> =
+    let mut rows: HashMap<String, Vec<ReadRow>> =
         impersonation_ids.iter().map(|id| (id.clone(), Vec::new())).collect();
     for entry in audit::of_impersonations(conn, impersonation_ids).await? {
         if let Some(id) = &entry.impersonation_id
             && let Some(of) = rows.get_mut(id)
         {
-            of.push(entry);
+            of.push(ReadRow::of(entry));
         }
     }
-    let proofs = Proofs::load(conn, key, rows.values().flatten(), edges).await?;
+    let all = rows.values().flatten().chain(loose.iter());
+    let proofs = Proofs::load(conn, key, all, edges).await?;
+    loose.iter_mut().for_each(|row| proofs.mark(row));
     let judged = rows
         .into_iter()
         .map(|(id, rows)| {
@@ -134,6 +140,23 @@ pub async fn judge_all(
         })
         .collect();
     Ok((judged, proofs))
+}
+
+/// Reads stored rows, and holds each against its log as that is signed: what is wrong with one is
+/// its [`ReadRow::fault`].
+///
+/// # Errors
+/// As for [`judge`].
+pub async fn read_proven(
+    conn: &mut AnyConnection,
+    key: &LogKey,
+    entries: Vec<Entry>,
+    edges: &Edges,
+) -> Result<Vec<ReadRow>, AuditError> {
+    let mut rows: Vec<ReadRow> = entries.into_iter().map(ReadRow::of).collect();
+    let proofs = Proofs::load(conn, key, rows.iter(), edges).await?;
+    rows.iter_mut().for_each(|row| proofs.mark(row));
+    Ok(rows)
 }
 
 /// Judges rows that were read already.
@@ -148,6 +171,7 @@ pub async fn judge_rows(
     depth: Depth,
     now: Micros,
 ) -> Result<Judged, AuditError> {
+    let rows: Vec<ReadRow> = rows.into_iter().map(ReadRow::of).collect();
     let proofs = match depth {
         Depth::Rows => Proofs::default(),
         Depth::Proofs => Proofs::load(conn, key, rows.iter(), &Edges::default()).await?,
@@ -159,12 +183,11 @@ fn judge_with(
     key: &LogKey,
     proofs: &Proofs,
     impersonation_id: &str,
-    rows: Vec<Entry>,
+    rows: Vec<ReadRow>,
     depth: Depth,
     now: Micros,
 ) -> Judged {
-    let (mut platform, mut org): (Vec<_>, Vec<_>) =
-        rows.into_iter().map(ReadRow::of).partition(ReadRow::platform);
+    let (mut platform, mut org): (Vec<_>, Vec<_>) = rows.into_iter().partition(ReadRow::platform);
     platform.sort_by_key(|r| r.entry.seq);
     org.sort_by_key(|r| (r.entry.log_id.clone(), r.entry.seq));
     let prove = |rows: &[ReadRow]| match (rows.iter().find_map(ReadRow::fault), depth) {
@@ -174,14 +197,20 @@ fn judge_with(
     };
     let (platform_proof, org_proof) = (prove(&platform), prove(&org));
     let read = |rows: &[ReadRow]| rows.iter().filter_map(|r| r.row.clone()).collect::<Vec<_>>();
+    let (platform_rows, org_rows) = (read(&platform), read(&org));
     let verifiers = key.verifiers();
+    let beginnings = match depth {
+        Depth::Rows => None,
+        Depth::Proofs => Some(proofs.beginnings(&platform_rows, &org_rows)),
+    };
     let verdict = Trail {
         impersonation_id,
-        platform: &read(&platform),
-        org: &read(&org),
+        platform: &platform_rows,
+        org: &org_rows,
         platform_proof,
         org_proof,
         verifiers: Some(&verifiers),
+        beginnings: beginnings.as_ref(),
         now,
     }
     .judge();
@@ -210,13 +239,19 @@ impl Proofs {
     pub async fn load<'a>(
         conn: &mut AnyConnection,
         key: &LogKey,
-        rows: impl Iterator<Item = &'a Entry>,
+        rows: impl Iterator<Item = &'a ReadRow>,
         edges: &Edges,
     ) -> Result<Self, AuditError> {
         let mut seqs: HashMap<String, Vec<u64>> = HashMap::new();
-        for row in rows {
-            let of = seqs.entry(row.log_id.clone()).or_default();
-            of.extend(u64::try_from(row.seq).ok());
+        for ReadRow { entry, row, .. } in rows {
+            let of = seqs.entry(entry.log_id.clone()).or_default();
+            of.extend(u64::try_from(entry.seq).ok());
+            // The path of the last row that a recorded checkpoint knows of is what leads from it
+            // to the whole log.
+            for recording in recordings(row, row) {
+                let Some(checkpoint) = recording.checkpoint() else { continue };
+                seqs.entry(recording.log()).or_default().extend(checkpoint.size.checked_sub(1));
+            }
         }
         let ids: Vec<String> = seqs.keys().cloned().collect();
         let heads = audit::heads_of(conn, &ids).await?;
@@ -243,7 +278,11 @@ impl Proofs {
         let wanted: Vec<(&Head, Vec<u64>)> = logs
             .values()
             .filter(|log| log.signed.is_ok())
-            .map(|log| (&log.head, seqs.remove(&log.head.id).unwrap_or_default()))
+            .map(|log| {
+                let mut seqs = seqs.remove(&log.head.id).unwrap_or_default();
+                seqs.retain(|seq| i64::try_from(*seq).is_ok_and(|seq| seq < log.head.size));
+                (&log.head, seqs)
+            })
             .collect();
         let nodes = forest(conn, &wanted, edges).await?;
         Ok(Self { logs, nodes })
@@ -253,6 +292,37 @@ impl Proofs {
     #[must_use]
     pub fn log(&self, id: &str) -> Option<(&Head, Result<&Checkpoint, &str>)> {
         self.logs.get(id).map(|log| (&log.head, log.signed.as_ref().map_err(String::as_str)))
+    }
+
+    /// Of what these rows recorded of the other log, what that log begins with as it was signed.
+    fn beginnings(&self, platform: &[AuditRow], org: &[AuditRow]) -> Beginnings {
+        let mut all = Beginnings::default();
+        for recording in recordings(platform, org) {
+            let Some(old) = recording.checkpoint() else { continue };
+            let log = recording.log();
+            let (Some(Log { signed: Ok(signed), .. }), Some(nodes)) =
+                (self.logs.get(&log), self.nodes.get(&log))
+            else {
+                continue;
+            };
+            let leads = nodes.consistency(old.size, signed.size).is_ok_and(|proof| {
+                let (from, to) = (old.size, signed.size);
+                merkle::verify_consistency(from, to, &old.root, &signed.root, &proof).is_ok()
+            });
+            if leads {
+                let of = if recording.of_platform { &mut all.platform } else { &mut all.org };
+                of.insert((old.size, old.root));
+            }
+        }
+        all
+    }
+
+    /// Says of a row whether it is in its log as it was signed.
+    fn mark(&self, row: &mut ReadRow) {
+        row.unproven = match self.prove(std::slice::from_ref(row)) {
+            ProofState::Broken(why) => Some(why),
+            ProofState::Proven | ProofState::NotChecked => None,
+        };
     }
 
     /// Whether rows, all of one log, are in it as it was signed.

@@ -1,11 +1,14 @@
 //! Verification of a whole log, row by row, at constant memory.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use sqlx::AnyConnection;
 use tokio::sync::mpsc;
 
-pub use super::cross::cross_recorded;
+pub use super::cross::{agree, cross_recorded};
+pub use super::recorded::Claim;
+use super::recorded::Collector;
 use super::stretch::{self, Bad, Checking, Signatures, Stretch};
 use super::{AuditError, LogId};
 use crate::model::Micros;
@@ -48,6 +51,15 @@ pub fn largest_first(heads: &[Head]) -> Vec<&Head> {
     heads
 }
 
+/// A log that is in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// What was looked at.
+    pub report: Report,
+    /// What its rows recorded of other logs, to be held against those ([`agree`]).
+    pub claims: Vec<Claim>,
+}
+
 /// Verifies a log against its signed checkpoint, every kept checkpoint and every kept subtree
 /// root. `verifiers` are the keys that the log ever had, the current one first. `progress` hears
 /// how many rows are done.
@@ -61,7 +73,8 @@ pub async fn whole_log(
     head: &Head,
     progress: impl FnMut(u64),
 ) -> Result<Result<Report, Fault>, AuditError> {
-    whole_log_against(conn, verifiers, origin, head, &[], progress).await
+    let verified = whole_log_against(conn, verifiers, origin, head, &[], progress).await?;
+    Ok(verified.map(|verified| verified.report))
 }
 
 /// As [`whole_log`], and against checkpoints of it that somebody else kept: the log must have
@@ -76,7 +89,7 @@ pub async fn whole_log_against(
     head: &Head,
     elsewhere: &[Checkpoint],
     progress: impl FnMut(u64),
-) -> Result<Result<Report, Fault>, AuditError> {
+) -> Result<Result<Verified, Fault>, AuditError> {
     let fault = |row: Option<u64>, what: String| Fault { log: head.id.clone(), row, what };
     let log = match &head.org_id {
         None => LogId::Platform,
@@ -127,8 +140,9 @@ pub async fn whole_log_against(
             checker.expect_block(index, hash);
         }
     }
-    let checking = Checking { checker, last_at: None };
-    let Checking { checker, last_at } =
+    let recorded = Collector::new(&head.id, verifiers);
+    let checking = Checking { checker, last_at: None, recorded, kept: HashSet::new() };
+    let Checking { checker, last_at, recorded, .. } =
         match read_and_check(conn, verifiers, head, &name, checking, progress).await? {
             Ok(checked) => checked,
             Err((row, what)) => return Ok(Err(fault(row, what))),
@@ -141,9 +155,12 @@ pub async fn whole_log_against(
     if let Some(what) = head_fault(head, last_at, &report) {
         return Ok(Err(fault(None, what)));
     }
-    Ok(match super::stored::tree_fault(conn, head).await? {
-        Some((row, what)) => Err(fault(row, what)),
-        None => Ok(report),
+    if let Some((row, what)) = super::stored::tree_fault(conn, head).await? {
+        return Ok(Err(fault(row, what)));
+    }
+    Ok(match recorded.finish() {
+        Ok(claims) => Ok(Verified { report, claims }),
+        Err((seq, what)) => Err(fault(Some(seq), what)),
     })
 }
 

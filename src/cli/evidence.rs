@@ -10,13 +10,15 @@ use keyturn::proof::verdict::{RuleState, Verdict};
 
 /// Prints a line for each rule, and exits with 0 where the file proves a complete trail, 1 where
 /// something does not hold or is missing, 2 where it could not be looked at, 3 where everything
-/// holds so far and the impersonation has not ended.
+/// holds so far and the impersonation has not ended, 4 where the file agrees with itself and no key
+/// was given to hold it against: anybody could have made such a file.
 pub fn run(file: &Path, key: Option<&str>) -> ExitCode {
     match check(file, key) {
         Ok(report) => {
             print(&report);
             match report.verdict.verdict {
                 _ if !report.holds() => ExitCode::FAILURE,
+                Verdict::Complete | Verdict::Open if !report.pinned => ExitCode::from(4),
                 Verdict::Complete => ExitCode::SUCCESS,
                 Verdict::Open => ExitCode::from(3),
                 Verdict::Incomplete | Verdict::Mismatch | Verdict::Tampered => ExitCode::FAILURE,
@@ -57,8 +59,11 @@ fn print(report: &Report) {
         };
         println!("{word} {}: {}", rule.rule.title(), rule.saw);
     }
-    println!("verdict: {}", report.verdict.verdict.word());
-    if !report.pinned {
+    let word = report.verdict.verdict.word();
+    if report.pinned {
+        println!("verdict: {word}");
+    } else {
+        println!("verdict: {word}, if the keys are the log's");
         println!(
             "The keys are the file's own. Give the log's public key, learned elsewhere, with --key: otherwise this shows only that the file agrees with itself."
         );

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt as _};
-use keyturn::audit::verify::{cross_recorded, largest_first, set_faults, whole_log_against};
+use keyturn::audit::verify::{agree, cross_recorded, largest_first, set_faults, whole_log_against};
 use keyturn::delivery::witness::Kept;
 use keyturn::proof::checkpoint::Checkpoint;
 use keyturn::proof::log_keys::trusted;
@@ -177,17 +177,25 @@ async fn verify(
     let chosen: Vec<Head> = chosen.into_iter().cloned().collect();
     let mut found =
         stream::iter(largest_first(&chosen)).map(one).buffer_unordered(store.readers_at_once());
+    let mut claims = Vec::new();
     while let Some(found) = found.next().await {
         let (log, seen, found) = found?;
         progress.clear();
         match found {
-            Ok(report) => println!(
-                "ok    {}: {} rows, {} kept checkpoints agree{}",
-                log,
-                report.rows,
-                report.checkpoints_agreed,
-                if seen == 0 { String::new() } else { format!(", {seen} of them kept elsewhere") }
-            ),
+            Ok(verified) => {
+                println!(
+                    "ok    {}: {} rows, {} kept checkpoints agree{}",
+                    log,
+                    verified.report.rows,
+                    verified.report.checkpoints_agreed,
+                    if seen == 0 {
+                        String::new()
+                    } else {
+                        format!(", {seen} of them kept elsewhere")
+                    }
+                );
+                claims.extend(verified.claims);
+            }
             Err(fault) => {
                 good = false;
                 println!("FAULT {fault}");
@@ -196,7 +204,12 @@ async fn verify(
     }
     progress.clear();
     let mut conn = store.read().await.map_err(text)?;
-    match cross_recorded(&mut conn, &verifiers, &heads).await.map_err(text)? {
+    // With one log only, what the others recorded of it is looked for; with all, it was read.
+    let agreed = match only {
+        Some(_) => cross_recorded(&mut conn, &verifiers, &heads).await,
+        None => agree(&mut conn, &heads, claims).await,
+    };
+    match agreed.map_err(text)? {
         Ok(n) => println!("ok    {n} checkpoints that one log recorded of another agree"),
         Err(fault) => {
             good = false;

@@ -7,7 +7,8 @@ use sqlx::AnyConnection;
 
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::export::Format;
-use crate::audit::trail::ReadRow;
+use crate::audit::nodes::Edges;
+use crate::audit::trail::{ReadRow, read_proven};
 use crate::audit::{LogId, NewRow};
 use crate::model::Micros;
 use crate::proof::actions;
@@ -40,6 +41,7 @@ pub struct Export {
     rows: i64,
     sent: i64,
     beyond: Key,
+    edges: Edges,
 }
 
 impl Export {
@@ -90,13 +92,14 @@ impl Desk {
             rows,
             sent: 0,
             beyond: Key { at: Micros::MIN, id: String::new() },
+            edges: Edges::default(),
         })
     }
 
     /// The next rows of an export as text, oldest first; nothing once all are given.
     ///
     /// # Errors
-    /// Where a row is not what was hashed, where there are fewer rows than were counted, where
+    /// Where a row is not what was signed, where there are fewer rows than were counted, where
     /// the account was disabled meanwhile, or where the database does not answer. The export must
     /// then be cut off: a shorter one would be taken for the whole.
     pub async fn export_more(&self, export: &mut Export) -> Step<Option<String>> {
@@ -110,8 +113,10 @@ impl Desk {
         }
         let seek = Seek::Newer(export.beyond.clone());
         let batch = audit::timeline(&mut conn, &export.filter, &seek, false, BATCH).await?;
+        let key = self.current_log_key(&mut conn).await?;
+        let batch = read_proven(&mut conn, key, batch, &export.edges).await?;
         drop(conn);
-        let Some(last) = batch.last() else {
+        let Some(last) = batch.last().map(|row| &row.entry) else {
             return Err(StepError::Outside(format!(
                 "an export ends after {} of {} rows: rows are gone",
                 export.sent, export.rows
@@ -119,13 +124,14 @@ impl Desk {
         };
         export.beyond = last.key();
         let mut text = String::new();
-        for entry in batch {
+        for row in batch {
+            let ReadRow { entry, .. } = &row;
             let there = export.sizes.get(&entry.log_id).is_some_and(|size| entry.seq < *size);
             // It was written after the moment that was counted.
             if !there || export.sent == export.rows {
                 continue;
             }
-            let line = export.format.line(&ReadRow::of(entry)).map_err(StepError::Outside)?;
+            let line = export.format.line(&row).map_err(StepError::Outside)?;
             text.push_str(&line);
             export.sent += 1;
         }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Desk, Step};
-use crate::audit::trail::ReadRow;
+use crate::audit::nodes::Edges;
+use crate::audit::trail::{ReadRow, read_proven};
 use crate::delivery::forward::{Batch, Outgoing, Sent, Sink};
 use crate::model::{Micros, time};
 use crate::store::audit;
@@ -83,10 +84,12 @@ impl Desk {
             let fewer = u32::try_from(log.failures).unwrap_or(u32::MAX).min(BATCH.ilog2());
             let limit = i64::try_from((BATCH >> fewer).min(room)).unwrap_or(1);
             let entries = audit::range(&mut conn, &log.log_id, log.next_seq, limit).await?;
-            let mut rows = Vec::with_capacity(entries.len());
+            let key = self.current_log_key(&mut conn).await?;
+            let read = read_proven(&mut conn, key, entries, &Edges::default()).await?;
+            let mut rows = Vec::with_capacity(read.len());
             let mut fault = None;
-            for (seq, entry) in (log.next_seq..).zip(entries) {
-                match outgoing(entry, seq) {
+            for (seq, row) in (log.next_seq..).zip(read) {
+                match outgoing(row, seq) {
                     Ok(row) => rows.push(row),
                     Err(why) => {
                         fault = Some(why);
@@ -166,12 +169,11 @@ impl Desk {
     }
 }
 
-/// A row as it goes out: the one that is due, and what was hashed.
-fn outgoing(entry: audit::Entry, seq: i64) -> Result<Outgoing, String> {
-    if entry.seq != seq {
-        return Err(format!("row {seq} of {} is not there", entry.log_id));
+/// A row as it goes out: the one that is due, and what was signed.
+fn outgoing(read: ReadRow, seq: i64) -> Result<Outgoing, String> {
+    if read.entry.seq != seq {
+        return Err(format!("row {seq} of {} is not there", read.entry.log_id));
     }
-    let read = ReadRow::of(entry);
     match (read.fault(), read.row) {
         (None, Some(row)) => Ok(Outgoing { seq, at: read.entry.at, body: read.entry.body, row }),
         (fault, _) => Err(fault.unwrap_or_else(|| "a row cannot be read".to_owned())),

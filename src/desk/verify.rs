@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _};
 
 use super::{AtWork, Desk, Step, StepError};
-use crate::audit::verify::{Fault, cross_recorded, largest_first, set_faults, whole_log_against};
+use crate::audit::verify::{Claim, Fault, agree, largest_first, set_faults, whole_log_against};
 use crate::audit::{LogId, NewRow};
 use crate::delivery::witness::Kept;
 use crate::model::{Micros, time};
@@ -117,14 +117,16 @@ impl Desk {
         let mut found = stream::iter(largest_first(&heads).into_iter().cloned())
             .map(|head| self.verify_one(&verifiers, head, &kept, done))
             .buffer_unordered(self.store.readers_at_once());
+        let mut claims = Vec::new();
         while let Some(found) = found.next().await {
-            if let Err(fault) = found? {
-                return Ok(Err(fault));
+            match found? {
+                Ok(of_it) => claims.extend(of_it),
+                Err(fault) => return Ok(Err(fault)),
             }
         }
         drop(found);
         let mut conn = self.store.read().await?;
-        Ok(cross_recorded(&mut conn, &verifiers, &heads).await?.map(|_| ()))
+        Ok(agree(&mut conn, &heads, claims).await?.map(|_| ()))
     }
 
     async fn verify_one(
@@ -133,7 +135,7 @@ impl Desk {
         head: Head,
         kept: &Arc<Kept>,
         done: &AtomicU64,
-    ) -> Step<Result<(), Fault>> {
+    ) -> Step<Result<Vec<Claim>, Fault>> {
         let seen = {
             let (kept, origin, verifiers) = (kept.clone(), head.origin.clone(), verifiers.to_vec());
             aside(move || kept.of(&origin, &verifiers)).await
@@ -150,7 +152,7 @@ impl Desk {
         let mut conn = self.store.read().await?;
         let origin = &self.keys.log.origin;
         let checked = whole_log_against(&mut conn, verifiers, origin, &head, &seen, progress);
-        Ok(checked.await?.map(|_| ()))
+        Ok(checked.await?.map(|verified| verified.claims))
     }
 
     /// What the witness's folder holds; nothing where there is none yet.

@@ -17,6 +17,7 @@ use crate::proof::merkle::{leaf_hash, verify_consistency, verify_inclusion};
 use crate::proof::note::NoteVerifier;
 use crate::proof::row::{AuditRow, PLATFORM_LOG};
 use crate::proof::trail::{ProofState, Trail};
+use crate::proof::trail_recorded::Beginnings;
 use crate::proof::verdict::{TrailVerdict, Verdict};
 
 /// What the first field says.
@@ -53,7 +54,7 @@ pub struct LogEvidence {
     /// The log's id: `platform`, or `org/` and the org's id.
     pub log: String,
     /// Signed checkpoints, the oldest first: near the start of the impersonation, near its end,
-    /// and the newest, to which the rows' proofs lead.
+    /// each that a row of the other log recorded, and the newest, to which the rows' proofs lead.
     pub checkpoints: Vec<Stage>,
     /// The rows of the impersonation, in the log's order.
     pub rows: Vec<ProvenRow>,
@@ -177,11 +178,25 @@ pub fn verify(text: &str, pinned: &[NoteVerifier], now: i64) -> Result<Report, E
         },
     )];
     let keys = keys(&evidence, pinned);
-    lines.push(line("The keys are the ones that are trusted", said(&keys)));
+    let of_keys = if pinned.is_empty() {
+        "The keys are the file's own, and belong together"
+    } else {
+        "The keys are the ones that are trusted"
+    };
+    lines.push(line(of_keys, said(&keys)));
     let verifiers = keys.map(|(verifiers, _)| verifiers).unwrap_or_default();
     let (mut platform, mut org) = (Vec::new(), Vec::new());
-    let platform_proof = side(&evidence.platform, &verifiers, &mut lines, &mut platform);
-    let org_proof = side(&evidence.org, &verifiers, &mut lines, &mut org);
+    let mut beginnings = Beginnings::default();
+    let platform_proof = {
+        let side = side(&evidence.platform, &verifiers, &mut lines, &mut platform);
+        beginnings.platform.extend(side.beginnings);
+        side.proof
+    };
+    let org_proof = {
+        let side = side(&evidence.org, &verifiers, &mut lines, &mut org);
+        beginnings.org.extend(side.beginnings);
+        side.proof
+    };
     lines.push(line("Each side is of its own log", sides(&evidence)));
     let stranger = platform
         .iter()
@@ -194,6 +209,10 @@ pub fn verify(text: &str, pinned: &[NoteVerifier], now: i64) -> Result<Report, E
             Some(row) => Err(format!("row {} of {} is of another", row.seq, row.log)),
         },
     ));
+    lines.push(line(
+        "What came after its end is not counted by it",
+        Ok(after_the_end(&platform, &org)),
+    ));
     let verdict = Trail {
         impersonation_id: &evidence.impersonation_id,
         platform: &platform,
@@ -201,6 +220,7 @@ pub fn verify(text: &str, pinned: &[NoteVerifier], now: i64) -> Result<Report, E
         platform_proof,
         org_proof,
         verifiers: Some(&verifiers),
+        beginnings: Some(&beginnings),
         now,
     }
     .judge();
@@ -220,13 +240,20 @@ fn said<T>(result: &Result<(T, String), String>) -> Result<String, String> {
     }
 }
 
+/// What checking one log's side came to.
+struct Side {
+    proof: ProofState,
+    /// Its checkpoints, by size and root, where each leads to the newest.
+    beginnings: Vec<(u64, Hash)>,
+}
+
 /// Checks one log's side; what its rows say goes into `rows`.
 fn side(
     log: &LogEvidence,
     verifiers: &[NoteVerifier],
     lines: &mut Vec<Line>,
     rows: &mut Vec<AuditRow>,
-) -> ProofState {
+) -> Side {
     let name = if log.log == PLATFORM_LOG { "Platform log" } else { "Org log" };
     let checkpoints = checkpoints(log, verifiers);
     lines.push(line(&format!("{name}: the checkpoints are signed"), said(&checkpoints)));
@@ -243,11 +270,16 @@ fn side(
         &format!("{name}: the checkpoints reach from its start to its end"),
         spans.clone(),
     ));
+    let beginnings = match &consistent {
+        Ok(_) => stages.iter().map(|stage| (stage.size, stage.root)).collect(),
+        Err(_) => Vec::new(),
+    };
     let all = said(&checkpoints).and(consistent).and(included).and(spans);
-    match all {
+    let proof = match all {
         Ok(_) => ProofState::Proven,
         Err(why) => ProofState::Broken(why),
-    }
+    };
+    Side { proof, beginnings }
 }
 
 fn checkpoints(
@@ -320,8 +352,8 @@ fn included(
     Ok(format!("{} rows, in the log of {} rows", rows.len(), newest.size))
 }
 
-/// The first checkpoint is of when the impersonation had begun, and one is of when it had ended:
-/// so the consistency proofs say something about the time between.
+/// A checkpoint is of when the impersonation had begun and not ended, and one is of when it had
+/// ended: so the consistency proofs say something about the time between.
 fn spans(rows: &[AuditRow], stages: &[Checkpoint]) -> Result<String, String> {
     use crate::proof::actions::{
         IMPERSONATION_ENDED, IMPERSONATION_STARTED, PLATFORM_IMPERSONATION_ENDED,
@@ -329,17 +361,19 @@ fn spans(rows: &[AuditRow], stages: &[Checkpoint]) -> Result<String, String> {
     };
     let of = |names: [&str; 2]| rows.iter().find(|r| names.contains(&r.action.as_str()));
     let covers = |row: &AuditRow| stages.iter().find(|c| c.size > row.seq).map(|c| c.size);
-    let (Some(first), Some(newest)) = (stages.first(), stages.last()) else {
+    let (Some(oldest), Some(newest)) = (stages.first(), stages.last()) else {
         return Err("there are no checkpoints".to_owned());
     };
     let start = of([PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED]);
     let end = of([PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED]);
+    let first =
+        start.and_then(|start| stages.iter().find(|c| c.size > start.seq)).unwrap_or(oldest);
     if let (Some(start), Some(end)) = (start, end)
-        && (first.size <= start.seq || first.size > end.seq)
+        && first.size > end.seq
     {
         return Err(format!(
-            "the first checkpoint has {} rows: it is not of between the start (row {}) and the end (row {})",
-            first.size, start.seq, end.seq
+            "no checkpoint is of between the start (row {}) and the end (row {}): the first after the start has {} rows",
+            start.seq, end.seq, first.size
         ));
     }
     match end {
@@ -349,6 +383,21 @@ fn spans(rows: &[AuditRow], stages: &[Checkpoint]) -> Result<String, String> {
         },
         None => Ok(format!("from {} to {} rows; it has not ended", first.size, newest.size)),
     }
+}
+
+/// How many rows come after those that the end rows count. A proof shows that a row is in a log,
+/// never that there is no other: the end rows do, for what is before them.
+fn after_the_end(platform: &[AuditRow], org: &[AuditRow]) -> String {
+    use crate::proof::actions::{IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_ENDED};
+    let after = |rows: &[AuditRow], end: &str| {
+        let end = rows.iter().find(|row| row.action == end).map(|row| row.seq);
+        rows.iter().filter(|row| end.is_some_and(|end| row.seq > end)).count()
+    };
+    let n = after(platform, PLATFORM_IMPERSONATION_ENDED) + after(org, IMPERSONATION_ENDED);
+    format!(
+        "{n} such {} in this file; whether the logs have more of this impersonation, only the logs themselves say",
+        if n == 1 { "row is" } else { "rows are" }
+    )
 }
 
 fn sides(evidence: &Evidence) -> Result<String, String> {

@@ -4,8 +4,10 @@ use crate::proof::evidence::Evidence;
 use crate::proof::log_keys;
 use crate::proof::note::{NoteVerifier, open_note};
 
-/// The keys that count: those of the file. With several, each must have endorsed the next, and one
-/// of them be pinned where any is.
+/// The keys that count: those of the file. With several, each must have endorsed the next. Where
+/// any is pinned, one of them must be, and none that is pinned for these logs may be unknown to the
+/// file: whoever stole a key that was retired since cannot deceive those who have the newer one,
+/// also where they kept the older one beside it.
 pub(crate) fn keys(
     evidence: &Evidence,
     pinned: &[NoteVerifier],
@@ -35,6 +37,14 @@ pub(crate) fn keys(
             newest.vkey()
         ));
     }
+    let ours = |key: &&NoteVerifier| key.name() == newest.name();
+    if let Some(unknown) = pinned.iter().filter(ours).find(|key| !verifiers.contains(key)) {
+        return Err(format!(
+            "the file does not know a key that is pinned for these logs: {}. It was made before \
+             that key was, or by somebody who holds an older one: get the evidence anew",
+            unknown.vkey()
+        ));
+    }
     let notes = evidence.platform.checkpoints.iter().chain(&evidence.org.checkpoints);
     let alone = std::slice::from_ref(&newest);
     if !notes.into_iter().any(|stage| open_note(&stage.note, alone).is_ok()) {
@@ -45,7 +55,10 @@ pub(crate) fn keys(
         others.map(NoteVerifier::vkey).collect::<Vec<_>>().join(", ")
     };
     let said = match first_pinned {
-        None => format!("the file's own, not pinned: {}", names(None)),
+        None => format!(
+            "the file's own, and none is pinned, so that the file is held against itself only: {}",
+            names(None)
+        ),
         Some(pin) if verifiers.len() == 1 => format!("pinned: {}", pin.vkey()),
         Some(pin) => {
             format!("pinned: {}; linked to it by endorsements: {}", pin.vkey(), names(Some(pin)))

@@ -29,6 +29,7 @@ mod trail_ends;
 mod trail_facts;
 #[cfg(test)]
 mod trail_fixture;
+pub mod trail_recorded;
 mod trail_rules;
 pub mod verdict;
 #[cfg(test)]

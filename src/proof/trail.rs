@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::proof::note::NoteVerifier;
 use crate::proof::row::AuditRow;
+use crate::proof::trail_recorded::Beginnings;
 
 /// Whether the rows are proven to be in their log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Trail<'a> {
     /// The public keys of the logs, to check the checkpoints that the end rows hold. With `None`
     /// their signatures are not checked.
     pub verifiers: Option<&'a [NoteVerifier]>,
+    /// What the logs are proven to have begun with, to hold the checkpoints against that each has
+    /// of the other. With `None` they are not compared.
+    pub beginnings: Option<&'a Beginnings>,
     /// The time of the judgement, in microseconds UTC.
     pub now: i64,
 }
@@ -83,6 +87,8 @@ pub enum Rule {
     OrgCheckpoint,
     /// The org log's end row holds the platform log's checkpoint.
     PlatformCheckpoint,
+    /// Each log begins with what the other recorded of it.
+    Recorded,
     /// The platform log's proof.
     PlatformProof,
     /// The org log's proof.
@@ -91,7 +97,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule, in the order they are shown in.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::PlatformStarted,
         Self::OrgStarted,
         Self::Rotated,
@@ -113,6 +119,7 @@ impl Rule {
         Self::LastSeq,
         Self::OrgCheckpoint,
         Self::PlatformCheckpoint,
+        Self::Recorded,
         Self::PlatformProof,
         Self::OrgProof,
     ];
@@ -141,6 +148,7 @@ impl Rule {
             Self::LastSeq => "last_seq",
             Self::OrgCheckpoint => "org_checkpoint",
             Self::PlatformCheckpoint => "platform_checkpoint",
+            Self::Recorded => "recorded",
             Self::PlatformProof => "platform_proof",
             Self::OrgProof => "org_proof",
         }
@@ -170,6 +178,7 @@ impl Rule {
             Self::LastSeq => "The last rows are those named at the end",
             Self::OrgCheckpoint => "The platform log holds the org log's checkpoint",
             Self::PlatformCheckpoint => "The org log holds the platform log's checkpoint",
+            Self::Recorded => "Neither log was rewritten after the other recorded it",
             Self::PlatformProof => "The platform log's proof holds",
             Self::OrgProof => "The org log's proof holds",
         }

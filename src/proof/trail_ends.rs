@@ -3,9 +3,12 @@
 
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::note::open_note;
-use crate::proof::row::{AuditRow, PLATFORM_LOG, org_log};
+use crate::proof::row::{ActorType, AuditRow, PLATFORM_LOG, org_log};
 use crate::proof::trail_facts::Finding::{self, Disagrees, Missing, Passed, Pending};
 use crate::proof::trail_facts::{Facts, Recorded, Side, utc};
+
+/// The longest that a token may live, in microseconds: half an hour.
+const LONGEST_LIFE: i64 = 30 * 60 * 1_000_000;
 
 /// The cause of an end by expiry: the only one that may be written later than it happened.
 const EXPIRED: &str = "expired";
@@ -15,7 +18,24 @@ pub(crate) fn life(facts: &Facts<'_>) -> Finding {
         return Pending("no start row records an expiry".into());
     };
     let start = facts.platform_started.iter().chain(&facts.org_started).map(|row| row.at).min();
-    for (name, rows) in [("the rotation", &facts.rotated), ("the handoff", &facts.handed_off)] {
+    if let Some(start) = start.filter(|start| expiry.saturating_sub(*start) > LONGEST_LIFE) {
+        return Disagrees(format!(
+            "the token was valid from {} to {}: none is for more than 30 minutes",
+            utc(start),
+            utc(expiry)
+        ));
+    }
+    let ends = facts.ends();
+    let used = facts.all().filter(|row| {
+        row.actor_type == ActorType::PlatformAdminImpersonating
+            && ends.iter().all(|(_, end)| end.id != row.id)
+    });
+    let used: Vec<&AuditRow> = used.collect();
+    for (name, rows) in [
+        ("the rotation", &facts.rotated),
+        ("the handoff", &facts.handed_off),
+        ("a use of the token", &used),
+    ] {
         for row in rows {
             if row.at > expiry || start.is_some_and(|start| row.at < start) {
                 return Disagrees(format!(

@@ -5,10 +5,12 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
+use crate::proof::Hash;
 use crate::proof::actions::*;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::note::{NoteKey, NoteVerifier};
 use crate::proof::row::{ActorType, AuditRow, Outcome, PLATFORM_LOG, org_log};
+use crate::proof::trail_recorded::{Beginnings, recordings};
 use crate::proof::verdict::{ProofState, Rule, Trail, TrailVerdict};
 
 const SECOND: i64 = 1_000_000;
@@ -81,8 +83,20 @@ static KEYS: LazyLock<[NoteKey; 2]> = LazyLock::new(|| {
     [key("audit.example/platform", 1), key("audit.example/org/o-1", 2)]
 });
 
+/// The root that the logs have, at every size.
+const ROOT: Hash = [9; 32];
+
 pub(crate) fn checkpoint(log: &str, size: u64) -> String {
-    let checkpoint = Checkpoint { origin: format!("audit.example/{log}"), size, root: [9; 32] };
+    of_root(log, size, ROOT)
+}
+
+/// A checkpoint of a log that was another one then.
+pub(crate) fn rewritten(log: &str, size: u64) -> String {
+    of_root(log, size, [8; 32])
+}
+
+fn of_root(log: &str, size: u64, root: Hash) -> String {
+    let checkpoint = Checkpoint { origin: format!("audit.example/{log}"), size, root };
     let key = &KEYS[usize::from(log != PLATFORM_LOG)];
     checkpoint.sign(key).unwrap()
 }
@@ -106,7 +120,7 @@ pub(crate) fn case(shape: &Shape) -> Case {
             org_id: Some("o-1".into()),
             impersonation_id: Some(IMPERSONATION.into()),
             ticket_ref: Some("NOV-4821".into()),
-            reason: Some("rotate stuck secret per ticket NOV-4821".into()),
+            reason: Some(format!("rotate stuck {} per ticket NOV-4821", shape.secret_type)),
             secret_type: Some(shape.secret_type.into()),
             secret_id: Some("s-1".into()),
             outcome: Outcome::Success,
@@ -189,6 +203,7 @@ pub(crate) fn good() -> Case {
 
 impl Case {
     pub(crate) fn judge(&self) -> TrailVerdict {
+        let beginnings = self.beginnings();
         let verdict = Trail {
             impersonation_id: IMPERSONATION,
             platform: &self.platform,
@@ -196,6 +211,7 @@ impl Case {
             platform_proof: self.platform_proof.clone(),
             org_proof: self.org_proof.clone(),
             verifiers: Some(&self.verifiers),
+            beginnings: Some(&beginnings),
             now: self.now,
         }
         .judge();
@@ -203,6 +219,16 @@ impl Case {
         assert_eq!(listed, Rule::ALL, "every rule is listed, whatever the trail");
         assert!(verdict.rules.iter().all(|result| !result.saw.is_empty()));
         verdict
+    }
+
+    /// What the logs are proven to have begun with: whatever was recorded, with their one root.
+    fn beginnings(&self) -> Beginnings {
+        let mut all = Beginnings::default();
+        for recording in recordings(&self.platform, &self.org) {
+            let of = if recording.of_platform { &mut all.platform } else { &mut all.org };
+            of.extend(recording.checkpoint().map(|checkpoint| (checkpoint.size, ROOT)));
+        }
+        all
     }
 
     pub(crate) fn row(&mut self, action: &str) -> &mut AuditRow {

@@ -9,6 +9,7 @@ use crate::proof::trail::{ProofState, Rule};
 use crate::proof::trail_ends::{counts, last_seq, life, org_checkpoint, platform_checkpoint};
 use crate::proof::trail_facts::Finding::{self, Broken, Disagrees, Missing, Passed, Pending};
 use crate::proof::trail_facts::{Facts, utc};
+use crate::proof::trail_recorded::recorded;
 
 /// Holds the trail against one rule.
 pub(crate) fn check(rule: Rule, facts: &Facts<'_>) -> Finding {
@@ -22,7 +23,7 @@ pub(crate) fn check(rule: Rule, facts: &Facts<'_>) -> Finding {
         Rule::SameAdmin => same_admin(facts),
         Rule::SameOrg => same(facts, |row| row.org_id.as_deref()),
         Rule::SameTicket => same(facts, |row| row.ticket_ref.as_deref()),
-        Rule::SameReason => same(facts, |row| row.reason.as_deref()),
+        Rule::SameReason => same_reason(facts),
         Rule::SameTarget => same_target(facts),
         Rule::ActorType => actor_type(facts),
         Rule::Outcome => outcome(facts),
@@ -34,6 +35,7 @@ pub(crate) fn check(rule: Rule, facts: &Facts<'_>) -> Finding {
         Rule::LastSeq => last_seq(facts),
         Rule::OrgCheckpoint => org_checkpoint(facts),
         Rule::PlatformCheckpoint => platform_checkpoint(facts),
+        Rule::Recorded => recorded(facts),
         Rule::PlatformProof => proof(&facts.trail.platform_proof),
         Rule::OrgProof => proof(&facts.trail.org_proof),
     }
@@ -104,6 +106,25 @@ fn same<'a>(facts: &Facts<'a>, field: impl Fn(&'a AuditRow) -> Option<&'a str>) 
             row.action,
             field(row).unwrap_or_default()
         )),
+    }
+}
+
+/// The reason is composed by the server: any other was not given through it.
+fn same_reason(facts: &Facts<'_>) -> Finding {
+    let reason = match same(facts, |row| row.reason.as_deref()) {
+        Passed(reason) => reason,
+        other => return other,
+    };
+    let first = facts.five().first().map(|(_, row)| *row);
+    let kind = first.and_then(|row| row.secret_type.as_deref());
+    let (Some(kind), Some(ticket)) = (kind, first.and_then(|row| row.ticket_ref.as_deref())) else {
+        return Passed(reason);
+    };
+    let composed = format!("rotate stuck {kind} per ticket {ticket}");
+    if reason == composed {
+        Passed(reason)
+    } else {
+        Disagrees(format!("it is {reason:?}, and the procedure gives {composed:?}"))
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{ProofState, Rule, RuleState, Verdict};
 use crate::proof::actions::*;
 use crate::proof::row::{ActorType, Outcome, PLATFORM_LOG, org_log};
-use crate::proof::trail_fixture::{Case, Shape, case, checkpoint, good};
+use crate::proof::trail_fixture::{Case, Shape, case, checkpoint, good, rewritten};
 
 use Verdict::{Incomplete, Mismatch, Tampered};
 
@@ -127,6 +127,9 @@ static TABLE: &[Break] = &[
     alone(Rule::SameTicket, Mismatch, "another ticket", |c| c.row(ROTATED).ticket_ref = Some("NOV-1".into())),
     alone(Rule::SameTicket, Mismatch, "another ticket after the end", |c| c.row(HANDOFF_ACKNOWLEDGED).ticket_ref = Some("NOV-1".into())),
     alone(Rule::SameReason, Mismatch, "no reason", |c| c.org[0].reason = None),
+    alone(Rule::SameReason, Mismatch, "a reason that the procedure does not give", |c| {
+        for row in c.platform.iter_mut().chain(&mut c.org) { row.reason = Some("because".into()); }
+    }),
     alone(Rule::SameReason, Mismatch, "another reason", |c| c.row(THEIR_END).reason = Some("because".into())),
     alone(Rule::SameTarget, Mismatch, "another secret", |c| c.platform[0].secret_id = Some("s-2".into())),
     alone(Rule::SameTarget, Mismatch, "another type", |c| c.row(THEIR_START).secret_type = Some("mtls_certificate".into())),
@@ -169,6 +172,14 @@ static TABLE: &[Break] = &[
     alone(Rule::Life, Mismatch, "the end was written later than it is said to have been", |c| { let end = c.row(THEIR_END).at; c.set_ends("ended_at", json!(end - 1)); }),
     alone(Rule::Life, Mismatch, "two times of the end", |c| { let end = c.row(THEIR_END).at; c.set(OUR_END, "ended_at", json!(end - 1)); }),
     alone(Rule::Life, Mismatch, "no time of the end", |c| forget(c, OUR_END, "ended_at")),
+    alone(Rule::Life, Mismatch, "the token was valid for longer than any is", |c| {
+        let start = c.platform[0].at;
+        expire_at(c, start + 30 * 60 * 1_000_000 + 1);
+    }),
+    alone(Rule::Life, Mismatch, "the token was used after the expiry, and nothing came of it", |c| {
+        let expiry = c.platform[0].detail_i64("expires_at").unwrap();
+        c.row(FAILED).at = expiry + 1;
+    }).also(&[(Rule::Order, "what comes after it in the log is earlier")]),
     // Counts and last sequence numbers at the end rows.
     alone(Rule::Counts, Incomplete, "a row was removed", |c| c.remove(FAILED)),
     alone(Rule::Counts, Incomplete, "a row was removed from the platform log", |c| c.remove(PLATFORM_SECRET_HANDED_OFF)),
@@ -200,6 +211,14 @@ static TABLE: &[Break] = &[
     alone(Rule::PlatformCheckpoint, Mismatch, "a number", |c| our_note(c, |_| json!(5))),
     alone(Rule::PlatformCheckpoint, Mismatch, "none", |c| forget(c, THEIR_END, "platform_checkpoint")),
     alone(Rule::PlatformCheckpoint, Mismatch, "signed by nobody who is trusted", |c| { c.verifiers.remove(0); }),
+    // What one log recorded of the other is what it begins with.
+    alone(Rule::Recorded, Tampered, "the platform log was rewritten after the org log recorded it", |c| our_note(c, |end| json!(rewritten(PLATFORM_LOG, end)))),
+    alone(Rule::Recorded, Tampered, "the org log was rewritten after the platform log recorded it", |c| org_note(c, |org, end| json!(rewritten(org, end + 1)))),
+    alone(Rule::Recorded, Tampered, "what a start recorded is not what the log begins with", |c| {
+        let start = c.row(OUR_START).seq;
+        c.set(THEIR_START, "platform_checkpoint", json!(rewritten(PLATFORM_LOG, start + 1)));
+    }),
+    alone(Rule::Recorded, Mismatch, "a start recorded what is no checkpoint", |c| c.set(THEIR_START, "platform_checkpoint", json!("no note"))),
     // The proofs.
     alone(Rule::PlatformProof, Tampered, "the platform log's proof fails", |c| c.platform_proof = broken()),
     alone(Rule::OrgProof, Tampered, "the org log's proof fails", |c| c.org_proof = broken()),
@@ -269,7 +288,7 @@ fn every_rule_has_an_entry_in_which_it_fails_alone() {
         Rule::SameTicket | Rule::SameReason | Rule::SameTarget | Rule::ActorType => false,
         Rule::Outcome | Rule::SameExpiry | Rule::SameCause | Rule::Order | Rule::Life => false,
         Rule::Counts | Rule::LastSeq | Rule::OrgCheckpoint | Rule::PlatformCheckpoint => false,
-        Rule::PlatformProof => false,
+        Rule::Recorded | Rule::PlatformProof => false,
         Rule::OrgProof => true,
     };
     assert_eq!(Rule::ALL.into_iter().filter(|rule| last(*rule)).count(), 1);

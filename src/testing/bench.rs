@@ -14,7 +14,7 @@ use super::mailbox::Mailbox;
 use super::owners::owners;
 use super::{postgres, story};
 use crate::audit::trail::{Depth, judge};
-use crate::audit::verify::{Fault, cross_recorded, whole_log};
+use crate::audit::verify::{Claim, Fault, agree, whole_log_against};
 use crate::auth::credential;
 use crate::clock::{ManualClock, SeededRng};
 use crate::delivery::tickets::Tickets;
@@ -302,26 +302,27 @@ impl Bench {
         conn: &mut AnyConnection,
         heads: &[Head],
     ) -> Result<u64, Fault> {
-        let rows = self.verify_each(conn, heads).await?;
-        let verifiers = self.desk.keys.log.verifiers();
-        cross_recorded(conn, &verifiers, heads).await.unwrap()?;
+        let (rows, claims) = self.verify_each(conn, heads).await?;
+        agree(conn, heads, claims).await.unwrap()?;
         Ok(rows)
     }
 
-    /// Verifies every log by itself; the number of rows.
+    /// Verifies every log by itself: the number of rows, and what they recorded of each other.
     pub(crate) async fn verify_each(
         &self,
         conn: &mut AnyConnection,
         heads: &[Head],
-    ) -> Result<u64, Fault> {
+    ) -> Result<(u64, Vec<Claim>), Fault> {
         let key = &self.desk.keys.log;
         let verifiers = key.verifiers();
-        let mut rows = 0;
+        let (mut rows, mut claims) = (0, Vec::new());
         for head in heads {
-            let log = whole_log(&mut *conn, &verifiers, &key.origin, head, |_| {});
-            rows += log.await.unwrap()?.rows;
+            let log = whole_log_against(&mut *conn, &verifiers, &key.origin, head, &[], |_| {});
+            let log = log.await.unwrap()?;
+            rows += log.report.rows;
+            claims.extend(log.claims);
         }
-        Ok(rows)
+        Ok((rows, claims))
     }
 
     /// Sends what waits, and gives the text of the mail about something.

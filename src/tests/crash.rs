@@ -103,7 +103,7 @@ async fn logs_verify(bench: &Bench, with_each_other: bool) -> Result<u64, Fault>
     if with_each_other {
         bench.verify_heads(&mut conn, &heads).await
     } else {
-        bench.verify_each(&mut conn, &heads).await
+        bench.verify_each(&mut conn, &heads).await.map(|(rows, _)| rows)
     }
 }
 

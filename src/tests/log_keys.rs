@@ -121,6 +121,11 @@ async fn evidence_from_before_and_across_rotations_holds_for_whoever_pinned_the_
 
     let first = anchor(&bench);
     assert!(verify(&taken_before, &first, bench.now()).unwrap().proves_complete());
+    // A thief of the first key could have made such a file. Who pinned the newest, too, is safe.
+    let both = [first[0].clone(), newest.clone()];
+    let report = verify(&taken_before, &both, bench.now()).unwrap();
+    assert!(!report.holds(), "{report:#?}");
+    assert!(report.lines.iter().any(|l| l.saw.contains("does not know a key that is pinned")));
     for grant in [&before, &across] {
         let file = evidence(&bench, grant).await;
         assert_eq!((file.keys.len(), file.endorsements.len()), (3, 2));

@@ -27,6 +27,7 @@ mod planner_logs;
 mod planner_overview;
 mod planted;
 mod procedure;
+mod rewritten;
 mod rotation;
 mod search;
 mod secrecy;

@@ -84,6 +84,7 @@ fn judged((platform, org): (Vec<AuditRow>, Vec<AuditRow>), now: i64) -> Judged {
         platform_proof: ProofState::NotChecked,
         org_proof: ProofState::NotChecked,
         verifiers: None,
+        beginnings: None,
         now,
     }
     .judge();
