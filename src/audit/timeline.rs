@@ -7,7 +7,8 @@ use sqlx::AnyConnection;
 use super::nodes::Edges;
 use super::trail::{Judged, Proofs, ReadRow, judge_all};
 use super::{AuditError, LogKey};
-use crate::model::Micros;
+use crate::model::{Micros, time};
+use crate::proof::actions::twins;
 use crate::proof::row::AuditRow;
 use crate::proof::terms;
 use crate::store::audit::{self, Filter, Seek};
@@ -74,7 +75,7 @@ pub async fn page(
     let ask = i64::try_from(limit).unwrap_or(100) + 1;
     let question = Question::of(conn, filter).await?;
     let mut rows = question.page(conn, seek, true, ask).await?;
-    let most = limit.min(up_to_groups(&rows, GROUPS));
+    let most = up_to_a_pair(&rows, limit.min(up_to_groups(&rows, GROUPS)));
     let more = rows.len() > most;
     rows.truncate(most);
     let backwards = matches!(seek, Seek::Newer(_));
@@ -119,6 +120,38 @@ pub async fn page(
 fn up_to_groups(rows: &[audit::Entry], groups: usize) -> usize {
     let grouped = rows.iter().enumerate().filter(|(_, row)| row.impersonation_id.is_some());
     grouped.map(|(n, _)| n).nth(groups).unwrap_or(rows.len())
+}
+
+/// One fewer than `most` where that would part two rows that are drawn on one line. A page of one
+/// row can but part them.
+fn up_to_a_pair(rows: &[audit::Entry], most: usize) -> usize {
+    let mut n = 0;
+    while n < most {
+        let pair = match (rows.get(n), rows.get(n + 1)) {
+            (Some(one), Some(other)) => one_step(one, other),
+            _ => false,
+        };
+        if pair && n + 1 == most {
+            return n.max(1);
+        }
+        n += if pair { 2 } else { 1 };
+    }
+    most
+}
+
+/// Whether two rows that stand beside each other, and belong to no impersonation, are what one step
+/// wrote into both logs. Their times are nearly the same: a log whose newest row is later gives its
+/// own.
+#[must_use]
+pub fn one_step(one: &audit::Entry, other: &audit::Entry) -> bool {
+    let (platform, org) = match (one.log_id == "platform", other.log_id == "platform") {
+        (true, false) => (one, other),
+        (false, true) => (other, one),
+        _ => return false,
+    };
+    let loose = platform.impersonation_id.is_none() && org.impersonation_id.is_none();
+    let together = (platform.at - org.at).abs() < time::SECOND && platform.org_id == org.org_id;
+    loose && together && twins(&platform.action, &org.action)
 }
 
 fn matches(f: &Filter, r: &ReadRow) -> bool {

@@ -22,6 +22,7 @@ mod mutations;
 mod outside_tickets;
 mod overview;
 mod owner_key;
+mod paging;
 mod planner;
 mod planner_logs;
 mod planner_overview;

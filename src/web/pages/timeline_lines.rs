@@ -3,43 +3,17 @@
 
 use std::collections::HashSet;
 
+use crate::audit::timeline::one_step;
 use crate::audit::trail::{Judged, ReadRow};
 use crate::model::{Micros, time};
 use crate::proof::actions::{
-    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_DELIVERED, HANDOFF_SENT,
-    IMPERSONATION_ENDED, IMPERSONATION_STARTED, OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_CANCELLED,
-    OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGED, PLATFORM_HANDOFF_ACKNOWLEDGED,
-    PLATFORM_IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_STARTED, PLATFORM_OWNER_KEY_CHANGE_ASKED,
-    PLATFORM_OWNER_KEY_CHANGE_CANCELLED, PLATFORM_OWNER_KEY_CHANGE_OBJECTED,
-    PLATFORM_OWNER_KEY_CHANGED, PLATFORM_SECRET_DELIVERED, PLATFORM_SECRET_HANDED_OFF,
-    PLATFORM_TEST_EVENT_SENT, PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED,
-    WEBHOOK_TEST_EVENT_SENT, may_follow_end, rotated, rotated_type,
+    IMPERSONATION_ENDED, IMPERSONATION_STARTED, PLATFORM_IMPERSONATION_ENDED,
+    PLATFORM_IMPERSONATION_STARTED, TWINS, may_follow_end, rotated, rotated_type,
 };
 use crate::proof::trail::Rule;
 use crate::proof::verdict::{RuleState, TrailVerdict};
 
-/// What one step writes into both logs: the platform's action, and the org's.
-const TWINS: &[(&str, &str)] = &[
-    (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED),
-    (PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT),
-    (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED),
-    (PLATFORM_HANDOFF_ACKNOWLEDGED, HANDOFF_ACKNOWLEDGED),
-    (PLATFORM_TEST_EVENT_SENT, WEBHOOK_TEST_EVENT_SENT),
-    (PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED),
-    (CONSENT_ENABLED, CONSENT_ENABLED),
-    (CONSENT_DISABLED, CONSENT_DISABLED),
-    (PLATFORM_OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_ASKED),
-    (PLATFORM_OWNER_KEY_CHANGE_CANCELLED, OWNER_KEY_CHANGE_CANCELLED),
-    (PLATFORM_OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGE_OBJECTED),
-    (PLATFORM_OWNER_KEY_CHANGED, OWNER_KEY_CHANGED),
-    (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
-];
-
-/// Whether one step writes these two actions: the platform's, and the org's.
-#[must_use]
-pub fn twins(platform: &str, org: &str) -> bool {
-    TWINS.contains(&(platform, org))
-}
+pub use crate::proof::actions::twins;
 
 /// Details that both rows of a pair must give alike, where they give them.
 const COMMON_DETAILS: &[&str] = &[
@@ -192,10 +166,7 @@ pub fn loose_pair<'a>(one: &'a ReadRow, other: &'a ReadRow) -> Option<Line<'a>> 
         (false, true) => (other, one),
         _ => return None,
     };
-    let twins = TWINS.contains(&(action(platform), action(org)));
-    let together = (platform.entry.at - org.entry.at).abs() < time::SECOND
-        && platform.entry.org_id == org.entry.org_id;
-    (twins && together).then(|| Line {
+    one_step(&platform.entry, &org.entry).then(|| Line {
         platform: Cell::Row(platform),
         org: Cell::Row(org),
         differ: differences(platform, org),

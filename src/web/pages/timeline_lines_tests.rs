@@ -1,6 +1,10 @@
 use serde_json::{Map, json};
 
 use super::*;
+use crate::proof::actions::{
+    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_SENT,
+    PLATFORM_HANDOFF_ACKNOWLEDGED, PLATFORM_SECRET_HANDED_OFF,
+};
 use crate::proof::merkle::leaf_hash;
 use crate::proof::row::{ActorType, AuditRow, Outcome, PLATFORM_LOG, org_log};
 use crate::proof::trail::{ProofState, Trail};
@@ -194,17 +198,24 @@ fn what_a_pair_does_not_agree_on_is_named_with_both_values() {
 
 #[test]
 fn rows_of_no_impersonation_are_a_pair_if_one_step_wrote_them() {
-    let platform = read(row(true, 1, 5, CONSENT_ENABLED));
-    let org = read(row(false, 1, 9, CONSENT_ENABLED));
+    let loose = |platform, seq, at, action| {
+        let mut row = row(platform, seq, at, action);
+        row.impersonation_id = None;
+        row
+    };
+    let platform = read(loose(true, 1, 5, CONSENT_ENABLED));
+    let org = read(loose(false, 1, 9, CONSENT_ENABLED));
     assert_eq!(loose_pair(&org, &platform).map(|l| l.tie()), Some(Tie::Tied));
     assert!(loose_pair(&org, &org).is_none());
-    let later = read(row(false, 2, 2 * time::SECOND, CONSENT_ENABLED));
+    let later = read(loose(false, 2, 2 * time::SECOND, CONSENT_ENABLED));
     assert!(loose_pair(&platform, &later).is_none());
-    let other = read(row(false, 2, 9, CONSENT_DISABLED));
+    let other = read(loose(false, 2, 9, CONSENT_DISABLED));
     assert!(loose_pair(&platform, &other).is_none());
-    let mut elsewhere = row(false, 3, 9, CONSENT_ENABLED);
+    let mut elsewhere = loose(false, 3, 9, CONSENT_ENABLED);
     elsewhere.org_id = Some("o-2".into());
     assert!(loose_pair(&platform, &read(elsewhere)).is_none());
+    let under = read(row(false, 1, 9, CONSENT_ENABLED));
+    assert!(loose_pair(&platform, &under).is_none(), "it is of an impersonation");
 }
 
 #[test]
