@@ -12,6 +12,7 @@ pub mod nodes;
 pub mod standing;
 mod stored;
 mod stretch;
+pub mod strips;
 pub mod tiles;
 pub mod timeline;
 pub mod trail;

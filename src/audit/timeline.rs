@@ -13,7 +13,7 @@ use crate::proof::row::AuditRow;
 use crate::proof::terms;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::timeline::{Question, words_are_made, words_made};
+use crate::store::timeline::{Looked, Question, words_are_made, words_made};
 use crate::store::{Key, Store};
 
 /// How many impersonations a page has at most: each brings its rows of both logs, about nine of
@@ -55,8 +55,9 @@ pub struct Page {
     pub newest: Option<Key>,
     /// The logs of the impersonations on it.
     pub proofs: Proofs,
-    /// The filter, as it was looked at.
-    pub question: Question,
+    /// How far was looked, where that is not as far as there are rows: what lies beyond is on the
+    /// next page, or on none.
+    pub looked_to: Option<Micros>,
 }
 
 /// Reads a page.
@@ -74,20 +75,28 @@ pub async fn page(
 ) -> Result<Page, AuditError> {
     let ask = i64::try_from(limit).unwrap_or(100) + 1;
     let question = Question::of(conn, filter).await?;
-    let mut rows = question.page(conn, seek, true, ask).await?;
+    let Looked { mut rows, to } = question.look(conn, seek, true, ask).await?;
     let most = up_to_a_pair(&rows, limit.min(up_to_groups(&rows, GROUPS)));
     let more = rows.len() > most;
     rows.truncate(most);
+    // Beyond what this page has, or beyond what it has looked at.
+    let looked_to = to.filter(|_| !more);
     let backwards = matches!(seek, Seek::Newer(_));
     if backwards {
         rows.reverse();
     }
     let newest = rows.first().map(audit::Entry::key);
     let oldest = rows.last().map(audit::Entry::key);
+    let beyond = |last: Option<Key>| looked_to.clone().or(last.filter(|_| more));
     let (newer, older) = match seek {
-        Seek::Newest => (None, oldest.filter(|_| more)),
-        Seek::Older(_) => (newest.clone(), oldest.filter(|_| more)),
-        Seek::Newer(_) => (newest.clone().filter(|_| more), oldest),
+        Seek::Newest => (None, beyond(oldest)),
+        // A page with nothing on it has no edges of its own.
+        Seek::Older(place) => {
+            (newest.clone().or_else(|| looked_to.is_some().then(|| from(place))), beyond(oldest))
+        }
+        Seek::Newer(place) => {
+            (beyond(newest.clone()), oldest.or_else(|| looked_to.is_some().then(|| up_to(place))))
+        }
     };
     let ids: Vec<String> = rows.iter().filter_map(|e| e.impersonation_id.clone()).collect();
     let (mut trails, proofs) = judge_all(conn, key, &ids, edges, now).await?;
@@ -113,7 +122,17 @@ pub async fn page(
             matching,
         })));
     }
-    Ok(Page { items, newer, older, newest, proofs, question })
+    Ok(Page { items, newer, older, newest, proofs, looked_to: looked_to.map(|key| key.at) })
+}
+
+/// The place before whatever is of the instant of a place: what is newer is that, and the rest.
+fn from(place: &Key) -> Key {
+    Key { at: place.at, id: "0".to_owned() }
+}
+
+/// The place behind whatever is of the instant of a place.
+fn up_to(place: &Key) -> Key {
+    Key { at: place.at.saturating_add(1), id: "0".to_owned() }
 }
 
 /// How many rows there are before the impersonation that would be one more than `groups`.

@@ -11,6 +11,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use secrecy::ExposeSecret as _;
 use tower::ServiceExt;
 
+use crate::audit::strips::Strips;
 use crate::auth::credential;
 use crate::model::{StaffRole, time};
 use crate::store::Engine;
@@ -75,6 +76,7 @@ pub(super) const DOORS: &[Door] = &[
     ("GET", "/audit/rows/{id}", "/audit/rows/none", "", For::Staff),
     ("GET", "/audit/export", "/audit/export?format=csv", "", For::Staff),
     ("GET", "/audit/live", "/audit/live", "", For::Staff),
+    ("GET", "/audit/strip", "/audit/strip", "", For::Staff),
     ("GET", "/logs/platform/{*path}", "/logs/platform/checkpoint", "", For::Staff),
     ("GET", "/logs/org/{id}/{*path}", "/logs/org/org-acme/checkpoint", "", For::Staff),
     ("GET", "/overview", "/overview", "", For::Staff),
@@ -147,6 +149,7 @@ const OPEN_DOORS: usize = 25;
 pub(super) struct Site {
     pub(super) bench: Bench,
     pub(super) router: Router,
+    pub(super) strips: Strips,
 }
 
 impl Site {
@@ -160,8 +163,9 @@ impl Site {
             .into_iter()
             .map(|s| DemoPerson { email: s.email, name: s.name, role: s.role })
             .collect();
+        let strips = Strips::default();
         let app = App {
-            density: Default::default(),
+            density: strips.clone(),
             edges: Default::default(),
             desk: bench.desk.clone(),
             demo: Some(DemoDoors { people, customer_side: "http://127.0.0.1:1".into() }),
@@ -171,7 +175,7 @@ impl Site {
             client_ip_header: None,
             embedded_vault: Some(bench.vault.inner.clone()),
         };
-        Self { router: super::router(Arc::new(app)), bench }
+        Self { router: super::router(Arc::new(app)), bench, strips }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Response<Body> {

@@ -77,6 +77,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/audit/rows/{id}", get(pages::audit::row))
         .route("/audit/export", get(pages::audit_export::file))
         .route("/audit/live", get(live::events))
+        .route("/audit/strip", get(pages::audit::strip))
         .route("/logs/platform/{*path}", get(logs::platform))
         .route("/logs/org/{id}/{*path}", get(logs::org))
         .route("/overview", get(pages::overview::show))

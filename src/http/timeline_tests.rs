@@ -1,5 +1,7 @@
 //! The timeline's filter as an address: what must not be in it, and how it folds.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
 
@@ -23,7 +25,7 @@ async fn text(response: Response<Body>) -> String {
 async fn a_secret_in_any_field_is_refused_and_stands_nowhere_afterwards() {
     let site = Site::new().await;
     let secret = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo";
-    for page in ["/audit?", "/audit/live?", "/audit/export?format=csv&"] {
+    for page in ["/audit?", "/audit/live?", "/audit/strip?", "/audit/export?format=csv&"] {
         for field in ["text", "action", "ticket", "admin", "org", "impersonation", "from"] {
             let address = format!("{page}{field}=whsec_{secret}%3D");
             let response = get(&site, &address).await;
@@ -47,4 +49,47 @@ async fn the_page_of_the_logs_finds_one_and_does_not_repeat_a_secret() {
     assert!(none.contains("No such log") && !none.contains(secret));
     let all = text(get(&site, "/audit/integrity").await).await;
     assert!(all.contains("/logs/platform/checkpoint") && all.contains("Not yet"));
+}
+
+/// Protects a page from waiting for its strip, and its reader from never seeing it.
+#[tokio::test]
+async fn a_strip_that_is_not_counted_yet_has_its_place_and_comes_later() {
+    let site = Site::new().await;
+    let held = site.strips.hold().await;
+    let response = get(&site, "/audit?ticket=NOV-4801&fold=0").await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let page = text(response).await;
+    assert!(page.contains("How many rows there are when is being counted."));
+    // By itself with scripts, by a link without.
+    assert!(page.contains("/audit/strip?ticket=NOV-4801"), "where it comes from");
+    assert!(page.contains("href=\"/audit?ticket=NOV-4801&amp;fold=0\""), "the same page again");
+    assert_eq!(get(&site, "/audit/strip?ticket=NOV-4801").await.status(), StatusCode::ACCEPTED);
+    drop(held);
+    let strip = loop {
+        let response = get(&site, "/audit/strip?ticket=NOV-4801").await;
+        match response.status() {
+            StatusCode::OK => break text(response).await,
+            StatusCode::ACCEPTED => tokio::time::sleep(Duration::from_millis(5)).await,
+            other => panic!("{other}"),
+        }
+    };
+    assert!(
+        strip.starts_with("<section ") && strip.ends_with("</section>"),
+        "a piece of a page: {strip}"
+    );
+    assert!(strip.contains("matches") || strip.contains("leads to its rows"), "{strip}");
+}
+
+#[tokio::test]
+async fn a_strip_is_refused_as_the_page_is_and_asking_for_one_is_on_record() {
+    let site = Site::new().await;
+    for bad in ["org=none", "verdict=x", "from=yesterday", "text=%2D%2D", "before=x", "org=a&org=b"]
+    {
+        let response = get(&site, &format!("/audit/strip?{bad}")).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{bad}");
+        assert!(text(response).await.is_empty(), "{bad}");
+    }
+    assert!(get(&site, "/audit/strip?text=stuck").await.status().is_success());
+    let looked = site.bench.rows_of("platform", "platform.audit_viewed").await;
+    assert_eq!(looked.last().unwrap().details["filter"], "text=stuck");
 }

@@ -1,15 +1,11 @@
-//! Searching the timeline: by words, by ids, by verdict, and what is counted along time.
+//! Searching the timeline: by words, by ids, by verdict.
 
-use sqlx::AnyConnection;
-
-use crate::audit::density::{Cache, Density, density};
 use crate::audit::timeline::make_words;
 use crate::desk::StepError;
 use crate::model::{Micros, time};
 use crate::proof::verdict::Verdict;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::impersonations::Impersonation;
-use crate::store::timeline::Question;
 use crate::store::{Key, saved_views};
 use crate::testing::story::{ADA, CLEO, STUCK};
 use crate::testing::{Bench, both_engines};
@@ -19,7 +15,6 @@ both_engines!(
     whatever_leads_the_same_rows_are_found,
     rows_from_before_words_were_are_found_after_the_next_start,
     a_verdict_is_searched_for_as_it_was_last_judged,
-    the_strip_counts_every_row_once,
     a_view_is_ones_own_and_never_holds_a_secret,
 );
 
@@ -156,47 +151,6 @@ async fn a_verdict_is_searched_for_as_it_was_last_judged(bench: Bench) {
     let complete = ids(&bench, &with(Verdict::Complete)).await;
     assert!(of_it.iter().all(|id| complete.contains(id)));
     assert!(!ids(&bench, &with(Verdict::Open)).await.iter().any(|id| of_it.contains(id)));
-}
-
-async fn the_strip_counts_every_row_once(bench: Bench) {
-    opened(&bench).await;
-    let cache = Cache::default();
-    let mut conn = bench.desk.store.read().await.unwrap();
-    let all = audit::count(&mut conn, &Filter::default()).await.unwrap();
-    for later in [0, time::HOUR, 40 * time::DAY] {
-        let now = bench.now() + later;
-        // The second time from what was kept of the first.
-        for _ in 0..2 {
-            let found = strip(&mut conn, &cache, "", &Filter::default(), now).await.unwrap();
-            assert_eq!(found.total(), all);
-        }
-    }
-    let none = Filter { from: Some(5), to: Some(5), ..Filter::default() };
-    assert_eq!(strip(&mut conn, &cache, "none", &none, bench.now()).await, None);
-    drop(conn);
-    // What is written later is counted, though the rest is kept.
-    bench.clock.advance(time::DAY);
-    opened_again(&bench).await;
-    let mut conn = bench.desk.store.read().await.unwrap();
-    let more = audit::count(&mut conn, &Filter::default()).await.unwrap();
-    assert!(more > all);
-    let found = strip(&mut conn, &cache, "", &Filter::default(), bench.now()).await.unwrap();
-    assert_eq!(found.total(), more);
-}
-
-async fn strip(
-    conn: &mut AnyConnection,
-    cache: &Cache,
-    name: &str,
-    filter: &Filter,
-    now: Micros,
-) -> Option<Density> {
-    let question = Question::of(conn, filter).await.unwrap();
-    density(conn, cache, name, filter, &question, now).await.unwrap()
-}
-
-async fn opened_again(bench: &Bench) {
-    bench.desk.sweep().await.unwrap();
 }
 
 async fn a_view_is_ones_own_and_never_holds_a_secret(bench: Bench) {

@@ -347,6 +347,15 @@ fn document(
     response
 }
 
+/// A piece of a page, which an island puts in its place. There is no island in it.
+pub fn fragment(view: impl FnOnce() -> AnyView) -> Response {
+    let owner = Owner::new_root(Some(Arc::new(SsrSharedContext::new_islands())));
+    let mut response = Html(owner.with(|| view().to_html())).into_response();
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    response
+}
+
 /// Text as HTML: for the one element that takes no markers of the framework among its text.
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")

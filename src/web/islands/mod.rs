@@ -4,11 +4,13 @@
 mod countdown;
 mod evidence;
 mod helpers;
+mod late_strip;
 mod live_rows;
 mod progress;
 
 pub use countdown::Countdown;
 pub use evidence::CheckEvidence;
 pub use helpers::Helpers;
+pub use late_strip::LateStrip;
 pub use live_rows::{LiveRow, LiveRows};
 pub use progress::{Far, Progress};
