@@ -238,6 +238,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0017_standing_judged.sql"),
         include_str!("../../migrations/0017_standing_judged.sql"),
     ),
+    (
+        18,
+        "page indexes",
+        include_str!("../../migrations/0018_page_indexes.sql"),
+        include_str!("../../migrations/0018_page_indexes.sql"),
+    ),
 ];
 
 impl Store {

@@ -65,7 +65,7 @@ async fn lists(b: &Bench) -> Vec<List> {
         let run = async |tx: &mut Tx| impersonations::page(tx.conn(), false, before, 50).await;
         all.push(list(b, name("impersonations"), "impersonation_by_start", run).await);
         let run = async |tx: &mut Tx| impersonations::page(tx.conn(), true, before, 50).await;
-        all.push(list(b, name("live impersonations"), "impersonation_by_start", run).await);
+        all.push(list(b, name("live impersonations"), "impersonation_live_by_start", run).await);
         let after = before.map(|_| ("a name", "an id"));
         let run = async |tx: &mut Tx| orgs::page(tx.conn(), after, 50).await;
         all.push(list(b, name("orgs"), "org_by_name", run).await);
@@ -126,6 +126,26 @@ pub(super) fn filters() -> Vec<(&'static str, &'static str, Filter)> {
         ("org and action", "audit_entry_org_action", Filter { org_id: x(), action: x(), ..any() }),
         ("org and a word", "audit_entry_org", Filter { org_id: x(), text: x(), ..any() }),
         ("time", "audit_entry_time", Filter { from: Some(1), to: Some(time::DAY), ..any() }),
+        (
+            "org, type and a word",
+            "audit_entry_org",
+            Filter { org_id: x(), secret_type: x(), text: x(), ..any() },
+        ),
+        (
+            "admin, action and a verdict",
+            "audit_entry_actor",
+            Filter { admin: x(), action: x(), verdict: Some(Verdict::Open), ..any() },
+        ),
+        (
+            "org, action and a word",
+            "audit_entry_org_action",
+            Filter { org_id: x(), action: x(), text: x(), ..any() },
+        ),
+        (
+            "a check, a word and time",
+            "audit_term_pkey",
+            Filter { check: x(), text: x(), from: Some(1), to: Some(time::DAY), ..any() },
+        ),
         ("org and time", "audit_entry_org", Filter { org_id: x(), from: Some(1), ..any() }),
     ]
 }
