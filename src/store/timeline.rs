@@ -247,23 +247,33 @@ impl Question {
         self.conditions.iter().enumerate().map(holds).collect()
     }
 
-    /// Where the rows come from, in the order of what leads; and the alias that has it.
-    fn source(&self) -> (String, &'static str) {
-        let is = |n: usize| match &self.conditions[n] {
-            Condition::Is(column, _) => format!(" AND e.{} = ${}", column.name(), n + 2),
-            Condition::Has(_) => format!(" AND d.term = ${}", n + 2),
+    /// The places of what leads, in its order, and the alias that has them. Where an index of
+    /// their own has all that is asked of them, no engine takes another for them.
+    fn places(&self) -> (String, &'static str) {
+        let is = |alias: &str, n: usize| match &self.conditions[n] {
+            Condition::Is(column, _) => format!(" AND {alias}.{} = ${}", column.name(), n + 2),
+            Condition::Has(_) => format!(" AND {alias}.term = ${}", n + 2),
         };
         match self.lead {
             Lead::Time => ("audit_entry e WHERE 1 = 1".to_owned(), "e"),
             Lead::One(n) if matches!(self.conditions[n], Condition::Has(_)) => {
-                let from =
-                    format!("audit_term d CROSS JOIN audit_entry e WHERE e.id = d.id{}", is(n));
-                (from, "d")
+                (format!("audit_term d WHERE 1 = 1{}", is("d", n)), "d")
             }
-            Lead::One(n) => (format!("audit_entry e WHERE 1 = 1{}", is(n)), "e"),
+            Lead::One(n) => (format!("audit_entry e WHERE 1 = 1{}", is("e", n)), "e"),
             Lead::OrgAction(org, action) => {
-                (format!("audit_entry e WHERE 1 = 1{}{}", is(org), is(action)), "e")
+                (format!("audit_entry d WHERE 1 = 1{}{}", is("d", org), is("d", action)), "d")
             }
+        }
+    }
+
+    /// Where the rows come from, in the order of what leads; and the alias that has it.
+    fn source(&self) -> (String, &'static str) {
+        match self.places() {
+            (places, "d") => (
+                places.replace(" d WHERE 1 = 1", " d CROSS JOIN audit_entry e WHERE e.id = d.id"),
+                "d",
+            ),
+            places => places,
         }
     }
 

@@ -142,6 +142,11 @@ pub(super) fn filters() -> Vec<(&'static str, &'static str, Filter)> {
             Filter { org_id: x(), action: x(), text: x(), ..any() },
         ),
         (
+            "org, action and time",
+            "audit_entry_org_action",
+            Filter { org_id: x(), action: x(), from: Some(1), to: Some(time::DAY), ..any() },
+        ),
+        (
             "a check, a word and time",
             "audit_term_pkey",
             Filter { check: x(), text: x(), from: Some(1), to: Some(time::DAY), ..any() },

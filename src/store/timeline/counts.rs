@@ -2,7 +2,7 @@
 
 use sqlx::AnyConnection;
 
-use super::{Condition, Lead, Question, Result};
+use super::{Lead, Question, Result};
 use crate::model::Micros;
 
 impl Question {
@@ -74,14 +74,9 @@ impl Question {
         Ok(counts)
     }
 
-    /// What is counted: where a word leads, the table of words has it all.
+    /// What is counted: places, and no row is read for them.
     fn rows(&self) -> String {
-        let (source, by) = match self.lead {
-            Lead::One(n) if matches!(self.conditions[n], Condition::Has(_)) => {
-                (format!("audit_term d WHERE d.term = ${}", n + 2), "d")
-            }
-            _ => self.source(),
-        };
-        format!("{source}{}{}", self.bounds(by), self.clause(by))
+        let (places, by) = self.places();
+        format!("{places}{}{}", self.bounds(by), self.clause(by))
     }
 }

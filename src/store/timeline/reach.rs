@@ -5,7 +5,7 @@
 
 use sqlx::AnyConnection;
 
-use super::{Condition, Entry, Key, Lead, Question, Result, Seek};
+use super::{Entry, Key, Lead, Question, Result, Seek};
 
 /// Rows of a page, and how far it looked for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,14 +74,11 @@ impl Question {
 
     /// The place of the row behind so many rows of what leads, where there are so many.
     async fn place(&self, conn: &mut AnyConnection, seek: &Seek) -> Result<Option<Key>> {
-        let (source, by) = match self.conditions.first() {
-            Some(Condition::Has(_)) => ("audit_term d WHERE d.term = $2".to_owned(), "d"),
-            _ => self.source(),
-        };
+        let (places, by) = self.places();
         let (stretch, keys) = self.stretch(by, seek, None);
         let order = if matches!(seek, Seek::Newer(_)) { "" } else { " DESC" };
         let sql = format!(
-            "SELECT {by}.at, {by}.id FROM {source}{stretch} ORDER BY {by}.at{order}, {by}.id{order} LIMIT 1 OFFSET $1"
+            "SELECT {by}.at, {by}.id FROM {places}{stretch} ORDER BY {by}.at{order}, {by}.id{order} LIMIT 1 OFFSET $1"
         );
         let mut query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(self.rare);
         for condition in &self.conditions {
