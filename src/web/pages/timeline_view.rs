@@ -7,7 +7,7 @@ use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use super::places::{self, Trees};
-use super::row_html::{Draw, missing};
+use super::row_html::{Draw, missing, unplaced};
 use super::timeline_lines::{Cell, Line, Tie, lines, loose_pair};
 use crate::audit::timeline::{Group, Item};
 use crate::audit::trail::{Proofs, ReadRow};
@@ -304,6 +304,10 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
         Tie::Tied => "tl-row is-pair",
         Tie::Broken => "tl-row is-mismatch",
         Tie::Missing => "tl-row is-missing",
+        Tie::Marked => match (&line.platform, &line.org) {
+            (Cell::Row(_), Cell::Row(_)) => "tl-row is-pair is-marked",
+            _ => "tl-row is-marked",
+        },
     };
     let context = |row: &ReadRow| group.is_some_and(|g| g.context(row));
     // The column of the orgs' logs is of many logs, unless the filter is for one.
@@ -314,6 +318,7 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
     let cell = |cell: &Cell<'_>, platform: bool| match cell {
         Cell::Nothing => String::new(),
         Cell::Missing(name) => missing(name, platform),
+        Cell::Unplaced(rows) => unplaced(*rows, platform),
         Cell::Row(row) => Draw {
             row,
             trees: &book.trees,
@@ -321,6 +326,7 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
             alone: group.is_none(),
             org: whose(row),
             differ: Draw::half(&line.differ, platform),
+            marks: line.marks.iter().filter(|m| m.platform == platform).collect(),
         }
         .html(),
     };
@@ -335,16 +341,24 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
         }
         _ => None,
     };
+    let word = match (tie, line.marks.first()) {
+        (Tie::Broken, _) => Some("differ"),
+        (_, mark) => mark.map(|m| m.word),
+    };
     view! {
         <tr class=class>
             <td class=dim(&line.platform, "tl-p") inner_html=cell(&line.platform, true)></td>
             <td class="tl-axis">
                 <div class="tl-at">{line.at().map(clock)}</div>
                 {apart.map(|at| view! { <div class="tl-at">{clock(at)}</div> })}
-                {(tie == Tie::Broken).then(|| view! { <p class="tl-broken">{icon("unlink")}"differ"</p> })}
+                {word.map(|word| view! { <p class="tl-broken">{icon("unlink")}{word}</p> })}
             </td>
             <td class=dim(&line.org, "tl-o") inner_html=cell(&line.org, false)></td>
         </tr>
     }
     .into_any()
 }
+
+#[cfg(test)]
+#[path = "timeline_view_tests.rs"]
+mod tests;
