@@ -12,8 +12,10 @@ use crate::proof::row::AuditRow;
 use crate::proof::terms;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::timeline::{Question, words_are_made, words_made};
-use crate::store::{Key, Store};
+use crate::store::timeline::{
+    Question, words_are_made, words_are_made_to, words_made, words_made_to,
+};
+use crate::store::{Key, Store, many};
 
 /// How many impersonations a page has at most: each brings its rows of both logs, about nine of
 /// them, and their proofs. There would be no end to a page that is full of them.
@@ -148,7 +150,8 @@ fn says(text: &str, r: &ReadRow) -> bool {
     })
 }
 
-/// Makes up for the words of rows that were written before words were: once, at a start.
+/// Makes the words of rows that were written before words were, or by an older rule: once, at a
+/// start. Where it is broken off, the next start goes on from there.
 ///
 /// # Errors
 /// Where the database does not answer; the next start goes on.
@@ -163,22 +166,26 @@ pub async fn make_words(store: &Store) -> Result<u64, AuditError> {
         audit::heads(&mut conn).await?
     };
     for head in heads {
-        let mut from = 0;
+        let mut tx = store.begin().await?;
+        let mut from = words_made_to(tx.conn(), &head.id).await?;
         loop {
-            let mut tx = store.begin().await?;
             let rows = audit::range(tx.conn(), &head.id, from, BATCH).await?;
-            for entry in &rows {
+            let Some(last) = rows.last() else { break };
+            from = last.seq + 1;
+            let mut words = Vec::new();
+            for entry in rows {
                 // A row that cannot be read has no words; that it cannot be is found by others.
                 let Ok(row) = AuditRow::parse(&entry.body) else { continue };
-                audit::insert_terms(&mut tx, entry.at, &entry.id, &terms::of_row(&row)).await?;
+                let of_row = terms::of_row(&row).into_iter();
+                words.extend(of_row.map(|word| (word, entry.at, entry.id.clone())));
                 made += 1;
             }
+            many::missing_terms(tx.conn(), &words).await?;
+            words_are_made_to(&mut tx, &head.id, from).await?;
             tx.commit().await?;
-            match rows.last() {
-                Some(last) => from = last.seq + 1,
-                None => break,
-            }
+            tx = store.begin().await?;
         }
+        tx.commit().await?;
     }
     let mut tx = store.begin().await?;
     words_are_made(&mut tx).await?;

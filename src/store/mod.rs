@@ -238,6 +238,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0017_standing_judged.sql"),
         include_str!("../../migrations/0017_standing_judged.sql"),
     ),
+    (
+        20,
+        "words again",
+        include_str!("../../migrations/0020_words_again.sql"),
+        include_str!("../../migrations/0020_words_again.sql"),
+    ),
 ];
 
 impl Store {

@@ -366,20 +366,50 @@ pub enum Seek {
     Newer(Key),
 }
 
-/// Whether the words of every row are there: not so where rows are older than the table of words.
+/// Whether the words of every row are there by the rule of this version: not so where rows are
+/// older than the rule.
 pub async fn words_made(conn: &mut AnyConnection) -> Result<bool> {
     let done: Option<i64> =
         sqlx::query_scalar("SELECT done FROM audit_derived WHERE name = 'terms'")
             .fetch_optional(conn)
             .await?;
-    Ok(done == Some(1))
+    Ok(done >= Some(terms::VERSION))
+}
+
+/// The name of the position in a log up to which the words are made by this version's rule.
+fn position(log_id: &str) -> String {
+    format!("terms/{}/{log_id}", terms::VERSION)
+}
+
+/// How many rows of a log have their words by this version's rule, of those from before it.
+pub async fn words_made_to(conn: &mut AnyConnection, log_id: &str) -> Result<i64> {
+    let done: Option<i64> = sqlx::query_scalar("SELECT done FROM audit_derived WHERE name = $1")
+        .bind(position(log_id))
+        .fetch_optional(conn)
+        .await?;
+    Ok(done.unwrap_or(0))
+}
+
+/// Moves that position on.
+pub async fn words_are_made_to(tx: &mut super::Tx, log_id: &str, rows: i64) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO audit_derived (name, done) VALUES ($1, $2) \
+         ON CONFLICT (name) DO UPDATE SET done = excluded.done",
+    )
+    .bind(position(log_id))
+    .bind(rows)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Says that the words of every row are there.
 pub async fn words_are_made(tx: &mut super::Tx) -> Result<()> {
-    sqlx::query("UPDATE audit_derived SET done = 1 WHERE name = 'terms'")
+    sqlx::query("UPDATE audit_derived SET done = $1 WHERE name = 'terms'")
+        .bind(terms::VERSION)
         .execute(tx.conn())
         .await?;
+    sqlx::query("DELETE FROM audit_derived WHERE name LIKE 'terms/%'").execute(tx.conn()).await?;
     Ok(())
 }
 
