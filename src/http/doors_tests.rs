@@ -151,7 +151,10 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn new() -> Self {
-        let bench = Bench::new(Engine::Sqlite).await;
+        Self::of(Bench::new(Engine::Sqlite).await).await
+    }
+
+    pub(super) async fn of(bench: Bench) -> Self {
         let people = {
             let mut conn = bench.desk.store.read().await.unwrap();
             crate::store::staff::all(&mut conn).await.unwrap()

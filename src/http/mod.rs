@@ -16,6 +16,8 @@ mod doors_tests;
 #[cfg(test)]
 mod leaving_tests;
 #[cfg(test)]
+mod live_tests;
+#[cfg(test)]
 mod logs_tests;
 #[cfg(test)]
 mod no_bypass_tests;

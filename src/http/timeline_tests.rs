@@ -4,7 +4,11 @@ use axum::body::Body;
 use http::{Request, Response, StatusCode, header};
 
 use super::doors_tests::Site;
-use crate::testing::story::CLEO;
+use crate::model::time;
+use crate::testing::story::{ADA, CLEO, STUCK};
+use crate::testing::{Bench, both_engines};
+
+both_engines!(a_row_leads_to_the_page_of_the_timeline_that_holds_it);
 
 async fn get(site: &Site, address: &str) -> Response<Body> {
     let cookie = site.cookie(CLEO).await;
@@ -47,4 +51,58 @@ async fn the_page_of_the_logs_finds_one_and_does_not_repeat_a_secret() {
     assert!(none.contains("No such log") && !none.contains(secret));
     let all = text(get(&site, "/audit/integrity").await).await;
     assert!(all.contains("/logs/platform/checkpoint") && all.contains("Not yet"));
+}
+
+/// The story with an impersonation in it, and a day's work after that.
+async fn busy(bench: &Bench) {
+    let who = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&who, STUCK).await.unwrap();
+    bench.clock.advance(time::SECOND);
+    bench.rotate(&grant).await.unwrap();
+    bench.clock.advance(time::SECOND);
+    bench.hand_off(&who, &grant.id).await.unwrap();
+    bench.clock.advance(time::SECOND);
+    bench.set_consent("birch-owner", false).await.unwrap();
+}
+
+/// Protects whoever follows a link to a row and then looks around: the row is there, wherever in
+/// the logs it stands, whatever it is of, and however the database orders its ids.
+async fn a_row_leads_to_the_page_of_the_timeline_that_holds_it(bench: Bench) {
+    busy(&bench).await;
+    every_row_is_where_its_page_leads(bench).await;
+}
+
+#[tokio::test]
+async fn a_row_leads_there_in_a_database_that_orders_texts_as_people_do() {
+    let bench = Bench::in_words_order().await;
+    busy(&bench).await;
+    // Where a row was to be found by an id that no text comes after, it was not, here.
+    assert_eq!(bench.number("SELECT CASE WHEN '~' < '0' THEN 1 ELSE 0 END").await, 1);
+    every_row_is_where_its_page_leads(bench).await;
+}
+
+async fn every_row_is_where_its_page_leads(bench: Bench) {
+    let site = Site::of(bench).await;
+    for n in 0..40 {
+        site.bench.clock.advance(time::SECOND);
+        let page = text(get(&site, &format!("/audit?text=page{n}")).await).await;
+        assert!(page.contains("Audit timeline"));
+    }
+    let mut ids = Vec::new();
+    for log in ["platform", "acme", "birch"] {
+        ids.extend(site.bench.rows(log).await.into_iter().map(|row| (row.id, row.ticket_ref)));
+    }
+    assert!(ids.iter().any(|(_, ticket)| ticket.is_some()));
+    site.bench.clock.advance(time::SECOND);
+    // Every few of them: signing in and looking are most.
+    for (id, _) in ids.iter().filter(|(id, t)| t.is_some() || id.ends_with(['0', '4', '8'])) {
+        let page = text(get(&site, &format!("/audit/rows/{id}")).await).await;
+        let (before, _) = page.split_once("In the timeline").unwrap();
+        let (_, href) = before.rsplit_once("href=\"/audit").unwrap();
+        let href = format!("/audit{}", href.split('"').next().unwrap().replace("&amp;", "&"));
+        let (address, anchor) = href.split_once('#').unwrap();
+        assert_eq!(anchor, format!("r-{id}"));
+        let around = text(get(&site, address).await).await;
+        assert!(around.contains(&format!("id=\"{anchor}\"")), "{href}");
+    }
 }

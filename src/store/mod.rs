@@ -422,6 +422,15 @@ pub struct Key {
     pub id: String,
 }
 
+impl Key {
+    /// The place before everything of an instant. Databases put texts into different orders, and
+    /// in all of them the empty one comes first.
+    #[must_use]
+    pub fn before(at: Micros) -> Self {
+        Self { at, id: String::new() }
+    }
+}
+
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.at, self.id)
@@ -433,7 +442,7 @@ impl std::str::FromStr for Key {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || UnknownWord { what: "place in a list", word: text.to_owned() };
         let (at, id) = text.split_once('.').ok_or_else(wrong)?;
-        if id.is_empty() || id.len() > 64 {
+        if id.len() > 64 {
             return Err(wrong());
         }
         Ok(Self { at: at.parse().map_err(|_| wrong())?, id: id.to_owned() })

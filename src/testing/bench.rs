@@ -59,6 +59,16 @@ impl Bench {
             Engine::Sqlite => Store::sqlite_in(folder.path()),
             Engine::Postgres => postgres::database().await,
         };
+        Self::with_story(url, folder).await
+    }
+
+    /// The same in a PostgreSQL database that orders texts as people do, and not byte by byte.
+    pub(crate) async fn in_words_order() -> Self {
+        let url = postgres::database_in_words_order().await;
+        Self::with_story(url, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn with_story(url: String, folder: TempDir) -> Self {
         let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
         let rng = SeededRng::new(seed << 32);
         let file = folder.path().join("keys.json");
