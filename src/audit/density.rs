@@ -119,9 +119,9 @@ pub async fn density(
     }
     let (start, width, n) = cut(from, to);
     // How a trail stands may change with time, and with it what matches.
-    let judged = match filter.verdict {
-        None => String::new(),
-        Some(_) => standing::judged_last(conn).await?,
+    let judged = match (filter.verdict, filter.standing) {
+        (None, None) => String::new(),
+        _ => standing::judged_last(conn).await?,
     };
     let key = format!("{start}/{width}/{judged}/{name}");
     let settled = ((now - SETTLED - start).max(0) / width).min(n);

@@ -22,6 +22,8 @@ mod logs_tests;
 #[cfg(test)]
 mod no_bypass_tests;
 #[cfg(test)]
+mod overview_tests;
+#[cfg(test)]
 mod owner_tests;
 #[cfg(test)]
 mod timeline_tests;

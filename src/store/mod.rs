@@ -244,6 +244,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0020_words_again.sql"),
         include_str!("../../migrations/0020_words_again.sql"),
     ),
+    (
+        21,
+        "standing terms",
+        include_str!("../../migrations/0021_standing_terms.sql"),
+        include_str!("../../migrations/0021_standing_terms.sql"),
+    ),
 ];
 
 impl Store {

@@ -12,7 +12,7 @@ use sqlx::{Any, AnyConnection};
 
 use super::audit::{ENTRY_COLUMNS, Entry};
 use super::{Key, Result};
-use crate::model::Micros;
+use crate::model::{Micros, Stand};
 use crate::proof::terms;
 use crate::proof::verdict::Verdict;
 
@@ -38,6 +38,8 @@ pub struct Filter {
     pub text: Option<String>,
     /// Rows of impersonations whose trails stood like this when they were last judged.
     pub verdict: Option<Verdict>,
+    /// Rows of impersonations that stood like this when they were last judged.
+    pub standing: Option<Stand>,
     /// Refused attempts that failed this check.
     pub check: Option<String>,
     /// Rows at or after this instant.
@@ -98,7 +100,7 @@ enum Lead {
     OrgAction(usize, usize),
 }
 
-/// The word under which the rows of trails with a verdict stand. No row's own word has a `=`.
+/// The word under which the rows of trails with a verdict, or another standing, are. No row's own word has a `=`.
 #[must_use]
 pub fn verdict_term(word: &str) -> String {
     format!("={word}")
@@ -131,6 +133,7 @@ impl Question {
         if let Some(verdict) = filter.verdict {
             conditions.push(Condition::Has(verdict_term(verdict.word())));
         }
+        conditions.extend(filter.standing.map(|s| Condition::Has(verdict_term(s.as_str()))));
         conditions.extend(filter.check.iter().map(|c| Condition::Has(terms::of_check(c))));
         let pieces: BTreeSet<&str> =
             filter.text.iter().flat_map(|t| t.split_whitespace()).collect();

@@ -5,7 +5,7 @@
 
 use sqlx::{AnyConnection, Connection as _, PgConnection, Row as _};
 
-use crate::model::{TicketState, time};
+use crate::model::{Stand, TicketState, time};
 use crate::proof::verdict::Verdict;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::log_list::{self, Wanted};
@@ -121,6 +121,7 @@ pub(super) fn filters() -> Vec<(&'static str, &'static str, Filter)> {
         ("a word", "audit_term_pkey", Filter { text: x(), ..any() }),
         ("words", "audit_term_pkey", Filter { text: Some("x y".to_owned()), ..any() }),
         ("a verdict", "audit_term_pkey", Filter { verdict: Some(Verdict::Open), ..any() }),
+        ("a standing", "audit_term_pkey", Filter { standing: Some(Stand::Late), ..any() }),
         ("a check", "audit_term_pkey", Filter { check: x(), ..any() }),
         ("a word and time", "audit_term_pkey", Filter { text: x(), from: Some(1), ..any() }),
         ("org and action", "audit_entry_org_action", Filter { org_id: x(), action: x(), ..any() }),

@@ -53,7 +53,7 @@ pub(crate) async fn opened(bench: &Bench) {
 }
 
 /// Drops what keeps the tables append-only, as whoever owns the database can.
-pub(super) async fn unlock(bench: &Bench) {
+pub(crate) async fn unlock(bench: &Bench) {
     let tables = ["audit_entry", "audit_subtree", "audit_tile", "audit_checkpoint", "audit_log"];
     match bench.engine() {
         Engine::Postgres => {
