@@ -13,7 +13,7 @@ use leptos::reactive::owner::Owner;
 use super::app::App;
 use super::components::{icon, initials, time_left};
 use super::door::{Door, Flash};
-use super::islands::{Countdown, Helpers};
+use super::islands::{Countdown, Helpers, Palette, Place};
 use super::pages::error;
 use crate::desk::Step;
 use crate::model::{Micros, time};
@@ -34,17 +34,30 @@ pub enum Part {
     Orgs,
     /// What needs a look.
     Overview,
+    /// Whether the logs hold.
+    Integrity,
     /// None of the rail's.
     None,
 }
 
-const RAIL: [(Part, &str, &str, &str); 5] = [
+const RAIL: [(Part, &str, &str, &str); 6] = [
     (Part::Tickets, "/tickets", "ticket", "Tickets"),
     (Part::Impersonations, "/impersonations", "shield", "Impersonations"),
     (Part::Audit, "/audit", "timeline", "Audit"),
     (Part::Orgs, "/orgs", "org", "Organizations"),
     (Part::Overview, "/overview", "chart", "Overview"),
+    (Part::Integrity, "/audit/integrity", "merkle", "Integrity"),
 ];
+
+/// The parts of the rail, for the palette.
+fn places() -> Vec<Place> {
+    let place = |&(_, href, icon, label): &(Part, &str, &str, &str)| Place {
+        label: label.to_owned(),
+        href: href.to_owned(),
+        icon: icon.to_owned(),
+    };
+    RAIL.iter().map(place).collect()
+}
 
 /// A live impersonation, for the bar.
 struct Live {
@@ -120,6 +133,7 @@ async fn framed(door: &mut Door, title: &str, part: Part, body: AnyView) -> Step
                         <kbd aria-hidden="true">"/"</kbd>
                         <button class="sr-only" type="submit">"Look up"</button>
                     </form>
+                    <Palette places=places() />
                     <p class="asof">
                         {door.app.demo.is_some().then(|| view! { <span class="demo-tag">"Demo"</span> })}
                         <span>"As of "<time datetime=time::rfc3339(now)>{time::seconds(now)}</time></span>

@@ -44,7 +44,7 @@ pub async fn show(mut door: Door, Query(ask): Query<Ask>) -> Response {
     match load(&mut door, &ask).await {
         Ok(loaded) => {
             let body = draw(&loaded, &ask, door.app.desk.now());
-            page(door, StatusCode::OK, "Log integrity", Part::Audit, body).await
+            page(door, StatusCode::OK, "Log integrity", Part::Integrity, body).await
         }
         Err(e) => super::error::of(door, e).await,
     }
