@@ -12,6 +12,7 @@ mod evidence;
 mod export;
 mod forward;
 mod gateways;
+mod grounds;
 mod handoff;
 mod import;
 mod intake;

@@ -6,6 +6,9 @@ use crate::audit::trail::{Depth, judge};
 use crate::audit::verify::{cross_recorded, set_faults, whole_log};
 use crate::demo::year::{Plan, YearError, fill};
 use crate::model::time;
+use crate::policy::eligibility::Check;
+use crate::policy::grounds::Asked;
+use crate::proof::actions::PLATFORM_IMPERSONATION_STARTED;
 use crate::proof::verdict::{Rule, RuleState, Verdict};
 use crate::store::impersonations;
 use crate::store::{Engine, Store, audit};
@@ -47,6 +50,13 @@ async fn a_year_is_as_it_says_it_is(bench: Bench) {
     for grant in impersonations::page(&mut conn, false, None, 1000).await.unwrap() {
         let now = PLAN.until + time::DAY;
         let judged = judge(&mut conn, key, &grant.id, Depth::Rows, now).await.unwrap();
+        let start = judged
+            .platform
+            .iter()
+            .filter_map(|r| r.row.as_ref())
+            .find(|r| r.action == PLATFORM_IMPERSONATION_STARTED);
+        let asked = Asked::read(&start.unwrap().details).unwrap();
+        assert!(asked.eligible == Some(true) && asked.checks.len() == Check::ALL.len());
         let verdict = judged.verdict;
         let there = |rule| verdict.rule(rule).is_some_and(|r| r.result == RuleState::Passed);
         if !there(Rule::OrgEnded) && !there(Rule::PlatformEnded) {

@@ -2,6 +2,7 @@
 //! work, and impersonations of which a known number are not as they should be. For measuring, and
 //! for seeing the audit pages at size. What is written follows from the seed.
 
+mod grounds;
 mod people;
 mod record;
 mod work;

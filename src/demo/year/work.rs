@@ -3,17 +3,18 @@
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use serde_json::json;
 
 use super::YearError;
+use super::grounds::grounds;
 use super::people::{Calendar, People};
 use super::record::{Done, Record};
 use crate::audit::bulk::Bulk;
 use crate::audit::{Actor, LogId, NewRow};
 use crate::clock::{SeededRng, new_id};
 use crate::model::impersonation::{reason, scope};
-use crate::model::{Micros, SecretType, time};
+use crate::model::{Micros, SecretType, TicketState, time};
 use crate::policy::eligibility::Check;
+use crate::policy::grounds::Grounds;
 use crate::proof::actions;
 use crate::proof::row::{ActorType, Outcome};
 
@@ -239,6 +240,13 @@ impl Script {
         }
     }
 
+    /// Why its ticket could be served.
+    fn grounds(&self, people: &People, state: TicketState, asked_at: Micros) -> Grounds {
+        let owner = &people.orgs[self.org].members[0].0;
+        let secret = (self.kind, self.secret.as_str());
+        grounds((&self.ticket, state, self.filed_at), owner, secret, asked_at)
+    }
+
     fn start(
         &mut self,
         people: &People,
@@ -246,19 +254,16 @@ impl Script {
         at: Micros,
         admin: &Actor,
     ) -> Result<(), YearError> {
-        let saw: Vec<_> = Check::ALL
-            .iter()
-            .map(|check| json!({ "check": check.as_str(), "saw": "as the procedure wants it" }))
-            .collect();
         let opening = |action: &str, actor: &Actor| {
             self.row(action, actor, people)
+                .with("started_at", self.started_at)
                 .with("expires_at", self.started_at + LIFE)
                 .with("scope", scope(self.kind))
                 .with("owner_id", people.orgs[self.org].members[0].0.clone())
                 .with("kid", "bench")
         };
-        let platform =
-            opening(actions::PLATFORM_IMPERSONATION_STARTED, admin).with("eligibility", saw);
+        let grounds = self.grounds(people, TicketState::Open, at);
+        let platform = opening(actions::PLATFORM_IMPERSONATION_STARTED, admin).because(&grounds);
         let mut org = opening(actions::IMPERSONATION_STARTED, &admin.impersonating());
         if self.fault == Fault::OtherReason {
             org.reason = Some(reason(self.kind, "NOV-9999"));
@@ -286,7 +291,8 @@ impl Script {
             .with("from_version", version)
             .with("to_version", version + 1)
             .with("suspected_leak", false)
-            .with("overlap_seconds", 86_400);
+            .with("overlap_seconds", 86_400)
+            .because(&self.grounds(people, TicketState::Pending, at));
         bulk.append(&self.log(people), row, at)?;
         self.org_rows += 1;
         Ok(())
@@ -327,6 +333,8 @@ impl Script {
         let late = if cause == "expired" { rng.gen_range(SECOND..9 * SECOND) } else { 0 };
         let written = self.both(people, bulk, at + late)?;
         let ended = if cause == "expired" { at } else { written };
+        // The register says what the rows say.
+        self.over_at = ended;
         let (platform_seq, org_seq) = (bulk.size(&LogId::Platform)?, bulk.size(&log)?);
         let closing = |action: &str, actor: &Actor, cause: &str| {
             self.row(action, actor, people)

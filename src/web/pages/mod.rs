@@ -12,6 +12,7 @@ pub mod evidence_doc;
 mod evidence_proofs;
 pub mod forwarding;
 pub mod gateway;
+mod grounds;
 pub mod impersonation;
 pub mod impersonation_handoff;
 pub mod impersonations;
