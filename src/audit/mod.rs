@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod export;
 pub mod grow;
 mod key;
+pub mod logged;
 pub mod nodes;
 pub mod standing;
 mod stored;

@@ -29,17 +29,25 @@ impl Desk {
         Ok(())
     }
 
-    /// Notes that somebody takes something out of the logs, before it is given to them. Each time
-    /// is a row of its own.
+    /// Notes that somebody takes something out of the logs, before it is given to them: what, and
+    /// how many rows of the platform's log and of an org's. Each time is a row of its own.
     ///
     /// # Errors
     /// Where it cannot be written; nothing is then given out.
-    pub async fn note_export(&self, who: &AtWork, what: &str, filter: &str) -> Step<()> {
+    pub async fn note_export(
+        &self,
+        who: &AtWork,
+        what: &str,
+        filter: &str,
+        (platform, org): (usize, usize),
+    ) -> Step<()> {
         let mut tx = self.begin().await?;
         audit::lock(&mut tx, "platform").await?;
         let row = NewRow::new(actions::PLATFORM_AUDIT_EXPORTED, &who.actor())
             .with("what", what)
-            .with("filter", filter);
+            .with("filter", filter)
+            .with("platform_rows", platform)
+            .with("org_rows", org);
         self.log(&mut tx, &LogId::Platform, row).await?;
         Ok(tx.commit().await?)
     }

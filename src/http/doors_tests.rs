@@ -151,7 +151,11 @@ pub(super) struct Site {
 
 impl Site {
     pub(super) async fn new() -> Self {
-        let bench = Bench::new(Engine::Sqlite).await;
+        Self::on(Bench::new(Engine::Sqlite).await).await
+    }
+
+    /// The server on a desk that is there.
+    pub(super) async fn on(bench: Bench) -> Self {
         let people = {
             let mut conn = bench.desk.store.read().await.unwrap();
             crate::store::staff::all(&mut conn).await.unwrap()

@@ -299,6 +299,29 @@ pub async fn page_overstayed(
     .await?)
 }
 
+/// A page of the trails that began before `before` and not before `down_to`, and whose grant is not
+/// in the register of impersonations, newest first.
+pub async fn page_ungranted(
+    conn: &mut AnyConnection,
+    before: Option<&Key>,
+    down_to: Micros,
+    limit: i64,
+) -> Result<Vec<Standing>> {
+    let (at, id) = before.map_or((i64::MAX, "~"), |k| (k.at, k.id.as_str()));
+    // Looked up one by one, along the index of the starts: there are as many as a page has.
+    Ok(sqlx::query_as(select(
+        "WHERE opened_at >= $1 AND (opened_at, impersonation_id) < ($2, $3) \
+         AND (SELECT i.id FROM impersonation i WHERE i.id = impersonation_id) IS NULL \
+         ORDER BY opened_at DESC, impersonation_id DESC LIMIT $4",
+    ))
+    .bind(down_to)
+    .bind(at)
+    .bind(id)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
+}
+
 /// How many trails have a verdict.
 pub async fn count(conn: &mut AnyConnection, verdict: Verdict) -> Result<i64> {
     Ok(sqlx::query_scalar("SELECT COUNT(*) FROM trail_standing WHERE standing = $1")

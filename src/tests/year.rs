@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::audit::logged::Logged;
 use crate::audit::trail::{Depth, judge};
 use crate::audit::verify::{cross_recorded, set_faults, whole_log};
 use crate::demo::year::{Plan, YearError, fill};
@@ -50,6 +51,11 @@ async fn a_year_is_as_it_says_it_is(bench: Bench) {
     for grant in impersonations::page(&mut conn, false, None, 1000).await.unwrap() {
         let now = PLAN.until + time::DAY;
         let judged = judge(&mut conn, key, &grant.id, Depth::Rows, now).await.unwrap();
+        let rows: Vec<_> = judged.platform.iter().chain(&judged.org).collect();
+        let said = Logged::of(&rows).unwrap();
+        if said.ended_at.is_some() {
+            assert_eq!(said.differences(&grant), [], "the register says what the logs say");
+        }
         let start = judged
             .platform
             .iter()

@@ -1,5 +1,6 @@
 //! `/impersonations/{id}/evidence`: the evidence of an impersonation as a document to print. It is
-//! drawn from the file's own value and nothing else, so that it says nothing that is not proven.
+//! drawn from the file's own value and nothing else, so that it says nothing that is not proven; but
+//! it says where the register of impersonations contradicts it.
 
 use axum::extract::Path;
 use axum::response::Response;
@@ -12,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::evidence::{Taken, take};
 use super::evidence_proofs::{offline, proofs};
 use super::grounds::{self, Grounds};
+use super::impersonation_grant::notice;
 use super::rows::{Shown, fields, note};
 use super::timeline_lines::twins;
 use crate::auth::credential::hex;
@@ -74,6 +76,7 @@ fn draw(d: &Doc) -> AnyView {
     view! {
         <article class="doc">
             {head(d)}
+            {notice(&d.taken.register, &d.taken.logged)}
             {grant(d)}
             {eligibility(d)}
             {rows(d)}

@@ -112,6 +112,37 @@ fn check(c: &Checked) -> AnyView {
     .into_any()
 }
 
+/// The panel on the page of an impersonation.
+pub(super) fn panel(g: &Grounds) -> AnyView {
+    let Some(start) = &g.start else {
+        return view! {
+            <section class="panel" aria-label="Why the ticket could be served">
+                <div class="panel-head"><h2>"Why the ticket could be served"</h2></div>
+                <div class="panel-body"><p class="muted">"The platform log’s start does not say."</p></div>
+            </section>
+        }
+        .into_any();
+    };
+    let again = g.rotation.as_ref().map(|asked| {
+        view! {
+            <details class="panel-body">
+                <summary>"Asked again at the rotation"</summary>
+                <p class="muted">{said(asked)}</p>
+                {checks(asked)}
+            </details>
+        }
+    });
+    view! {
+        <section class="panel" aria-label="Why the ticket could be served">
+            <div class="panel-head"><h2>"Why the ticket could be served"</h2><p>"as recorded at the start"</p></div>
+            {g.ticket.as_ref().map(ticket)}
+            <div class="checks-body"><p class="muted">{said(start)}</p>{checks(start)}</div>
+            {again}
+        </section>
+    }
+    .into_any()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
