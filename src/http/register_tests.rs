@@ -19,6 +19,7 @@ both_engines!(
     what_is_in_neither_log_is_not_found,
     a_grant_without_rows_is_an_alarm,
     lists_show_what_the_logs_have,
+    a_page_that_checks_again_is_one_row_and_each_file_taken_is_one,
 );
 
 const MISSING: &str = "The register of impersonations has no such grant; both logs do";
@@ -244,4 +245,26 @@ async fn lists_show_what_the_logs_have(bench: Bench) {
     take_out(&site, &other.id).await;
     let list = site.seen("/impersonations").await;
     assert!(list.contains(&other.id) && list.contains(&grant.id), "without any grant");
+}
+
+/// Protects the platform's log from a row for each time that a page is looked at, and auditors from
+/// a file that is taken along unseen.
+async fn a_page_that_checks_again_is_one_row_and_each_file_taken_is_one(bench: Bench) {
+    let (site, grant) = finished(bench).await;
+    let exported = async || site.bench.rows_of("platform", "platform.audit_exported").await.len();
+    let before = exported().await;
+    let file = format!("/impersonations/{}/evidence.json", grant.id);
+    for _ in 0..3 {
+        site.seen(&format!("{file}?check")).await;
+    }
+    assert_eq!(exported().await, before + 1);
+    site.bench.clock.advance(time::MINUTE * 11);
+    site.seen(&format!("{file}?check")).await;
+    assert_eq!(exported().await, before + 2);
+    for taken in 1..=2 {
+        site.seen(&file).await;
+        assert_eq!(exported().await, before + 2 + taken);
+    }
+    let row = site.bench.rows_of("platform", "platform.audit_exported").await.pop().unwrap();
+    assert_eq!(row.detail_str("filter"), Some(format!("impersonation={}", grant.id).as_str()));
 }

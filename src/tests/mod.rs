@@ -4,6 +4,7 @@ mod abuse;
 mod append_only;
 mod bulk;
 mod checkpoints;
+mod compared;
 mod consent;
 mod crash;
 mod edges;

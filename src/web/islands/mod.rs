@@ -1,14 +1,19 @@
 //! What is live in the browser. Each island has plain text, a link or a form beneath it that does
 //! the work without it.
 
+pub mod compared;
 mod countdown;
 mod evidence;
 mod helpers;
 mod live_rows;
+mod pins;
 mod progress;
+mod shown;
+mod your_browser;
 
 pub use countdown::Countdown;
 pub use evidence::CheckEvidence;
 pub use helpers::Helpers;
 pub use live_rows::{LiveRow, LiveRows};
 pub use progress::{Far, Progress};
+pub use your_browser::YourBrowser;

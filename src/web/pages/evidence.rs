@@ -1,7 +1,9 @@
 //! The evidence of an impersonation, to take along, and the page that checks such a file in the
 //! reader's own browser.
 
-use axum::extract::Path;
+use std::collections::HashMap;
+
+use axum::extract::{Path, Query};
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use leptos::prelude::*;
@@ -17,9 +19,14 @@ use crate::web::door::Door;
 use crate::web::islands::CheckEvidence;
 use crate::web::shell::{Part, page};
 
-/// `GET /impersonations/{id}/evidence.json`: the file. That it was taken is on record.
-pub async fn file(mut door: Door, Path(id): Path<String>) -> Response {
-    match take(&mut door, &id).await {
+/// `GET /impersonations/{id}/evidence.json`: the file. That it was taken is on record; where it is
+/// only checked by the page that it belongs to (`?check`), one row in ten minutes says so.
+pub async fn file(
+    mut door: Door,
+    Path(id): Path<String>,
+    Query(ask): Query<HashMap<String, String>>,
+) -> Response {
+    match take(&mut door, &id, ask.contains_key("check")).await {
         Ok(Taken { text, .. }) => (
             [
                 (header::CONTENT_TYPE, "application/json".to_owned()),
@@ -46,7 +53,7 @@ pub(super) struct Taken {
 
 /// Makes the evidence of an impersonation, for the file and for the document alike. It is made of
 /// the logs: whether the register of impersonations still has the grant makes no difference to it.
-pub(super) async fn take(door: &mut Door, id: &str) -> Step<Taken> {
+pub(super) async fn take(door: &mut Door, id: &str, check: bool) -> Step<Taken> {
     let desk = door.app.desk.clone();
     // Register and logs as of one moment: what is written meanwhile is no contradiction.
     let mut moment = desk.store.snapshot(&mut door.conn).await?;
@@ -64,7 +71,12 @@ pub(super) async fn take(door: &mut Door, id: &str) -> Step<Taken> {
     moment.end().await?;
     let counts = (evidence.platform.rows.len(), evidence.org.rows.len());
     // That it was taken is on record before it is given out.
-    desk.note_export(&door.who, "evidence", &format!("impersonation={id}"), counts).await?;
+    let filter = format!("impersonation={id}");
+    if check {
+        desk.note_check(&door.who, &filter, counts).await?;
+    } else {
+        desk.note_export(&door.who, "evidence", &filter, counts).await?;
+    }
     let text = evidence.to_text().map_err(|e| StepError::crypto("writing the evidence")(&e))?;
     Ok(Taken { evidence, text, register, logged })
 }
@@ -90,8 +102,8 @@ pub async fn verify_page(mut door: Door) -> Response {
                 <section class="panel" aria-label="Evidence">
                     <div class="panel-head"><h2>"A file"</h2></div>
                     <div class="panel-body stack">
-                        <CheckEvidence source=String::new() />
-                        <p class="field-hint">"Each "<a href="/impersonations">"impersonation"</a>" offers its evidence: as such a file, and as a document to print."</p>
+                        <CheckEvidence />
+                        <p class="field-hint">"Each "<a href="/impersonations">"impersonation"</a>" offers its evidence: as such a file, and as a document to print. With scripts, its page checks it, too."</p>
                         {by_command("evidence.json", &key, true)}
                     </div>
                 </section>
@@ -126,7 +138,6 @@ pub fn panel(id: &str, key: &str) -> AnyView {
                     <a class="icon-text" href=format!("/impersonations/{id}/evidence")>{icon("print")}"Read or print it"</a>
                     <small class="muted">" The same as a document, with how to check the file."</small>
                 </p>
-                <CheckEvidence source=source />
                 {by_command(&format!("keyturn-evidence-{id}.json"), key, false)}
             </div>
         </section>

@@ -53,7 +53,7 @@ pub async fn document(mut door: Door, Path(id): Path<String>) -> Response {
 }
 
 async fn make(door: &mut Door, id: &str) -> Step<Doc> {
-    let taken = take(door, id).await?;
+    let taken = take(door, id, false).await?;
     let made_at = door.app.desk.now();
     let report = verify(&taken.text, &[], made_at)
         .map_err(|e| StepError::crypto("checking the evidence")(&e))?;

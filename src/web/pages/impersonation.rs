@@ -22,7 +22,8 @@ use crate::store::secrets::{self, Rotation, Secret};
 use crate::store::{audit, staff};
 use crate::web::components::{copy, icon, short};
 use crate::web::door::Door;
-use crate::web::islands::Countdown;
+use crate::web::islands::compared::ServerSays;
+use crate::web::islands::{Countdown, YourBrowser};
 use crate::web::shell::{Part, acts, page};
 
 /// Everything that the page says. What is said of the grant is from the logs; the register of
@@ -50,6 +51,15 @@ impl Loaded {
     /// Whether its token works at `now`, whatever the logs say: by the register it is let in.
     pub(super) fn live(&self, now: Micros) -> bool {
         self.grant.as_ref().is_some_and(|g| g.live(now))
+    }
+
+    /// The verdict, for the reader's browser to hold its own against.
+    fn says(&self, now: Micros) -> ServerSays {
+        let rows = self.items.iter().map(|item| match item {
+            Item::Row(_) => 1,
+            Item::Group(group) => group.judged.platform.len() + group.judged.org.len(),
+        });
+        ServerSays::of(&self.verdict, rows.sum(), now)
     }
 
     /// Whether the register has it as not ended, so that its end is still to come.
@@ -205,7 +215,10 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
         <div class="split">
             <div class="stack-6">
                 {notice(&l.register, g)}
-                {verdict_card(&l.verdict)}
+                <div class="verdicts">
+                    {verdict_card(&l.verdict)}
+                    <YourBrowser id=l.id.clone() key=l.log_key.clone() server=l.says(now) />
+                </div>
                 {rules(&l.verdict)}
                 {grounds::panel(&l.grounds)}
                 {impersonation_handoff::panel(l.delivery.as_ref(), !l.awaits_end(), acts, &back)}
@@ -275,7 +288,7 @@ fn verdict_card(v: &TrailVerdict) -> AnyView {
     view! {
         <section class=class aria-label="Verdict">
             {icon(glyph)}
-            <div><h2>{word}</h2><p>{said}</p>{first.map(|f| view! { <p>{f}</p> })}</div>
+            <div><h2>{word}<small>" as this server says"</small></h2><p>{said}</p>{first.map(|f| view! { <p>{f}</p> })}</div>
         </section>
     }
     .into_any()
