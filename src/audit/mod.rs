@@ -16,6 +16,7 @@ pub mod tiles;
 pub mod timeline;
 pub mod trail;
 pub mod verify;
+pub mod witnessed;
 
 pub use append::{Actor, Appended, KEEP_EVERY, LogId, NewRow, append, create_log};
 pub use key::LogKey;

@@ -17,7 +17,7 @@ fn each_way_to_verify_takes_what_it_uses() {
         "file.json",
         "file.json --key k",
         "--data d --log platform --since s --witness w --key k",
-        "--database-url u --log platform --since s --witness w --key k",
+        "--database-url u --log platform --since s --witness w --key k --witness-key v",
         "--url https://k.example --credential-file c --key k --since s",
     ] {
         assert!(verify(good).is_ok(), "{good}");
@@ -27,7 +27,14 @@ fn each_way_to_verify_takes_what_it_uses() {
 #[test]
 fn what_would_be_ignored_is_refused() {
     let url = "--url https://k.example --credential-file c --key k";
-    for place in ["--data d", "--database-url u", "--log platform", "--since s", "--witness w"] {
+    for place in [
+        "--data d",
+        "--database-url u",
+        "--log platform",
+        "--since s",
+        "--witness w",
+        "--witness-key v",
+    ] {
         assert_eq!(verify(&format!("file.json {place}")).err(), Some(ErrorKind::ArgumentConflict));
         if place != "--since s" {
             let with_url = verify(&format!("{url} {place}")).err();

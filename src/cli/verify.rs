@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt as _};
 use keyturn::audit::verify::{cross_recorded, largest_first, set_faults, whole_log_against};
+use keyturn::audit::witnessed::Signed;
 use keyturn::delivery::witness::Kept;
 use keyturn::proof::checkpoint::Checkpoint;
+use keyturn::proof::cosignature::WitnessKey;
 use keyturn::proof::log_keys::trusted;
 use keyturn::proof::note::NoteVerifier;
 use keyturn::store::audit::Head;
@@ -42,6 +44,8 @@ pub struct Against {
     pub since: Option<PathBuf>,
     /// A witness's folder.
     pub witness: Option<PathBuf>,
+    /// The key of a witness whose signatures are kept in the database.
+    pub witness_key: Option<String>,
 }
 
 /// A checkpoint that was kept from before, and where.
@@ -71,6 +75,7 @@ fn asked_for_nothing(
     only: Option<&str>,
     since: Option<&Since>,
     kept: Option<(&Path, &Kept)>,
+    signed: Option<&Signed>,
 ) -> Option<String> {
     if let (Some(only), []) = (only, chosen) {
         return Some(format!(
@@ -93,6 +98,14 @@ fn asked_for_nothing(
             "--witness {} holds no checkpoint of a log that is verified here, so nothing was held against it. Give the folder that `witness_folder` names.",
             folder.display()
         ));
+    }
+    if let Some(signed) = signed
+        && chosen.iter().all(|head| !signed.knows(&head.id))
+    {
+        return Some(
+            "--witness-key: nothing is kept that this witness signed of a log that is verified here, so nothing was held against it. Give the key that `witness_key` names."
+                .to_owned(),
+        );
     }
     None
 }
@@ -128,8 +141,14 @@ async fn verify(
         }
         None => None,
     };
+    let witness_key = against.witness_key.as_deref().map(WitnessKey::parse).transpose();
+    let witness_key = witness_key.map_err(|e| format!("--witness-key: {e}"))?;
     let store = Store::open_existing(&url, 8).await.map_err(text)?;
     let mut conn = store.read().await.map_err(text)?;
+    let signed = match &witness_key {
+        Some(key) => Some(Signed::list(&store, &mut conn, key).await.map_err(text)?),
+        None => None,
+    };
     let heads = audit::heads(&mut conn).await.map_err(text)?;
     // They prove themselves: from the pinned key on, each names the next.
     let endorsements = keyturn::audit::verify::endorsements(&mut conn).await.map_err(text)?;
@@ -149,10 +168,16 @@ async fn verify(
             "FAULT log {origin}: the witness has seen it, and it is not there: it was removed whole"
         );
     }
+    for fault in signed.iter().flat_map(|signed| signed.faults(&heads)) {
+        good = false;
+        println!("FAULT {fault}");
+    }
     let chosen: Vec<&Head> =
         heads.iter().filter(|h| only.as_ref().is_none_or(|id| *id == h.id)).collect();
     let kept = kept.as_ref().map(|(folder, kept)| (*folder, kept));
-    if let Some(why) = asked_for_nothing(&chosen, only.as_deref(), since.as_ref(), kept) {
+    if let Some(why) =
+        asked_for_nothing(&chosen, only.as_deref(), since.as_ref(), kept, signed.as_ref())
+    {
         return Err(why);
     }
     let earlier = since.as_ref().map(|since| since.open(&verifiers)).transpose()?;
@@ -165,6 +190,12 @@ async fn verify(
         };
         seen.extend(earlier.iter().filter(|c| c.origin == head.origin).cloned());
         let mut conn = store.read().await.map_err(text)?;
+        if let Some(signed) = &signed {
+            match signed.of(&mut conn, head, &verifiers).await.map_err(text)? {
+                Ok(signed) => seen.extend(signed),
+                Err(fault) => return Ok((head.id.clone(), 0, Err(fault))),
+            }
+        }
         let mut counted = 0;
         let heard = |rows: u64| {
             progress.add(rows.saturating_sub(counted));

@@ -5,19 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures::stream::{self, StreamExt as _};
-
 use super::{AtWork, Desk, Step, StepError};
-use crate::audit::verify::{Fault, cross_recorded, largest_first, set_faults, whole_log_against};
+use crate::audit::verify::Fault;
 use crate::audit::{LogId, NewRow};
-use crate::delivery::witness::Kept;
 use crate::model::{Micros, time};
 use crate::proof::actions;
-use crate::proof::note::NoteVerifier;
 use crate::proof::row::Outcome;
-use crate::store::audit::{self, Head};
 use crate::store::verification::{self, Verification};
-use crate::store::{self, Tx, witness};
+use crate::store::{self, Tx, audit};
 
 /// How long one may be silent before it counts as dead.
 const SILENCE: Micros = 30 * time::SECOND;
@@ -59,10 +54,10 @@ impl Desk {
     pub async fn run_verification(self: Arc<Self>, begun: Verification, who: AtWork) {
         let done = Arc::new(AtomicU64::new(0));
         let beats = tokio::spawn(self.clone().beat(begun.id.clone(), done.clone()));
-        let found = self.verify_logs(&done).await;
+        let found = self.verify_logs(begun.log_id.as_deref(), &done).await;
         beats.abort();
         let outcome = match found {
-            Ok(outcome) => self.record_verification(&begun, &who, &done, outcome).await,
+            Ok(found) => self.record_verification(&begun, &who, &done, found.in_order()).await,
             Err(e) => Err(e),
         };
         if let Err(e) = outcome {
@@ -89,93 +84,15 @@ impl Desk {
         }
     }
 
-    async fn verify_logs(&self, done: &AtomicU64) -> Step<Result<(), Fault>> {
-        let key = &self.keys.log;
-        let mut conn = self.store.read().await?;
-        // Before the heads: a log may grow, and be witnessed, in between.
-        let kept = match self.kept_by_witness().await {
-            Ok(kept) => Arc::new(kept),
-            Err(what) => return Ok(Err(fault("platform", what))),
-        };
-        let witnessed = witness::most(&mut conn).await?;
-        // Of the same moment: a rotation of the key signs every head anew.
-        let (verifiers, heads): (_, Vec<Head>) = loop {
-            let before = self.current_log_key(&mut conn).await?.verifiers();
-            let heads = audit::heads(&mut conn).await?;
-            if self.current_log_key(&mut conn).await?.verifiers() == before {
-                break (before, heads);
-            }
-        };
-        if let Some(fault) = set_faults(&mut conn, &heads).await?.into_iter().next() {
-            return Ok(Err(fault));
-        }
-        if let Some(found) = unlike_witnessed(&heads, &key.origin, &kept, &witnessed) {
-            return Ok(Err(found));
-        }
-        // Each of those that are verified at once has a connection of its own.
-        drop(conn);
-        let mut found = stream::iter(largest_first(&heads).into_iter().cloned())
-            .map(|head| self.verify_one(&verifiers, head, &kept, done))
-            .buffer_unordered(self.store.readers_at_once());
-        while let Some(found) = found.next().await {
-            if let Err(fault) = found? {
-                return Ok(Err(fault));
-            }
-        }
-        drop(found);
-        let mut conn = self.store.read().await?;
-        Ok(cross_recorded(&mut conn, &verifiers, &heads).await?.map(|_| ()))
-    }
-
-    async fn verify_one(
-        &self,
-        verifiers: &[NoteVerifier],
-        head: Head,
-        kept: &Arc<Kept>,
-        done: &AtomicU64,
-    ) -> Step<Result<(), Fault>> {
-        let seen = {
-            let (kept, origin, verifiers) = (kept.clone(), head.origin.clone(), verifiers.to_vec());
-            aside(move || kept.of(&origin, &verifiers)).await
-        };
-        let seen = match seen {
-            Ok(seen) => seen,
-            Err(what) => return Ok(Err(fault(&head.id, unread(&what)))),
-        };
-        let mut counted = 0;
-        let progress = |rows: u64| {
-            done.fetch_add(rows.saturating_sub(counted), Ordering::Relaxed);
-            counted = rows;
-        };
-        let mut conn = self.store.read().await?;
-        let origin = &self.keys.log.origin;
-        let checked = whole_log_against(&mut conn, verifiers, origin, &head, &seen, progress);
-        Ok(checked.await?.map(|_| ()))
-    }
-
-    /// What the witness's folder holds; nothing where there is none yet.
-    async fn kept_by_witness(&self) -> Result<Kept, String> {
-        let Some(folder) = self.settings.witness_folder.clone() else {
-            return Ok(Kept::default());
-        };
-        aside(move || match Kept::list(&folder) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound && !folder.exists() => {
-                Ok(Kept::default())
-            }
-            listed => listed.map_err(|e| unread(&e)),
-        })
-        .await
-    }
-
     async fn record_verification(
         &self,
         begun: &Verification,
         who: &AtWork,
         done: &AtomicU64,
-        outcome: Result<(), Fault>,
+        found: Vec<Fault>,
     ) -> Step<()> {
         let rows = i64::try_from(done.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        let what = outcome.as_ref().err().map(|fault| (fault.log.clone(), fault.to_string()));
+        let what = found.first().map(|fault| (fault.log.clone(), fault.to_string()));
         let mut row = NewRow::new(actions::PLATFORM_LOGS_VERIFIED, &who.actor())
             .with("verification_id", begun.id.clone())
             .with("rows", rows);
@@ -199,45 +116,4 @@ impl Desk {
             Err(e) => Err(e),
         }
     }
-}
-
-fn fault(log: &str, what: String) -> Fault {
-    Fault { log: log.to_owned(), row: None, what }
-}
-
-fn unread(what: &dyn std::fmt::Display) -> String {
-    format!("what the witness kept cannot be read: {what}")
-}
-
-/// Reads files without holding up what else runs on this thread.
-async fn aside<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
-    let read = tokio::task::spawn_blocking(read).await;
-    read.unwrap_or_else(|e| Err(format!("reading stopped: {e}")))
-}
-
-/// A log that a witness has seen, and that is not there or has fewer rows by now.
-fn unlike_witnessed(
-    heads: &[Head],
-    host: &str,
-    kept: &Kept,
-    witnessed: &[(String, i64)],
-) -> Option<Fault> {
-    let origins: Vec<&str> = heads.iter().map(|head| head.origin.as_str()).collect();
-    let removed = "a witness has seen it, and it is not there: it was removed whole";
-    if let Some(origin) = kept.gone(host, &origins).first() {
-        let log = origin.strip_prefix(host).unwrap_or(origin).trim_start_matches('/');
-        return Some(fault(log, removed.to_owned()));
-    }
-    witnessed.iter().find_map(|(log, seen)| {
-        let Some(head) = heads.iter().find(|head| head.id == *log) else {
-            return Some(fault(log, removed.to_owned()));
-        };
-        let what = format!(
-            "a witness has seen {seen} rows of it, and there are {}: it was cut back or replaced by an older copy",
-            head.size
-        );
-        (head.size < *seen).then(|| fault(log, what))
-    })
 }

@@ -27,8 +27,7 @@ fn a_cosignature_is_made_as_the_specification_says() {
     id.update(key.verifying_key().as_bytes());
     let id: [u8; 32] = id.finalize().into();
     let root = STANDARD.encode([7; 32]);
-    let message =
-        format!("cosignature/v1\ntime 1796000000\nk.example/platform\n5\n{root}\n");
+    let message = format!("cosignature/v1\ntime 1796000000\nk.example/platform\n5\n{root}\n");
     let mut bytes = id[..4].to_vec();
     bytes.extend_from_slice(&1_796_000_000_u64.to_be_bytes());
     bytes.extend_from_slice(&key.sign(message.as_bytes()).to_bytes());

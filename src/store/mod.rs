@@ -238,6 +238,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0017_standing_judged.sql"),
         include_str!("../../migrations/0017_standing_judged.sql"),
     ),
+    (
+        23,
+        "witness cosigned",
+        include_str!("../../migrations/0023_witness_cosigned.sqlite.sql"),
+        include_str!("../../migrations/0023_witness_cosigned.postgres.sql"),
+    ),
 ];
 
 impl Store {

@@ -104,6 +104,7 @@ impl Bench {
                 },
                 // Not there, unless a test lets a witness keep something in it.
                 witness_folder: Some(folder.join("witness")),
+                witness: None,
             },
             mailer: mailbox.clone(),
             vault: vault.clone(),
@@ -126,6 +127,13 @@ impl Bench {
     /// desk in hand.
     pub(crate) fn keep_tickets_in(&mut self, tickets: Arc<dyn Tickets>) {
         Arc::get_mut(&mut self.desk).expect("nobody else has the desk").tickets = tickets;
+    }
+
+    /// The same desk, which holds the logs against what a witness signed. To be called while nobody
+    /// else has the desk in hand.
+    pub(crate) fn hold_against(&mut self, witness: crate::desk::AskedWitness) {
+        let desk = Arc::get_mut(&mut self.desk).expect("nobody else has the desk");
+        desk.settings.witness = Some(witness);
     }
 
     /// The folder of the keys, and of SQLite's files.

@@ -41,4 +41,5 @@ mod vault_crash;
 mod verification;
 mod withdraw;
 mod witness;
+mod witness_signed;
 mod year;

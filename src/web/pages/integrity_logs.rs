@@ -207,7 +207,8 @@ impl Logs {
                 }
                 .into_any(),
                 None if w.size == r.head.size => {
-                    view! { <span title=w.witness.clone()>{state("state-ok", "check", "Has seen all")}</span> }.into_any()
+                    let said = if w.answer.is_empty() { "Has seen all" } else { "Has signed all" };
+                    view! { <span title=w.witness.clone()>{state("state-ok", "check", said)}</span> }.into_any()
                 }
                 None => view! {
                     <span title=w.witness.clone()>{state("", "clock", format!("{} rows behind", grouped(r.head.size - w.size)))}</span>
