@@ -110,14 +110,15 @@ pub async fn whole_log_against(
     }
     let mut checker = LogChecker::new(&head.id);
     for seen in elsewhere {
-        if seen.origin != name || seen.size > signed.size {
-            return Ok(Err(fault(
-                None,
-                format!(
-                    "somebody else has seen {} rows of it, and there are {}: it was cut back or replaced by an older copy",
-                    seen.size, signed.size
-                ),
-            )));
+        if seen.origin != name {
+            let what =
+                format!("what somebody else has seen as it is of another log: {}", seen.origin);
+            return Ok(Err(fault(None, what)));
+        }
+        if seen.size > signed.size {
+            let most = elsewhere.iter().map(|seen| seen.size).max();
+            let what = cut_back(signed.size, most.unwrap_or(seen.size));
+            return Ok(Err(fault(Some(signed.size), what)));
         }
         checker.expect_checkpoint(seen.size, seen.root);
     }
@@ -145,6 +146,14 @@ pub async fn whole_log_against(
         Some((row, what)) => Err(fault(row, what)),
         None => Ok(report),
     })
+}
+
+/// That somebody else has seen more rows than there are, and which are missing.
+fn cut_back(rows: u64, seen: u64) -> String {
+    format!(
+        "rows {rows} to {} are missing: somebody else has seen {seen} rows of it, and there are {rows}: it was cut back or replaced by an older copy",
+        seen.saturating_sub(1)
+    )
 }
 
 /// Reads the rows of a log and the checkpoints kept of it, stretch by stretch, while those before

@@ -1,4 +1,4 @@
-//! A full verification of the logs, asked for on a page: it runs by itself, says how far it is,
+//! A full verification of the logs, or of one of them, asked for on a page: it runs by itself, says how far it is,
 //! and what it came to is a row of the platform log.
 
 use std::sync::Arc;
@@ -24,21 +24,48 @@ impl Desk {
     /// # Errors
     /// [`StepError::Conflict`] where one is running.
     pub async fn begin_verification(&self, tx: &mut Tx, who: &AtWork) -> Step<Verification> {
+        let heads = audit::heads(tx.conn()).await?;
+        self.begin_with(tx, who, None, heads.iter().map(|h| h.size).sum()).await
+    }
+
+    /// Begins a verification of one log alone: of its rows, the checkpoints kept of it and what
+    /// witnesses saw of it. What other logs recorded of it is not looked at.
+    ///
+    /// # Errors
+    /// [`StepError::Conflict`] where one is running, [`StepError::NotFound`] where there is no
+    /// such log.
+    pub async fn begin_verification_of(
+        &self,
+        tx: &mut Tx,
+        who: &AtWork,
+        log: &str,
+    ) -> Step<Verification> {
+        let head = audit::head(tx.conn(), log).await?.ok_or(StepError::NotFound)?;
+        self.begin_with(tx, who, Some(head.id), head.size).await
+    }
+
+    async fn begin_with(
+        &self,
+        tx: &mut Tx,
+        who: &AtWork,
+        log_id: Option<String>,
+        rows_total: i64,
+    ) -> Step<Verification> {
         let now = self.now();
         verification::stop_silent(tx, now - SILENCE).await?;
-        let heads = audit::heads(tx.conn()).await?;
         let begun = Verification {
             id: self.new_id(),
-            log_id: None,
+            log_id,
             asked_by: who.staff.id.clone(),
             started_at: now,
             beat_at: now,
             rows_done: 0,
-            rows_total: heads.iter().map(|h| h.size).sum(),
+            rows_total,
             state: "running".to_owned(),
             fault_log: None,
             fault: None,
             finished_at: None,
+            faults: 0,
         };
         verification::insert(tx, &begun).await.map_err(|e| {
             if store::is_unique_violation(&e) {
@@ -92,25 +119,34 @@ impl Desk {
         found: Vec<Fault>,
     ) -> Step<()> {
         let rows = i64::try_from(done.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        let what = found.first().map(|fault| (fault.log.clone(), fault.to_string()));
+        let faults: Vec<verification::Fault> = found
+            .iter()
+            .map(|f| (f.log.clone(), f.row.and_then(|row| i64::try_from(row).ok()), f.to_string()))
+            .collect();
         let mut row = NewRow::new(actions::PLATFORM_LOGS_VERIFIED, &who.actor())
             .with("verification_id", begun.id.clone())
             .with("rows", rows);
-        if let Some((log, what)) = &what {
-            row = row.outcome(Outcome::Failed).with("log", log.clone()).with("fault", what.clone());
+        if let Some(only) = &begun.log_id {
+            row = row.with("only", only.clone());
         }
-        let fault = what.as_ref().map(|(log, what)| (log.as_str(), what.as_str()));
+        if let Some((log, _, what)) = faults.first() {
+            row = row
+                .outcome(Outcome::Failed)
+                .with("log", log.clone())
+                .with("fault", what.clone())
+                .with("logs_failed", i64::try_from(faults.len()).unwrap_or(i64::MAX));
+        }
         let mut tx = self.begin().await?;
-        verification::finish(&mut tx, &begun.id, rows, fault, self.now()).await?;
+        verification::finish(&mut tx, &begun.id, rows, &faults, self.now()).await?;
         match self.log(&mut tx, &LogId::Platform, row).await {
             Ok(_) => Ok(tx.commit().await?),
             // The platform's own log may be what is broken: then no row can be written, and that
             // it is broken has to be shown all the same.
-            Err(e) if fault.is_some() => {
+            Err(e) if !faults.is_empty() => {
                 tracing::error!(error = %e, "writing that a log failed its verification");
                 tx.rollback().await?;
                 let mut tx = self.begin().await?;
-                verification::finish(&mut tx, &begun.id, rows, fault, self.now()).await?;
+                verification::finish(&mut tx, &begun.id, rows, &faults, self.now()).await?;
                 Ok(tx.commit().await?)
             }
             Err(e) => Err(e),

@@ -100,6 +100,7 @@ pub(super) const DOORS: &[Door] = &[
     ("POST", "/do/step_up", "/do/step_up", "password=x&next=", For::Staff),
     ("POST", "/do/demo_step_up", "/do/demo_step_up", "next=", For::Staff),
     ("POST", "/do/verify_logs", "/do/verify_logs", "", For::Staff),
+    ("POST", "/do/verify_log", "/do/verify_log", "log=platform&back=%2F", For::Staff),
     ("POST", "/do/save_view", "/do/save_view", "name=x&query=ticket%3DNOV-4801", For::Staff),
     ("POST", "/do/remove_view", "/do/remove_view", "id=x", For::Staff),
     ("POST", "/do/impersonate", "/do/impersonate", "ticket=NOV-4801", For::Admin),

@@ -244,6 +244,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0023_witness_cosigned.sqlite.sql"),
         include_str!("../../migrations/0023_witness_cosigned.postgres.sql"),
     ),
+    (
+        24,
+        "verification faults",
+        include_str!("../../migrations/0024_verification_faults.sql"),
+        include_str!("../../migrations/0024_verification_faults.sql"),
+    ),
 ];
 
 impl Store {

@@ -52,11 +52,15 @@ async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench
     let against = whole_log_against(&mut conn, &verifiers, &key.origin, &head, &seen, |_| {});
     let fault = against.await.unwrap().unwrap_err();
     assert!(fault.what.contains("cut back"), "{fault}");
+    assert_eq!(fault.row, u64::try_from(keep).ok(), "the first row that is missing");
+    let missing = format!("rows {keep} to {} are missing", seen[1].size - 1);
+    assert!(fault.what.contains(&missing), "{fault}");
     drop(conn);
 
     // So does the button on the page: by what was noted of the witness, and by its folder alone.
     let aside = kept_by.with_extension("aside");
-    assert!(verified(&bench).await.contains("a witness has seen"));
+    let said = verified(&bench).await;
+    assert!(said.contains("a witness has seen") && said.contains(&missing), "{said}");
     std::fs::rename(&kept_by, &aside).unwrap();
     assert!(verified(&bench).await.contains("a witness has seen"));
     std::fs::rename(&aside, &kept_by).unwrap();

@@ -19,7 +19,8 @@ use crate::desk::Step;
 use crate::model::{Micros, time};
 use crate::policy::access::{self, Act};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::{orgs, staff, tickets, verification};
+use crate::store::verification::{self, Verification};
+use crate::store::{orgs, staff, tickets};
 
 /// Which part of the console a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,27 @@ struct Live {
     slug: String,
 }
 
+/// What every page says while logs do not hold.
+struct Alarm {
+    /// In the title, too.
+    short: String,
+    /// The first fault.
+    first: String,
+}
+
+impl Alarm {
+    fn of(v: Verification) -> Self {
+        let fault = v.fault.unwrap_or_default();
+        match v.faults {
+            0 | 1 => Self { short: "A log does not hold".to_owned(), first: fault },
+            n => Self {
+                short: format!("{n} logs do not hold"),
+                first: format!("The first: {fault}"),
+            },
+        }
+    }
+}
+
 /// Puts a page into the frame and answers with it.
 pub async fn page(
     door: Door,
@@ -82,16 +104,21 @@ async fn framed(door: &mut Door, title: &str, part: Part, body: AnyView) -> Step
         Some(first) => format!("● LIVE · {} · Keyturn", first.grant.ticket_id),
         None => format!("{title} · Keyturn"),
     };
+    let alarm = broken.map(Alarm::of);
+    let title = match &alarm {
+        Some(alarm) => format!("▲ {} · {title}", alarm.short),
+        None => title,
+    };
     let favicon = if live.is_empty() { "/favicon.svg" } else { "/favicon-live.svg" };
     let nav = || rail(part, open, live.len());
     let session = || session(door, now);
     let acts = acts(door);
     let inner = view! {
         <a class="skip-link" href="#main">"Skip to content"</a>
-        {broken.map(|v| view! {
+        {alarm.map(|alarm| view! {
             <section class="alarmbar" role="alert">
                 {icon("warning")}
-                <p><strong>"A log does not hold."</strong>" "{v.fault.unwrap_or_default()}". Keep the database as it is, and call security. "<a href="/audit/integrity">"Log integrity"</a></p>
+                <p><strong>{alarm.short}"."</strong>" "{alarm.first}". Keep the database as it is, and call security. "<a href="/audit/integrity">"Log integrity"</a></p>
             </section>
         })}
         {live_bar(&live, acts, &door.here, now)}
@@ -274,6 +301,10 @@ fn flash_list(flashes: Vec<Flash>) -> AnyView {
 }
 
 /// A page without the rail: sign-in, step-up, and what the Owner sees.
+///
+/// It does not say that a log does not hold. Who has not signed in is told nothing of the logs, least
+/// of all whoever tampered with them; an Owner can do nothing about it here, and is told by people;
+/// and step-up stands between two pages that do say it.
 pub fn solo(
     app: &Arc<App>,
     theme: Option<&'static str>,
