@@ -9,6 +9,8 @@ pub mod export;
 pub mod grow;
 mod key;
 pub mod nodes;
+pub mod remote;
+pub mod resume;
 pub mod standing;
 mod stored;
 mod stretch;

@@ -71,9 +71,13 @@ enum Command {
         #[arg(long, requires = "url")]
         credential_file: Option<PathBuf>,
         /// A checkpoint of the log that was kept from before: the log must still have what it had
-        /// then.
+        /// then. Only what came after is read; that the rows before are still those follows from
+        /// the checkpoint's root.
         #[arg(long)]
         since: Option<PathBuf>,
+        /// Read every row also where there is a checkpoint from before.
+        #[arg(long, requires = "since")]
+        full: bool,
         /// A folder in which a witness keeps checkpoints: the logs must have what it saw.
         #[arg(long)]
         witness: Option<PathBuf>,
@@ -266,10 +270,16 @@ pub async fn run(cli: Cli) -> ExitCode {
             credential_file: Some(credential),
             key: Some(key),
             since,
+            full,
             ..
-        } => return verify_url::run(&url, &credential, &key, since.as_deref()).await,
-        Command::Verify { data, database_url, log, key, since, witness, witness_key, .. } => {
-            let against = verify::Against { key, since, witness, witness_key };
+        } => {
+            let since = verify_url::Since { file: since.as_deref(), full };
+            return verify_url::run(&url, &credential, &key, since).await;
+        }
+        Command::Verify {
+            data, database_url, log, key, since, full, witness, witness_key, ..
+        } => {
+            let against = verify::Against { key, since, full, witness, witness_key };
             // Only now: what stands in the environment contradicts no argument.
             let database_url = match &data {
                 None => database_url.or_else(|| std::env::var("DATABASE_URL").ok()),

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt as _};
-use keyturn::audit::verify::{cross_recorded, largest_first, set_faults, whole_log_against};
+use keyturn::audit::resume;
+use keyturn::audit::verify::{cross_recorded, largest_first, log_from, set_faults};
 use keyturn::audit::witnessed::Signed;
 use keyturn::delivery::witness::Kept;
 use keyturn::proof::checkpoint::Checkpoint;
@@ -42,6 +43,8 @@ pub struct Against {
     pub key: Option<String>,
     /// A checkpoint that was kept from before.
     pub since: Option<PathBuf>,
+    /// Whether what that checkpoint is of is read all the same.
+    pub full: bool,
     /// A witness's folder.
     pub witness: Option<PathBuf>,
     /// The key of a witness whose signatures are kept in the database.
@@ -188,12 +191,14 @@ async fn verify(
             Some((_, kept)) => kept.of(&head.origin, &verifiers)?,
             None => Vec::new(),
         };
-        seen.extend(earlier.iter().filter(|c| c.origin == head.origin).cloned());
+        let since = earlier.as_ref().filter(|c| c.origin == head.origin);
+        let (held, begun) = if against.full { (since, None) } else { (None, since) };
+        seen.extend(held.cloned());
         let mut conn = store.read().await.map_err(text)?;
         if let Some(signed) = &signed {
             match signed.of(&mut conn, head, &verifiers).await.map_err(text)? {
                 Ok(signed) => seen.extend(signed),
-                Err(fault) => return Ok((head.id.clone(), 0, Err(fault))),
+                Err(fault) => return Ok((head.id.clone(), 0, 0, Err(fault))),
             }
         }
         let mut counted = 0;
@@ -202,22 +207,25 @@ async fn verify(
             counted = rows;
         };
         let host = verifiers[0].name();
-        let found = whole_log_against(&mut conn, &verifiers, host, head, &seen, heard).await;
-        Ok::<_, String>((head.id.clone(), seen.len(), found.map_err(text)?))
+        let found = log_from(&mut conn, &verifiers, host, head, begun, &seen, heard).await;
+        let from = begun.map_or(0, |since| resume::begin(since.size));
+        let compared = seen.iter().filter(|seen| seen.size > from || from == 0).count();
+        Ok::<_, String>((head.id.clone(), compared, from, found.map_err(text)?))
     };
     let chosen: Vec<Head> = chosen.into_iter().cloned().collect();
     let mut found =
         stream::iter(largest_first(&chosen)).map(one).buffer_unordered(store.readers_at_once());
     while let Some(found) = found.next().await {
-        let (log, seen, found) = found?;
+        let (log, seen, from, found) = found?;
         progress.clear();
         match found {
             Ok(report) => println!(
-                "ok    {}: {} rows, {} kept checkpoints agree{}",
+                "ok    {}: {} rows, {} kept checkpoints agree{}{}",
                 log,
                 report.rows,
                 report.checkpoints_agreed,
-                if seen == 0 { String::new() } else { format!(", {seen} of them kept elsewhere") }
+                if seen == 0 { String::new() } else { format!(", {seen} of them kept elsewhere") },
+                not_read(from)
             ),
             Err(fault) => {
                 good = false;
@@ -235,6 +243,17 @@ async fn verify(
         }
     }
     Ok(good)
+}
+
+/// What was not looked at of a log that was read from a row on.
+fn not_read(from: u64) -> String {
+    match from {
+        0 => String::new(),
+        from => format!(
+            "; not read: rows 0 to {}, which are those of --since by its root alone (--full reads them, too)",
+            from - 1
+        ),
+    }
 }
 
 /// How far it is, on the terminal of somebody who waits.

@@ -54,7 +54,7 @@ async fn asked(
     let data = data.path();
     let at = |name: Option<&str>| name.map(|name| data.join(name));
     let (since, witness) = (at(since), at(witness));
-    let against = Against { key: None, since, witness, witness_key: None };
+    let against = Against { key: None, since, full: false, witness, witness_key: None };
     verify(Some(data.to_owned()), None, log.map(str::to_owned), against).await
 }
 
@@ -89,6 +89,7 @@ async fn what_a_witness_signed_is_held_against_the_logs() {
         let against = Against {
             key: None,
             since: None,
+            full: false,
             witness: None,
             witness_key: Some(vkey.to_owned()),
         };

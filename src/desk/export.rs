@@ -138,8 +138,7 @@ impl Desk {
                 question.page(&mut conn, &seek, false, BATCH).await?
             }
             Rows::Fixed(ids) => {
-                let ids: Vec<String> =
-                    ids.take(BATCH as usize).map(|id| id.to_string()).collect();
+                let ids: Vec<String> = ids.take(BATCH as usize).map(|id| id.to_string()).collect();
                 fetch(&mut conn, &ids).await?
             }
         };

@@ -22,6 +22,8 @@ mod no_bypass_tests;
 #[cfg(test)]
 mod owner_tests;
 #[cfg(test)]
+mod remote_tests;
+#[cfg(test)]
 mod timeline_tests;
 
 use std::sync::Arc;

@@ -70,7 +70,9 @@ async fn each_minute_with_rows_has_a_checkpoint(bench: Bench) {
         bench.desk.sweep().await.unwrap();
     }
     let kept = bench
-        .number(&format!("SELECT COUNT(*) FROM audit_checkpoint WHERE log_id = 'platform' AND at > {start}"))
+        .number(&format!(
+            "SELECT COUNT(*) FROM audit_checkpoint WHERE log_id = 'platform' AND at > {start}"
+        ))
         .await;
     assert_eq!(kept, 3);
     let widest = "SELECT MAX(c.at - (SELECT MAX(b.at) FROM audit_checkpoint b WHERE b.log_id = c.log_id \

@@ -1,9 +1,12 @@
 //! Verifying the logs from the page: what it finds is on record and on every page.
 
-use super::tamper::{change, opened};
+use super::tamper::{change, fill, opened, unlock};
+use crate::audit::verify::log_from;
 use crate::desk::StepError;
 use crate::model::time;
+use crate::proof::checkpoint::Checkpoint;
 use crate::proof::row::Outcome;
+use crate::store::audit;
 use crate::store::verification::{Verification, newest, standing_failure, wrong_in};
 use crate::testing::story::{ADA, CLEO};
 use crate::testing::{Bench, both_engines};
@@ -14,6 +17,7 @@ both_engines!(
     one_runs_at_a_time_and_a_dead_one_does_not_stand_in_the_way,
     of_several_the_same_one_is_named_first_and_all_are_counted,
     one_log_is_verified_alone,
+    from_a_checkpoint_on_only_what_is_new_is_read,
 );
 
 async fn verify(bench: &Bench, staff: &str) {
@@ -165,4 +169,55 @@ async fn one_log_is_verified_alone(bench: Bench) {
         let step = bench.desk.begin_verification_of(&mut tx, &who, no_log).await;
         assert!(matches!(step, Err(StepError::NotFound)), "{no_log}");
     }
+}
+
+/// What `keyturn verify --data --since` does: rows before the checkpoint are told by its root alone.
+async fn from_a_checkpoint_on_only_what_is_new_is_read(bench: Bench) {
+    fill(&bench, 600).await;
+    let key = &bench.desk.keys.log;
+    let verifiers = key.verifiers();
+    let since = {
+        let mut conn = bench.desk.store.read().await.unwrap();
+        let head = audit::head(&mut conn, "platform").await.unwrap().unwrap();
+        Checkpoint::open(&head.checkpoint, &verifiers, &head.origin).unwrap()
+    };
+    fill(&bench, 700).await;
+    unlock(&bench).await;
+    let check = async |since: Option<&Checkpoint>| {
+        let mut conn = bench.desk.store.read().await.unwrap();
+        let head = audit::head(&mut conn, "platform").await.unwrap().unwrap();
+        let mut first = None;
+        let heard = |rows: u64| {
+            first.get_or_insert(rows);
+        };
+        let found = log_from(&mut conn, &verifiers, &key.origin, &head, since, &[], heard).await;
+        (found.unwrap(), first)
+    };
+    let (held, first) = check(Some(&since)).await;
+    assert_eq!(held.unwrap().rows, since.size + 700);
+    assert!(first > Some(512), "the first tiles are not read: {first:?}");
+    let spoil = |seq: u64, from: &str, to: &str| {
+        format!(
+            "UPDATE audit_entry SET body = REPLACE(body, '{from}', '{to}') WHERE log_id = 'platform' AND seq = {seq}"
+        )
+    };
+    for (seq, found) in [(1200, Some(1200)), (530, Some(530)), (100, None)] {
+        change(&bench, &spoil(seq, "audit_viewed", "audit_viewer")).await;
+        let begun = check(Some(&since)).await.0;
+        assert_eq!(begun.err().and_then(|fault| fault.row), found, "row {seq}");
+        let whole = check(None).await.0;
+        assert_eq!(whole.unwrap_err().row, Some(seq), "all of it is read without one");
+        change(&bench, &spoil(seq, "audit_viewer", "audit_viewed")).await;
+    }
+    for size in [since.size, 512, 300] {
+        let other = Checkpoint { size, root: [5; 32], ..since.clone() };
+        let fault = check(Some(&other)).await.0.unwrap_err();
+        assert!(fault.what.contains("another root"), "{size}: {fault}");
+    }
+    let more = Checkpoint { size: since.size + 9000, ..since.clone() };
+    let fault = check(Some(&more)).await.0.unwrap_err();
+    assert!(fault.row == Some(since.size + 700) && fault.what.contains("cut back"), "{fault}");
+    // What the rows before it are told by has to be there.
+    change(&bench, "DELETE FROM audit_subtree WHERE log_id = 'platform' AND idx = 0").await;
+    assert!(check(Some(&since)).await.0.is_err());
 }
