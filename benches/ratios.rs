@@ -2,33 +2,28 @@
 //! turns, so that a busy machine slows both sides alike: `make bench`.
 //!
 //! - The timeline, page by page and filter by filter, in a data folder of `keyturn bench-data`:
-//!   against an axum handler that serves the very same bytes, and against the bare query.
+//!   against an axum handler that serves the very same bytes, and against the bare query. It fails
+//!   where a page takes too long (`site/timeline.rs`).
 //! - Minting an impersonation token: against a bare commit of two rows.
 //! - Verifying whole logs: against reading and hashing the same rows.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::routing::get;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use keyturn::audit::verify::{Claim, agree, largest_first, whole_log_against};
 use keyturn::audit::{LogId, create_log};
 use keyturn::desk::{AtWork, Desk};
-use keyturn::model::{Micros, StaffRole, time};
+use keyturn::model::{StaffRole, time};
 use keyturn::proof::Hash;
 use keyturn::proof::merkle::{Frontier, leaf_hash};
-use keyturn::proof::verdict::Verdict;
-use keyturn::store::Key;
-use keyturn::store::audit::{self, Filter, Seek};
-use keyturn::store::timeline::Question;
+use keyturn::store::audit;
 
 #[path = "site/mod.rs"]
 mod site;
-use site::{Failure, ORIGIN, desk, fetch, router, signed_in};
-
-const PAGE: i64 = 26;
+#[path = "site/timeline.rs"]
+mod timeline;
+use site::{Failure, ORIGIN, desk};
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -36,8 +31,9 @@ async fn main() -> Result<(), Failure> {
     let mut words = std::env::args().skip(1).filter(|arg| !arg.starts_with("--"));
     let (only, filter) = (words.next(), words.next());
     let wanted = |what: &str| only.as_deref().is_none_or(|only| only == what);
+    let mut missed = Vec::new();
     if wanted("timeline") {
-        timeline(&data, filter.as_deref()).await?;
+        missed = timeline::measure(&data, filter.as_deref()).await?;
     }
     if wanted("mint") {
         mint().await?;
@@ -45,153 +41,18 @@ async fn main() -> Result<(), Failure> {
     if wanted("verify") {
         verify(&data).await?;
     }
-    Ok(())
+    if missed.is_empty() {
+        return Ok(());
+    }
+    for missed in &missed {
+        eprintln!("{missed}");
+    }
+    Err(format!("{} pages are not as fast as they have to be", missed.len()).into())
 }
 
 fn median(mut times: Vec<Duration>) -> f64 {
     times.sort_unstable();
     times[times.len() / 2].as_secs_f64() * 1000.0
-}
-
-// The timeline ---------------------------------------------------------------------------
-
-/// The oldest and the middle place of what matches.
-async fn depths(desk: &Desk, filter: &Filter) -> Result<Vec<(&'static str, Seek)>, Failure> {
-    let mut conn = desk.store.read().await?;
-    let question = Question::of(&mut conn, filter).await?;
-    let first = Key { at: Micros::MIN, id: String::new() };
-    let oldest = question.page(&mut conn, &Seek::Newer(first), false, 3 * PAGE).await?;
-    let newest = question.page(&mut conn, &Seek::Newest, false, 1).await?;
-    let mut all = vec![("newest", Seek::Newest)];
-    if let (Some(deep), Some(newest), Some(oldest)) =
-        (oldest.last(), newest.first(), oldest.first())
-    {
-        let middle = Key { at: oldest.at + (newest.at - oldest.at) / 2, id: String::new() };
-        all.push(("middle", Seek::Older(middle)));
-        all.push(("deepest", Seek::Older(deep.key())));
-    }
-    Ok(all)
-}
-
-async fn timeline(data: &Path, only: Option<&str>) -> Result<(), Failure> {
-    let desk = Arc::new(desk(data, None).await?);
-    while desk.judge_due().await? > 0 {}
-    let router = router(&desk);
-    let cookie = signed_in(&desk, &router).await?;
-    let (some, any) = (|s: &str| Some(s.to_owned()), Filter::default);
-    let ticket = some("NOV-15000");
-    let filters = [
-        ("no filter", String::new(), any()),
-        ("org (the busiest)", "org=org-0001".into(), Filter { org_id: some("org-0001"), ..any() }),
-        ("org (a quiet one)", "org=org-0400".into(), Filter { org_id: some("org-0400"), ..any() }),
-        ("admin", "admin=staff-03".into(), Filter { admin: some("staff-03"), ..any() }),
-        ("ticket", "ticket=NOV-15000".into(), Filter { ticket, ..any() }),
-        (
-            "action (frequent)",
-            "action=api_key.used".into(),
-            Filter { action: some("api_key.used"), ..any() },
-        ),
-        (
-            "action (rare)",
-            "action=platform.impersonation_refused".into(),
-            Filter { action: some("platform.impersonation_refused"), ..any() },
-        ),
-        (
-            "secret type",
-            "secret_type=vault_token".into(),
-            Filter { secret_type: some("vault_token"), ..any() },
-        ),
-        (
-            "verdict complete",
-            "verdict=complete".into(),
-            Filter { verdict: Some(Verdict::Complete), ..any() },
-        ),
-        (
-            "verdict mismatch",
-            "verdict=mismatch".into(),
-            Filter { verdict: Some(Verdict::Mismatch), ..any() },
-        ),
-        ("text, one word", "text=rotated".into(), Filter { text: some("rotated"), ..any() }),
-        (
-            "text, three words",
-            "text=stuck+vault+sent".into(),
-            Filter { text: some("stuck vault sent"), ..any() },
-        ),
-        (
-            "org and action",
-            "org=org-0001&action=webhook_signing_key.rotated".into(),
-            Filter {
-                org_id: some("org-0001"),
-                action: some("webhook_signing_key.rotated"),
-                ..any()
-            },
-        ),
-        (
-            "org, type and text",
-            "org=org-0002&secret_type=vault_token&text=handoff".into(),
-            Filter {
-                org_id: some("org-0002"),
-                secret_type: some("vault_token"),
-                text: some("handoff"),
-                ..any()
-            },
-        ),
-    ];
-    println!("## The timeline: server time at the median, in ms\n");
-    println!(
-        "| filter | depth | page | handler of the same bytes | bare query | page/handler | page/query |"
-    );
-    println!("| --- | --- | ---: | ---: | ---: | ---: | ---: |");
-    for (name, query, filter) in filters {
-        if only.is_some_and(|only| only != name) {
-            continue;
-        }
-        let mut first = None;
-        for (depth, seek) in depths(&desk, &filter).await? {
-            let place = match &seek {
-                Seek::Older(key) if key.id.is_empty() => format!("before={}.0", key.at),
-                Seek::Older(key) => format!("before={key}"),
-                _ => String::new(),
-            };
-            let join = if query.is_empty() || place.is_empty() { "" } else { "&" };
-            let address = format!("/audit?{query}{join}{place}");
-            let (page, handler, bare) =
-                one_page(&desk, &router, &cookie, &address, &filter, &seek).await?;
-            let first = *first.get_or_insert(page);
-            println!(
-                "| {name} | {depth} | {page:.2} ({:.2} of the newest) | {handler:.3} | {bare:.2} | {:.0} | {:.1} |",
-                page / first,
-                page / handler,
-                page / bare
-            );
-        }
-    }
-    println!();
-    desk.store.close().await;
-    Ok(())
-}
-
-async fn one_page(
-    desk: &Desk,
-    router: &Router,
-    cookie: &str,
-    address: &str,
-    filter: &Filter,
-    seek: &Seek,
-) -> Result<(f64, f64, f64), Failure> {
-    let (bytes, _) = fetch(router, address, cookie).await?;
-    let same = Router::new().route("/audit", get(move || std::future::ready(bytes.clone())));
-    let (mut pages, mut handlers, mut bares) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..21 {
-        pages.push(fetch(router, address, cookie).await?.1);
-        handlers.push(fetch(&same, address, cookie).await?.1);
-        let mut conn = desk.store.read().await?;
-        let begun = Instant::now();
-        let rows = audit::timeline(&mut conn, filter, seek, true, PAGE).await?;
-        bares.push(begun.elapsed());
-        std::hint::black_box(rows);
-    }
-    Ok((median(pages), median(handlers), median(bares)))
 }
 
 // Minting --------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 pub mod forward;
 pub mod vault;
+pub mod witness;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -47,8 +48,8 @@ pub struct Config {
     pub client_ip_header: Option<String>,
     /// The folder in which a witness keeps the logs' checkpoints.
     pub witness_folder: Option<PathBuf>,
-    /// The address of a witness (C2SP tlog-witness).
-    pub witness_url: Option<String>,
+    /// A witness that is asked over HTTP (C2SP tlog-witness).
+    pub witness: Option<witness::Witness>,
     /// Where new rows of the logs are sent to.
     pub forward: forward::Forward,
     /// The folder with the browser library.
@@ -122,6 +123,7 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "client_ip_header", secret: false },
     Setting { name: "witness_folder", secret: false },
     Setting { name: "witness_url", secret: false },
+    Setting { name: "witness_key", secret: false },
     Setting { name: "intake_token", secret: true },
     Setting { name: "tickets_prefix", secret: false },
     Setting { name: "tickets_zendesk_url", secret: false },
@@ -337,9 +339,6 @@ impl Raw {
         {
             wrong.push("smtp_url begins with smtps://, or says ?tls=required".to_owned());
         }
-        if text("witness_url").is_some_and(|url| !url.starts_with("https://") && !loopback(&url)) {
-            wrong.push("witness_url begins with https://".to_owned());
-        }
         if text("client_ip_header").is_some_and(|h| h.parse::<http::HeaderName>().is_err()) {
             wrong.push("client_ip_header is the name of a header".to_owned());
         }
@@ -413,6 +412,7 @@ impl Raw {
             }
         };
         let forward = forward::read(&text, &loopback, &mut wrong);
+        let witness = witness::read(&text, &loopback, &mut wrong);
         let vault = vault::read(text, &mut wrong);
         let one_password = match (text("one_password_url"), text("one_password_token")) {
             (None, None) => None,
@@ -460,7 +460,7 @@ impl Raw {
             zendesk,
             client_ip_header: text("client_ip_header"),
             witness_folder: text("witness_folder").map(PathBuf::from),
-            witness_url: text("witness_url"),
+            witness,
             forward,
             pkg: text("pkg").unwrap_or_else(|| "target/site/pkg".to_owned()).into(),
             connections: u32::try_from(connections).unwrap_or(10),

@@ -76,6 +76,7 @@ pub async fn desk(folder: &Path, witness_folder: Option<PathBuf>) -> Result<Desk
             vault_policies: keyturn::demo::vault_policies(),
             gateways: GatewaySettings::default(),
             witness_folder,
+            witness: None,
         },
         mailer: Arc::new(SmtpMailer::new(&"smtp://127.0.0.1:1".into())?),
         shared_vault: None,

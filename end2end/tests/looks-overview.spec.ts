@@ -25,6 +25,10 @@ test('each figure leads to what it counts: screenshot and axe', async ({ page, d
   await look(page, 'overview');
 
   await unacknowledged.getByRole('link', { name: /all of them/ }).click();
+  await expect(page).toHaveURL('/audit?standing=unacknowledged');
+  await expect(page.locator('tbody.tl-group')).toHaveCount(1);
+  await page.goto('/overview');
+  await unacknowledged.getByRole('link', { name: /as a list/ }).click();
   await expect(page.locator('tbody tr')).toHaveCount(1);
   await look(page, 'impersonations-unacknowledged');
 

@@ -7,6 +7,7 @@ use super::grow::{Completed, Growing};
 use super::{AuditError, LogKey};
 use crate::clock::Rng;
 use crate::model::{Micros, SecretType, time};
+use crate::policy::grounds::Grounds;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::Frontier;
 use crate::proof::row::{ActorType, Outcome};
@@ -145,6 +146,13 @@ impl NewRow {
         self.impersonation_id = Some(i.id.clone());
         self.reason = Some(i.reason.clone());
         self.org(&i.org_id).ticket(&i.ticket_id).secret(i.secret_type, &i.secret_id)
+    }
+
+    /// With why the ticket could be served.
+    #[must_use]
+    pub fn because(mut self, grounds: &Grounds) -> Self {
+        self.details.extend(grounds.details().map(|(name, value)| (name.to_owned(), value)));
+        self
     }
 
     /// With one more thing to say.

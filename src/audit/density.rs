@@ -1,10 +1,7 @@
 //! How many rows there are along a stretch of time: what a strip above the timeline shows.
 //!
-//! The logs only grow, so what was counted of the past stays true, and is kept.
-
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+//! The logs only grow, so what was counted of the past stays true, and is kept. When it is counted
+//! is the business of [`super::strips`].
 
 use sqlx::AnyConnection;
 
@@ -19,9 +16,6 @@ const MOST: i64 = 72;
 /// How old a part has to be before its count is kept: a step that is under way still writes rows
 /// with the time at which it began.
 const SETTLED: Micros = 10 * time::MINUTE;
-
-/// How many strips are kept.
-const STRIPS: usize = 512;
 
 const WIDTHS: [Micros; 16] = [
     time::SECOND,
@@ -51,6 +45,8 @@ pub struct Density {
     pub width: Micros,
     /// The rows of each part.
     pub counts: Vec<i64>,
+    /// As of when.
+    pub counted_at: Micros,
 }
 
 impl Density {
@@ -71,41 +67,33 @@ fn parts(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-/// Counts that were made before, by what was counted.
-#[derive(Debug, Default)]
-pub struct Cache {
-    kept: Mutex<HashMap<String, Vec<i64>>>,
-    counting: AtomicUsize,
+/// What was counted, and what of it need not be counted again.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// What a strip shows of it.
+    pub density: Density,
+    /// The rows of each part before `until`.
+    settled: Vec<i64>,
+    /// No row is written any more with an earlier time.
+    until: Micros,
+    /// What changes with every trail that is judged, where the filter asks for a verdict.
+    judged: String,
+    /// The filter as it was looked at.
+    question: Question,
 }
 
-/// How many strips are counted at once. To count is to read every row that matches: whoever asks
-/// for many must not keep everybody else waiting.
-const AT_ONCE: usize = 2;
-
-/// One that is being counted.
-struct Counting<'a>(&'a AtomicUsize);
-
-impl Drop for Counting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Counts the rows that match a filter, part by part. `name` is the filter in one fixed form, and
-/// `question` the filter as it was looked at.
-/// The stretch is the filter's own; without one it is from the oldest row of all until now.
-/// Nothing where there are no rows at all, the stretch is empty, or others are being counted.
+/// Counts the rows that match a filter, part by part, and of what was counted `before` only what
+/// may have changed. The stretch is the filter's own; without one it is from the oldest row of all
+/// until now. Nothing where there are no rows at all, or the stretch is empty.
 ///
 /// # Errors
 /// Where the database does not answer.
-pub async fn density(
+pub async fn count(
     conn: &mut AnyConnection,
-    cache: &Cache,
-    name: &str,
     filter: &Filter,
-    question: &Question,
+    before: Option<&Counted>,
     now: Micros,
-) -> Result<Option<Density>, AuditError> {
+) -> Result<Option<Counted>, AuditError> {
     let from = match filter.from {
         Some(from) => from,
         None => match timeline::oldest_at(conn).await? {
@@ -119,25 +107,59 @@ pub async fn density(
     }
     let (start, width, n) = cut(from, to);
     // How a trail stands may change with time, and with it what matches.
-    let judged = match filter.verdict {
-        None => String::new(),
-        Some(_) => standing::judged_last(conn).await?,
+    let judged = match (filter.verdict, filter.standing) {
+        (None, None) => String::new(),
+        _ => standing::judged_last(conn).await?,
     };
-    let key = format!("{start}/{width}/{judged}/{name}");
-    let settled = ((now - SETTLED - start).max(0) / width).min(n);
-    let mut counts = cache.get(&key);
-    counts.truncate(usize::try_from(n).unwrap_or(0));
-    let Some(_turn) = cache.turn() else { return Ok(None) };
-    let begun = start + width * parts(counts.len());
-    let mut fresh = vec![0; usize::try_from(n).unwrap_or(0) - counts.len()];
-    for (part, rows) in question.density(conn, begun, start + width * n, width).await? {
-        if let Some(count) = usize::try_from(part).ok().and_then(|part| fresh.get_mut(part)) {
-            *count = rows;
+    let question = Question::of(conn, filter).await?;
+    let before = before.filter(|before| {
+        let same = before.density.from == start && before.density.width == width;
+        same && before.judged == judged && before.question.asks_as(&question)
+    });
+    let question = match before {
+        // Which of it is rarest need not be found out again.
+        Some(before) => before.question.clone(),
+        None => question.for_all(conn).await?,
+    };
+    let end = start + width * n;
+    let until = (now - SETTLED).clamp(start, end);
+    let (mut settled, begun) = match before {
+        Some(before) => (before.settled.clone(), before.until.clamp(start, until)),
+        None => (Vec::new(), start),
+    };
+    settled.resize(usize::try_from(n).unwrap_or(0), 0);
+    let past = pieces(start, width, begun, until);
+    add(&mut settled, &past, &question.counts(conn, &stretches(&past)).await?);
+    let mut counts = settled.clone();
+    let late = pieces(start, width, until, end);
+    add(&mut counts, &late, &question.counts(conn, &stretches(&late)).await?);
+    let density = Density { from: start, width, counts, counted_at: now };
+    Ok(Some(Counted { density, settled, until, judged, question }))
+}
+
+/// What lies between two instants of each part that they touch: (which part, from, before).
+fn pieces(start: Micros, width: Micros, from: Micros, to: Micros) -> Vec<(usize, Micros, Micros)> {
+    let first = (from - start) / width;
+    (first..)
+        .map(|n| (n, start + width * n))
+        .take_while(|(_, begin)| *begin < to)
+        .filter_map(|(n, begin)| {
+            let piece = (usize::try_from(n).ok()?, begin.max(from), (begin + width).min(to));
+            (piece.1 < piece.2).then_some(piece)
+        })
+        .collect()
+}
+
+fn stretches(pieces: &[(usize, Micros, Micros)]) -> Vec<(Micros, Micros)> {
+    pieces.iter().map(|&(_, from, to)| (from, to)).collect()
+}
+
+fn add(counts: &mut [i64], pieces: &[(usize, Micros, Micros)], rows: &[i64]) {
+    for ((part, ..), rows) in pieces.iter().zip(rows) {
+        if let Some(count) = counts.get_mut(*part) {
+            *count += rows;
         }
     }
-    counts.extend(fresh);
-    cache.keep(key, &counts[..usize::try_from(settled).unwrap_or(0)]);
-    Ok(Some(Density { from: start, width, counts }))
 }
 
 /// Where the first part begins, how long each is, and how many there are.
@@ -149,32 +171,6 @@ fn cut(from: Micros, to: Micros) -> (Micros, Micros, i64) {
     });
     let start = from.div_euclid(width) * width;
     (start, width, (to - start + width - 1) / width)
-}
-
-impl Cache {
-    /// A turn to count; nothing where others are at it.
-    fn turn(&self) -> Option<Counting<'_>> {
-        let before = self.counting.fetch_add(1, Ordering::AcqRel);
-        let turn = Counting(&self.counting);
-        (before < AT_ONCE).then_some(turn)
-    }
-
-    fn get(&self, key: &str) -> Vec<i64> {
-        self.kept
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(key)
-            .cloned()
-            .unwrap_or_default()
-    }
-
-    fn keep(&self, key: String, counts: &[i64]) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= STRIPS {
-            kept.clear();
-        }
-        kept.insert(key, counts.to_vec());
-    }
 }
 
 #[cfg(test)]
@@ -197,6 +193,23 @@ mod tests {
             let (start, width, n) = cut(from, to);
             prop_assert!(start <= from && start + width * n >= to && (1..=MOST).contains(&n));
             prop_assert!(from - start < width && start + width * (n - 1) < to);
+        }
+
+        #[test]
+        fn the_pieces_of_two_stretches_are_the_whole(
+            start in 0i64..1000, width in 1i64..50, n in 1i64..20, at in 0i64..1000,
+        ) {
+            let end = start + width * n;
+            let at = at.clamp(start, end);
+            let mut all = pieces(start, width, start, at);
+            all.extend(pieces(start, width, at, end));
+            prop_assert_eq!(all.first().map(|p| p.1), Some(start));
+            prop_assert_eq!(all.last().map(|p| p.2), Some(end));
+            prop_assert!(all.windows(2).all(|two| two[0].2 == two[1].1));
+            for (part, from, to) in all {
+                let begin = start + width * i64::try_from(part).unwrap();
+                prop_assert!(begin <= from && from < to && to <= begin + width);
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is kept of a judged trail, so that lists and figures need not judge thousands of them.
 
 use super::trail::{Judged, ReadRow};
-use crate::model::{EndCause, Micros, time};
+use crate::model::{EndCause, Micros, Stand, time};
 use crate::proof::actions;
 use crate::proof::row::AuditRow;
 use crate::proof::verdict::Verdict;
@@ -44,6 +44,24 @@ pub fn due_at(times: &Times, now: Micros) -> Option<Micros> {
     }
     let too_long = times.handed_off.map(|handoff| handoff + SOON_ENOUGH + 1);
     [too_long, times.expires].into_iter().flatten().filter(|t| *t > now).min()
+}
+
+/// How a trail stands besides its verdict. Whether its handoff is `unacknowledged` and a revocation
+/// is `owing`, the tables say.
+#[must_use]
+pub fn stands(s: &Standing, unacknowledged: bool, owing: bool) -> Vec<Stand> {
+    let ended = match (s.opened_at, s.handed_off_at, s.ended_at) {
+        (Some(_), Some(handoff), Some(ended)) => Some(ended - handoff <= SOON_ENOUGH),
+        _ => None,
+    };
+    let has = |stand| match stand {
+        Stand::Overstayed => s.overstayed == 1,
+        Stand::Unacknowledged => unacknowledged,
+        Stand::Owing => owing,
+        Stand::Prompt => ended == Some(true),
+        Stand::Late => ended == Some(false),
+    };
+    Stand::ALL.iter().copied().filter(|stand| has(*stand)).collect()
 }
 
 /// What is kept of a trail. `grant` is the grant as the table has it, which stands in where no row
@@ -130,6 +148,35 @@ mod tests {
         }
         assert!(!overstayed(&times(None, Some(14 * time::MINUTE)), Some("admin"), later));
         assert!(overstayed(&times(None, Some(15 * time::MINUTE)), Some("expired"), later));
+    }
+
+    #[test]
+    fn an_end_is_prompt_or_late_only_where_there_was_a_handoff_and_an_end() {
+        let standing = |handed_off_at, ended_at| Standing {
+            impersonation_id: "i".into(),
+            standing: "complete".into(),
+            overstayed: 0,
+            org_id: None,
+            admin_id: None,
+            ticket_ref: None,
+            secret_type: None,
+            opened_at: Some(OPENED),
+            handed_off_at,
+            ended_at,
+            end_cause: None,
+            newest_at: 0,
+            newest_id: String::new(),
+            judged_at: 0,
+            due_at: None,
+        };
+        let at = Some(OPENED + time::MINUTE);
+        let soon = at.map(|t| t + time::MINUTE);
+        assert_eq!(stands(&standing(at, soon), false, false), [Stand::Prompt]);
+        assert_eq!(stands(&standing(at, soon.map(|t| t + 1)), false, false), [Stand::Late]);
+        assert_eq!(stands(&standing(at, None), true, true), [Stand::Unacknowledged, Stand::Owing]);
+        assert_eq!(stands(&standing(None, soon), false, false), []);
+        let overstayed = Standing { overstayed: 1, ..standing(None, None) };
+        assert_eq!(stands(&overstayed, false, false), [Stand::Overstayed]);
     }
 
     #[test]

@@ -16,14 +16,16 @@ use crate::store::proven;
 const AT_A_TIME: i64 = 64;
 
 /// What is wrong with the roots of larger subtrees, and with the full tiles, of a log whose blocks
-/// of 256 rows hold: everything above follows from those. With the first row it is about.
+/// of 256 rows hold: everything above follows from those. With the first row it is about. What has
+/// only rows before `first` is left out.
 pub(super) async fn tree_fault(
     conn: &mut AnyConnection,
     head: &Head,
+    first: i64,
 ) -> Result<Option<(Option<u64>, String)>, AuditError> {
     for level in (i64::from(BLOCK_LEVEL)..56).step_by(8) {
         let count = head.size >> level;
-        for from in (0..count).step_by(AT_A_TIME as usize) {
+        for from in (first >> level..count).step_by(AT_A_TIME as usize) {
             let to = count.min(from + AT_A_TIME);
             if let Some((idx, what)) = level_fault(conn, head, level, from, to).await? {
                 return Ok(Some((u64::try_from(idx << level).ok(), what)));

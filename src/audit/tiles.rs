@@ -60,8 +60,27 @@ impl Path {
     /// The path of a tile of entries.
     #[must_use]
     pub fn of_entries(index: u64, width: u64) -> String {
-        let partial = if width == WIDTH { String::new() } else { format!(".p/{width}") };
-        format!("tile/entries/{}{partial}", index_text(index))
+        Self::Entries { index, width }.text()
+    }
+
+    /// How it is written.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let tile = |level: &str, index: u64, width: u64| {
+            let partial = if width == WIDTH { String::new() } else { format!(".p/{width}") };
+            format!("tile/{level}/{}{partial}", index_text(index))
+        };
+        match *self {
+            Self::Checkpoint => "checkpoint".to_owned(),
+            Self::Hashes { level, index, width } => tile(&level.to_string(), index, width),
+            Self::Entries { index, width } => tile("entries", index, width),
+        }
+    }
+
+    /// The tile of this index that a log with `count` hashes or rows on its level has, full or as
+    /// far as it is.
+    pub(super) fn width(index: u64, count: u64) -> u64 {
+        count.saturating_sub(index.saturating_mul(WIDTH)).min(WIDTH)
     }
 }
 
@@ -216,7 +235,10 @@ mod tests {
                 Path::parse(&Path::of_entries(index, width)),
                 Some(Path::Entries { index, width })
             );
+            let hashes = Path::Hashes { level: 3, index, width };
+            assert_eq!(Path::parse(&hashes.text()), Some(hashes));
         }
+        assert_eq!(Path::parse(&Path::Checkpoint.text()), Some(Path::Checkpoint));
     }
 
     #[test]

@@ -7,13 +7,16 @@ use sqlx::AnyConnection;
 use super::nodes::Edges;
 use super::trail::{Judged, Proofs, ReadRow, judge_all};
 use super::{AuditError, LogKey};
-use crate::model::Micros;
+use crate::model::{Micros, time};
+use crate::proof::actions::twins;
 use crate::proof::row::AuditRow;
 use crate::proof::terms;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::timeline::{Question, words_are_made, words_made};
-use crate::store::{Key, Store};
+use crate::store::timeline::{
+    Looked, Question, words_are_made, words_are_made_to, words_made, words_made_to,
+};
+use crate::store::{Key, Store, many};
 
 /// How many impersonations a page has at most: each brings its rows of both logs, about nine of
 /// them, and their proofs. There would be no end to a page that is full of them.
@@ -54,8 +57,9 @@ pub struct Page {
     pub newest: Option<Key>,
     /// The logs of the impersonations on it.
     pub proofs: Proofs,
-    /// The filter, as it was looked at.
-    pub question: Question,
+    /// How far was looked, where that is not as far as there are rows: what lies beyond is on the
+    /// next page, or on none.
+    pub looked_to: Option<Micros>,
 }
 
 /// Reads a page.
@@ -73,20 +77,28 @@ pub async fn page(
 ) -> Result<Page, AuditError> {
     let ask = i64::try_from(limit).unwrap_or(100) + 1;
     let question = Question::of(conn, filter).await?;
-    let mut rows = question.page(conn, seek, true, ask).await?;
-    let most = limit.min(up_to_groups(&rows, GROUPS));
+    let Looked { mut rows, to } = question.look(conn, seek, true, ask).await?;
+    let most = up_to_a_pair(&rows, limit.min(up_to_groups(&rows, GROUPS)));
     let more = rows.len() > most;
     rows.truncate(most);
+    // Beyond what this page has, or beyond what it has looked at.
+    let looked_to = to.filter(|_| !more);
     let backwards = matches!(seek, Seek::Newer(_));
     if backwards {
         rows.reverse();
     }
     let newest = rows.first().map(audit::Entry::key);
     let oldest = rows.last().map(audit::Entry::key);
+    let beyond = |last: Option<Key>| looked_to.clone().or(last.filter(|_| more));
     let (newer, older) = match seek {
-        Seek::Newest => (None, oldest.filter(|_| more)),
-        Seek::Older(_) => (newest.clone(), oldest.filter(|_| more)),
-        Seek::Newer(_) => (newest.clone().filter(|_| more), oldest),
+        Seek::Newest => (None, beyond(oldest)),
+        // A page with nothing on it has no edges of its own.
+        Seek::Older(place) => {
+            (newest.clone().or_else(|| looked_to.is_some().then(|| from(place))), beyond(oldest))
+        }
+        Seek::Newer(place) => {
+            (beyond(newest.clone()), oldest.or_else(|| looked_to.is_some().then(|| up_to(place))))
+        }
     };
     let ids: Vec<String> = rows.iter().filter_map(|e| e.impersonation_id.clone()).collect();
     let loose = rows.iter().filter(|row| row.impersonation_id.is_none()).cloned();
@@ -116,13 +128,55 @@ pub async fn page(
             matching,
         })));
     }
-    Ok(Page { items, newer, older, newest, proofs, question })
+    Ok(Page { items, newer, older, newest, proofs, looked_to: looked_to.map(|key| key.at) })
+}
+
+/// The place before whatever is of the instant of a place: what is newer is that, and the rest.
+fn from(place: &Key) -> Key {
+    Key { at: place.at, id: "0".to_owned() }
+}
+
+/// The place behind whatever is of the instant of a place.
+fn up_to(place: &Key) -> Key {
+    Key { at: place.at.saturating_add(1), id: "0".to_owned() }
 }
 
 /// How many rows there are before the impersonation that would be one more than `groups`.
 fn up_to_groups(rows: &[audit::Entry], groups: usize) -> usize {
     let grouped = rows.iter().enumerate().filter(|(_, row)| row.impersonation_id.is_some());
     grouped.map(|(n, _)| n).nth(groups).unwrap_or(rows.len())
+}
+
+/// One fewer than `most` where that would part two rows that are drawn on one line. A page of one
+/// row can but part them.
+fn up_to_a_pair(rows: &[audit::Entry], most: usize) -> usize {
+    let mut n = 0;
+    while n < most {
+        let pair = match (rows.get(n), rows.get(n + 1)) {
+            (Some(one), Some(other)) => one_step(one, other),
+            _ => false,
+        };
+        if pair && n + 1 == most {
+            return n.max(1);
+        }
+        n += if pair { 2 } else { 1 };
+    }
+    most
+}
+
+/// Whether two rows that stand beside each other, and belong to no impersonation, are what one step
+/// wrote into both logs. Their times are nearly the same: a log whose newest row is later gives its
+/// own.
+#[must_use]
+pub fn one_step(one: &audit::Entry, other: &audit::Entry) -> bool {
+    let (platform, org) = match (one.log_id == "platform", other.log_id == "platform") {
+        (true, false) => (one, other),
+        (false, true) => (other, one),
+        _ => return false,
+    };
+    let loose = platform.impersonation_id.is_none() && org.impersonation_id.is_none();
+    let together = (platform.at - org.at).abs() < time::SECOND && platform.org_id == org.org_id;
+    loose && together && twins(&platform.action, &org.action)
 }
 
 fn matches(f: &Filter, r: &ReadRow) -> bool {
@@ -152,7 +206,8 @@ fn says(text: &str, r: &ReadRow) -> bool {
     })
 }
 
-/// Makes up for the words of rows that were written before words were: once, at a start.
+/// Makes the words of rows that were written before words were, or by an older rule: once, at a
+/// start. Where it is broken off, the next start goes on from there.
 ///
 /// # Errors
 /// Where the database does not answer; the next start goes on.
@@ -167,22 +222,26 @@ pub async fn make_words(store: &Store) -> Result<u64, AuditError> {
         audit::heads(&mut conn).await?
     };
     for head in heads {
-        let mut from = 0;
+        let mut tx = store.begin().await?;
+        let mut from = words_made_to(tx.conn(), &head.id).await?;
         loop {
-            let mut tx = store.begin().await?;
             let rows = audit::range(tx.conn(), &head.id, from, BATCH).await?;
-            for entry in &rows {
+            let Some(last) = rows.last() else { break };
+            from = last.seq + 1;
+            let mut words = Vec::new();
+            for entry in rows {
                 // A row that cannot be read has no words; that it cannot be is found by others.
                 let Ok(row) = AuditRow::parse(&entry.body) else { continue };
-                audit::insert_terms(&mut tx, entry.at, &entry.id, &terms::of_row(&row)).await?;
+                let of_row = terms::of_row(&row).into_iter();
+                words.extend(of_row.map(|word| (word, entry.at, entry.id.clone())));
                 made += 1;
             }
+            many::missing_terms(tx.conn(), &words).await?;
+            words_are_made_to(&mut tx, &head.id, from).await?;
             tx.commit().await?;
-            match rows.last() {
-                Some(last) => from = last.seq + 1,
-                None => break,
-            }
+            tx = store.begin().await?;
         }
+        tx.commit().await?;
     }
     let mut tx = store.begin().await?;
     words_are_made(&mut tx).await?;

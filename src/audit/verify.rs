@@ -10,7 +10,7 @@ pub use super::cross::{agree, cross_recorded};
 pub use super::recorded::Claim;
 use super::recorded::Collector;
 use super::stretch::{self, Bad, Checking, Signatures, Stretch};
-use super::{AuditError, LogId};
+use super::{AuditError, LogId, resume};
 use crate::model::Micros;
 use crate::proof::actions;
 use crate::proof::checkpoint::{Checkpoint, CheckpointError};
@@ -90,6 +90,24 @@ pub async fn whole_log_against(
     elsewhere: &[Checkpoint],
     progress: impl FnMut(u64),
 ) -> Result<Result<Verified, Fault>, AuditError> {
+    log_from(conn, verifiers, origin, head, None, elsewhere, progress).await
+}
+
+/// As [`whole_log_against`], and only from the tile on in which the checkpoint `since` ends, if
+/// there is one: that the rows before are still those that it was of follows from its root. Of
+/// `elsewhere`, what is of fewer rows is not looked at then.
+///
+/// # Errors
+/// As for [`whole_log`].
+pub async fn log_from(
+    conn: &mut AnyConnection,
+    verifiers: &[NoteVerifier],
+    origin: &str,
+    head: &Head,
+    since: Option<&Checkpoint>,
+    elsewhere: &[Checkpoint],
+    progress: impl FnMut(u64),
+) -> Result<Result<Verified, Fault>, AuditError> {
     let fault = |row: Option<u64>, what: String| Fault { log: head.id.clone(), row, what };
     let log = match &head.org_id {
         None => LogId::Platform,
@@ -121,21 +139,41 @@ pub async fn whole_log_against(
             "something of it is beyond its head: the log was cut, or rows were added".into(),
         )));
     }
-    let mut checker = LogChecker::new(&head.id);
-    for seen in elsewhere {
-        if seen.origin != name || seen.size > signed.size {
-            return Ok(Err(fault(
-                None,
-                format!(
-                    "somebody else has seen {} rows of it, and there are {}: it was cut back or replaced by an older copy",
-                    seen.size, signed.size
-                ),
-            )));
+    let begin = since.map_or(0, |since| resume::begin(since.size.min(signed.size)));
+    let frontier = match frontier_at(conn, head, begin).await? {
+        Some(frontier) => frontier,
+        None => {
+            let what = format!("of the tree over its first {begin} rows something is missing");
+            return Ok(Err(fault(None, what)));
         }
-        checker.expect_checkpoint(seen.size, seen.root);
+    };
+    if since.is_some_and(|since| since.size == begin && since.root != frontier.root()) {
+        let what = format!(
+            "at least one of its first {begin} rows was changed: a checkpoint of {begin} rows has another root"
+        );
+        return Ok(Err(fault(None, what)));
+    }
+    let mut checker = LogChecker::resume(&head.id, frontier);
+    for seen in elsewhere.iter().chain(since) {
+        if seen.origin != name {
+            let what =
+                format!("what somebody else has seen as it is of another log: {}", seen.origin);
+            return Ok(Err(fault(None, what)));
+        }
+        if seen.size > signed.size {
+            let most = elsewhere.iter().chain(since).map(|seen| seen.size).max();
+            let what = cut_back(signed.size, most.unwrap_or(seen.size));
+            return Ok(Err(fault(Some(signed.size), what)));
+        }
+        if seen.size > begin || begin == 0 {
+            checker.expect_checkpoint(seen.size, seen.root);
+        }
     }
     let level = i64::from(BLOCK_LEVEL);
-    for (index, hash) in audit::subtrees(conn, &head.id, level, 0, head.size >> level).await? {
+    let first = i64::try_from(begin).unwrap_or(i64::MAX);
+    for (index, hash) in
+        audit::subtrees(conn, &head.id, level, first >> level, head.size >> level).await?
+    {
         if let (Ok(index), Ok(hash)) = (u64::try_from(index), hash.as_slice().try_into()) {
             checker.expect_block(index, hash);
         }
@@ -143,7 +181,7 @@ pub async fn whole_log_against(
     let recorded = Collector::new(&head.id, verifiers);
     let checking = Checking { checker, last_at: None, recorded, kept: HashSet::new() };
     let Checking { checker, last_at, recorded, .. } =
-        match read_and_check(conn, verifiers, head, &name, checking, progress).await? {
+        match read_and_check(conn, verifiers, (head, first), &name, checking, progress).await? {
             Ok(checked) => checked,
             Err((row, what)) => return Ok(Err(fault(row, what))),
         };
@@ -152,10 +190,10 @@ pub async fn whole_log_against(
         Ok(report) => report,
         Err(f) => return Ok(Err(fault(f.first_bad_seq, f.sentence))),
     };
-    if let Some(what) = head_fault(head, last_at, &report) {
+    if let Some(what) = head_fault(head, first, last_at, &report) {
         return Ok(Err(fault(None, what)));
     }
-    if let Some((row, what)) = super::stored::tree_fault(conn, head).await? {
+    if let Some((row, what)) = super::stored::tree_fault(conn, head, first).await? {
         return Ok(Err(fault(row, what)));
     }
     Ok(match recorded.finish() {
@@ -164,12 +202,38 @@ pub async fn whole_log_against(
     })
 }
 
+/// That somebody else has seen more rows than there are, and which are missing.
+fn cut_back(rows: u64, seen: u64) -> String {
+    format!(
+        "rows {rows} to {} are missing: somebody else has seen {seen} rows of it, and there are {rows}: it was cut back or replaced by an older copy",
+        seen.saturating_sub(1)
+    )
+}
+
+/// The frontier of the first `begin` rows, as the stored tiles have it; nothing where one of them
+/// is not whole.
+async fn frontier_at(
+    conn: &mut AnyConnection,
+    head: &Head,
+    begin: u64,
+) -> Result<Option<Frontier>, AuditError> {
+    let mut tiles = Vec::new();
+    for path in resume::needed(begin, u64::try_from(head.size).unwrap_or(0)) {
+        match super::tiles::read(conn, head, path).await {
+            Ok(tile) => tiles.extend(tile),
+            Err(AuditError::Unreadable { .. }) => return Ok(None),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(resume::frontier(begin, &tiles))
+}
+
 /// Reads the rows of a log and the checkpoints kept of it, stretch by stretch, while those before
 /// are checked on other threads. What is wrong is the inner result.
 async fn read_and_check(
     conn: &mut AnyConnection,
     verifiers: &[NoteVerifier],
-    head: &Head,
+    (head, first): (&Head, i64),
     name: &str,
     mut checking: Checking,
     mut progress: impl FnMut(u64),
@@ -183,7 +247,7 @@ async fn read_and_check(
     });
     let mut signatures = Signatures::new(verifiers, name);
     let read = async {
-        let (mut from, mut above) = (0, i64::MIN);
+        let (mut from, mut above) = (first, if first == 0 { i64::MIN } else { first });
         loop {
             let to = stretch::end(from, head.size);
             let kept = proven::checkpoints(conn, &head.id, above, to).await?;
@@ -219,7 +283,7 @@ async fn read_and_check(
 
 /// What is wrong with a head whose rows are good. The next row would be built on it, and be
 /// signed.
-fn head_fault(head: &Head, last_at: Option<Micros>, report: &Report) -> Option<String> {
+fn head_fault(head: &Head, first: i64, last_at: Option<Micros>, report: &Report) -> Option<String> {
     let frontier = Frontier::from_bytes(report.rows, &head.frontier);
     if !frontier.is_ok_and(|frontier| frontier.root() == report.root) {
         return Some("the frontier in its head is not that of its rows".into());
@@ -227,7 +291,7 @@ fn head_fault(head: &Head, last_at: Option<Micros>, report: &Report) -> Option<S
     if last_at.is_some_and(|at| at != head.last_at) {
         return Some("the time in its head is not that of its newest row".into());
     }
-    let blocks = report.rows >> BLOCK_LEVEL;
+    let blocks = (report.rows >> BLOCK_LEVEL) - (u64::try_from(first).unwrap_or(0) >> BLOCK_LEVEL);
     if report.blocks_agreed != blocks {
         return Some(format!(
             "of its {blocks} blocks only {} have a root kept",

@@ -17,8 +17,10 @@ fn each_way_to_verify_takes_what_it_uses() {
         "file.json",
         "file.json --key k",
         "--data d --log platform --since s --witness w --key k",
-        "--database-url u --log platform --since s --witness w --key k",
+        "--database-url u --log platform --since s --witness w --key k --witness-key v",
         "--url https://k.example --credential-file c --key k --since s",
+        "--url https://k.example --credential-file c --key k --since s --full",
+        "--data d --since s --full",
     ] {
         assert!(verify(good).is_ok(), "{good}");
     }
@@ -27,7 +29,14 @@ fn each_way_to_verify_takes_what_it_uses() {
 #[test]
 fn what_would_be_ignored_is_refused() {
     let url = "--url https://k.example --credential-file c --key k";
-    for place in ["--data d", "--database-url u", "--log platform", "--since s", "--witness w"] {
+    for place in [
+        "--data d",
+        "--database-url u",
+        "--log platform",
+        "--since s",
+        "--witness w",
+        "--witness-key v",
+    ] {
         assert_eq!(verify(&format!("file.json {place}")).err(), Some(ErrorKind::ArgumentConflict));
         if place != "--since s" {
             let with_url = verify(&format!("{url} {place}")).err();
@@ -39,6 +48,8 @@ fn what_would_be_ignored_is_refused() {
     assert_eq!(verify("--data d --database-url u").err(), Some(ErrorKind::ArgumentConflict));
     let unused = verify("--data d --credential-file c").err();
     assert_eq!(unused, Some(ErrorKind::MissingRequiredArgument));
+    let full = verify("--data d --full").err();
+    assert_eq!(full, Some(ErrorKind::MissingRequiredArgument));
 }
 
 #[test]

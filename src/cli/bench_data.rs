@@ -7,6 +7,7 @@ use std::time::Instant;
 use keyturn::clock::{Clock as _, SystemClock, SystemRng};
 use keyturn::demo::year::{Plan, Written, fill};
 use keyturn::desk::keys::{Keys, Names, create};
+use keyturn::proof::verdict::Verdict;
 use keyturn::store::Store;
 
 use super::start::{connect, data_folder, text};
@@ -23,7 +24,7 @@ pub struct Asked {
     /// Orgs, each with a log of its own.
     #[arg(long, default_value_t = 500)]
     orgs: usize,
-    /// Impersonations, of which 14 in 1000 are not as they should be.
+    /// Impersonations, of which 28 in 1000 are not as they should be.
     #[arg(long, default_value_t = 20_000)]
     impersonations: usize,
     /// What everything follows from: the same seed gives the same year.
@@ -90,9 +91,11 @@ pub async fn run(asked: &Asked) -> Result<(), String> {
 fn say(w: &Written, asked: &Asked, seconds: f64) {
     let folder = asked.data.display();
     println!(
-        "{} rows in {} logs in {seconds:.1} s, in {folder}.\n\
-         Of {} impersonations {} are complete, {} incomplete (ended with nothing rotated), {} mismatching \
-         (the logs disagree), {} open for too long (expired, and neither log has an end).\n\
+        "{} rows in {} logs in {seconds:.1} s, in {folder}.\n\n\
+         As the pages show them, of {} impersonations\n  \
+         {} are complete\n\
+         {}{}  \
+         {} were open too long (expired)\n\
          {} handoffs are not acknowledged; {} attempts were refused.\n\n\
          Look at it:\n  \
          keyturn staff --config {folder}/keyturn.toml add --email you@example.com --name You --role auditor\n  \
@@ -102,12 +105,21 @@ fn say(w: &Written, asked: &Asked, seconds: f64) {
         asked.orgs + 1,
         asked.impersonations,
         w.complete,
-        w.incomplete,
-        w.mismatch,
-        w.long_open,
+        with(w, Verdict::Incomplete),
+        with(w, Verdict::Mismatch),
+        w.overstayed(),
         w.unacknowledged,
         w.refused,
     );
+}
+
+/// How many impersonations have a verdict, and why, a line each.
+fn with(w: &Written, verdict: Verdict) -> String {
+    let mut said = format!("  {} are {}:\n", w.with(verdict), verdict.word());
+    for (fault, n) in w.by_fault().filter(|(fault, _)| fault.verdict() == verdict) {
+        said.push_str(&format!("    {n} {}\n", fault.says()));
+    }
+    said
 }
 
 /// Settings with which the folder can be served on this machine.

@@ -74,6 +74,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
                 names: vec!["127.0.0.1".to_owned(), "localhost".to_owned()],
             },
             witness_folder: Some(data.join("witness")),
+            witness: None,
         },
         vault: vault.clone(),
         mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),

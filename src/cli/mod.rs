@@ -54,7 +54,7 @@ enum Command {
     /// Verify the evidence of an impersonation, or both audit logs, whole.
     Verify {
         /// A file with the evidence of an impersonation. It is checked without the database.
-        #[arg(conflicts_with_all = ["data", "database_url", "url", "log", "since", "witness"])]
+        #[arg(conflicts_with_all = ["data", "database_url", "url", "log", "since", "witness", "witness_key"])]
         file: Option<PathBuf>,
         /// The data folder of a SQLite deployment (a demo's too).
         #[arg(long, conflicts_with = "database_url")]
@@ -65,18 +65,26 @@ enum Command {
         database_url: Option<String>,
         /// A log as the API serves it: an org's own, `https://…/api/v1/org/log`, or to auditors the
         /// platform's, `https://…/api/v1/platform/log`, and any org's, `https://…/api/v1/orgs/ID/log`.
-        #[arg(long, conflicts_with_all = ["data", "database_url", "log", "witness"], requires_all = ["credential_file", "key"])]
+        #[arg(long, conflicts_with_all = ["data", "database_url", "log", "witness", "witness_key"], requires_all = ["credential_file", "key"])]
         url: Option<String>,
         /// A file with the credential of the org, or of the auditor, for `--url`.
         #[arg(long, requires = "url")]
         credential_file: Option<PathBuf>,
         /// A checkpoint of the log that was kept from before: the log must still have what it had
-        /// then.
+        /// then. Only what came after is read; that the rows before are still those follows from
+        /// the checkpoint's root.
         #[arg(long)]
         since: Option<PathBuf>,
+        /// Read every row also where there is a checkpoint from before.
+        #[arg(long, requires = "since")]
+        full: bool,
         /// A folder in which a witness keeps checkpoints: the logs must have what it saw.
         #[arg(long)]
         witness: Option<PathBuf>,
+        /// The key of a witness (a C2SP verifier key of type 0x04) whose signatures the deployment
+        /// keeps: the logs must have what it signed.
+        #[arg(long, value_name = "VKEY")]
+        witness_key: Option<String>,
         /// Only this log: `platform`, or `org/<org id>`.
         #[arg(long)]
         log: Option<String>,
@@ -262,10 +270,16 @@ pub async fn run(cli: Cli) -> ExitCode {
             credential_file: Some(credential),
             key: Some(key),
             since,
+            full,
             ..
-        } => return verify_url::run(&url, &credential, &key, since.as_deref()).await,
-        Command::Verify { data, database_url, log, key, since, witness, .. } => {
-            let against = verify::Against { key, since, witness };
+        } => {
+            let since = verify_url::Since { file: since.as_deref(), full };
+            return verify_url::run(&url, &credential, &key, since).await;
+        }
+        Command::Verify {
+            data, database_url, log, key, since, full, witness, witness_key, ..
+        } => {
+            let against = verify::Against { key, since, full, witness, witness_key };
             // Only now: what stands in the environment contradicts no argument.
             let database_url = match &data {
                 None => database_url.or_else(|| std::env::var("DATABASE_URL").ok()),

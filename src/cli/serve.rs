@@ -6,6 +6,7 @@ use std::sync::Arc;
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
 use keyturn::config::vault::{VaultCredential, VaultServer};
+use keyturn::config::witness::Witness;
 use keyturn::config::{Config, Raw};
 use keyturn::delivery::mail::SmtpMailer;
 use keyturn::delivery::one_password::Connect;
@@ -16,8 +17,9 @@ use keyturn::delivery::tickets::zendesk::{self, Zendesk};
 use keyturn::delivery::witness::{FolderWitness, HttpWitness};
 use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names};
-use keyturn::desk::{Desk, Settings};
+use keyturn::desk::{AskedWitness, Desk, Settings};
 use keyturn::gateway::listener;
+use keyturn::proof::cosignature::WitnessKey;
 use keyturn::secrets::vault::Vault;
 use keyturn::secrets::vault::embedded::EmbeddedVault;
 use keyturn::secrets::vault::http::{Address, Credential, HttpVault};
@@ -59,8 +61,9 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     if let Some(folder) = &config.witness_folder {
         tokio::spawn(desk.clone().run_witness(Arc::new(FolderWitness::new(folder.clone()))));
     }
-    if let Some(url) = &config.witness_url {
-        let witness = HttpWitness::new(url).map_err(text)?;
+    if let Some(at) = &config.witness {
+        let key = witness_key(at)?;
+        let witness = HttpWitness::new(&at.url, key, desk.clock.clone()).map_err(text)?;
         tokio::spawn(desk.clone().run_witness(Arc::new(witness)));
     }
     for sink in sinks {
@@ -141,6 +144,13 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
                 names: config.gateway_names.clone(),
             },
             witness_folder: config.witness_folder.clone(),
+            witness: match &config.witness {
+                Some(at) => Some(AskedWitness {
+                    name: HttpWitness::name_of(&at.url),
+                    key: witness_key(at)?,
+                }),
+                None => None,
+            },
         },
         mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
         vault,
@@ -150,6 +160,11 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
         },
         lists_changed: tokio::sync::Notify::new(),
     })
+}
+
+/// The key that the witness signs with.
+fn witness_key(at: &Witness) -> Result<WitnessKey, String> {
+    WitnessKey::parse(&at.key).map_err(|e| format!("witness_key: {e}"))
 }
 
 /// How the vault's client finds and knows the vault. Its root certificate is read now.

@@ -6,9 +6,12 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures::stream::{self, StreamExt as _};
-use keyturn::audit::verify::{agree, cross_recorded, largest_first, set_faults, whole_log_against};
+use keyturn::audit::resume;
+use keyturn::audit::verify::{agree, cross_recorded, largest_first, log_from, set_faults};
+use keyturn::audit::witnessed::Signed;
 use keyturn::delivery::witness::Kept;
 use keyturn::proof::checkpoint::Checkpoint;
+use keyturn::proof::cosignature::WitnessKey;
 use keyturn::proof::log_keys::trusted;
 use keyturn::proof::note::NoteVerifier;
 use keyturn::store::audit::Head;
@@ -40,8 +43,12 @@ pub struct Against {
     pub key: Option<String>,
     /// A checkpoint that was kept from before.
     pub since: Option<PathBuf>,
+    /// Whether what that checkpoint is of is read all the same.
+    pub full: bool,
     /// A witness's folder.
     pub witness: Option<PathBuf>,
+    /// The key of a witness whose signatures are kept in the database.
+    pub witness_key: Option<String>,
 }
 
 /// A checkpoint that was kept from before, and where.
@@ -71,6 +78,7 @@ fn asked_for_nothing(
     only: Option<&str>,
     since: Option<&Since>,
     kept: Option<(&Path, &Kept)>,
+    signed: Option<&Signed>,
 ) -> Option<String> {
     if let (Some(only), []) = (only, chosen) {
         return Some(format!(
@@ -93,6 +101,14 @@ fn asked_for_nothing(
             "--witness {} holds no checkpoint of a log that is verified here, so nothing was held against it. Give the folder that `witness_folder` names.",
             folder.display()
         ));
+    }
+    if let Some(signed) = signed
+        && chosen.iter().all(|head| !signed.knows(&head.id))
+    {
+        return Some(
+            "--witness-key: nothing is kept that this witness signed of a log that is verified here, so nothing was held against it. Give the key that `witness_key` names."
+                .to_owned(),
+        );
     }
     None
 }
@@ -128,8 +144,14 @@ async fn verify(
         }
         None => None,
     };
+    let witness_key = against.witness_key.as_deref().map(WitnessKey::parse).transpose();
+    let witness_key = witness_key.map_err(|e| format!("--witness-key: {e}"))?;
     let store = Store::open_existing(&url, 8).await.map_err(text)?;
     let mut conn = store.read().await.map_err(text)?;
+    let signed = match &witness_key {
+        Some(key) => Some(Signed::list(&store, &mut conn, key).await.map_err(text)?),
+        None => None,
+    };
     let heads = audit::heads(&mut conn).await.map_err(text)?;
     // They prove themselves: from the pinned key on, each names the next.
     let endorsements = keyturn::audit::verify::endorsements(&mut conn).await.map_err(text)?;
@@ -149,10 +171,16 @@ async fn verify(
             "FAULT log {origin}: the witness has seen it, and it is not there: it was removed whole"
         );
     }
+    for fault in signed.iter().flat_map(|signed| signed.faults(&heads)) {
+        good = false;
+        println!("FAULT {fault}");
+    }
     let chosen: Vec<&Head> =
         heads.iter().filter(|h| only.as_ref().is_none_or(|id| *id == h.id)).collect();
     let kept = kept.as_ref().map(|(folder, kept)| (*folder, kept));
-    if let Some(why) = asked_for_nothing(&chosen, only.as_deref(), since.as_ref(), kept) {
+    if let Some(why) =
+        asked_for_nothing(&chosen, only.as_deref(), since.as_ref(), kept, signed.as_ref())
+    {
         return Err(why);
     }
     let earlier = since.as_ref().map(|since| since.open(&verifiers)).transpose()?;
@@ -163,28 +191,38 @@ async fn verify(
             Some((_, kept)) => kept.of(&head.origin, &verifiers)?,
             None => Vec::new(),
         };
-        seen.extend(earlier.iter().filter(|c| c.origin == head.origin).cloned());
+        let since = earlier.as_ref().filter(|c| c.origin == head.origin);
+        let (held, begun) = if against.full { (since, None) } else { (None, since) };
+        seen.extend(held.cloned());
         let mut conn = store.read().await.map_err(text)?;
+        if let Some(signed) = &signed {
+            match signed.of(&mut conn, head, &verifiers).await.map_err(text)? {
+                Ok(signed) => seen.extend(signed),
+                Err(fault) => return Ok((head.id.clone(), 0, 0, Err(fault))),
+            }
+        }
         let mut counted = 0;
         let heard = |rows: u64| {
             progress.add(rows.saturating_sub(counted));
             counted = rows;
         };
         let host = verifiers[0].name();
-        let found = whole_log_against(&mut conn, &verifiers, host, head, &seen, heard).await;
-        Ok::<_, String>((head.id.clone(), seen.len(), found.map_err(text)?))
+        let found = log_from(&mut conn, &verifiers, host, head, begun, &seen, heard).await;
+        let from = begun.map_or(0, |since| resume::begin(since.size));
+        let compared = seen.iter().filter(|seen| seen.size > from || from == 0).count();
+        Ok::<_, String>((head.id.clone(), compared, from, found.map_err(text)?))
     };
     let chosen: Vec<Head> = chosen.into_iter().cloned().collect();
     let mut found =
         stream::iter(largest_first(&chosen)).map(one).buffer_unordered(store.readers_at_once());
     let mut claims = Vec::new();
     while let Some(found) = found.next().await {
-        let (log, seen, found) = found?;
+        let (log, seen, from, found) = found?;
         progress.clear();
         match found {
             Ok(verified) => {
                 println!(
-                    "ok    {}: {} rows, {} kept checkpoints agree{}",
+                    "ok    {}: {} rows, {} kept checkpoints agree{}{}",
                     log,
                     verified.report.rows,
                     verified.report.checkpoints_agreed,
@@ -192,7 +230,8 @@ async fn verify(
                         String::new()
                     } else {
                         format!(", {seen} of them kept elsewhere")
-                    }
+                    },
+                    not_read(from)
                 );
                 claims.extend(verified.claims);
             }
@@ -204,10 +243,11 @@ async fn verify(
     }
     progress.clear();
     let mut conn = store.read().await.map_err(text)?;
-    // With one log only, what the others recorded of it is looked for; with all, it was read.
-    let agreed = match only {
-        Some(_) => cross_recorded(&mut conn, &verifiers, &heads).await,
-        None => agree(&mut conn, &heads, claims).await,
+    // Where not every row of every log was read, what they recorded of each other is looked for.
+    let agreed = if only.is_some() || (earlier.is_some() && !against.full) {
+        cross_recorded(&mut conn, &verifiers, &heads).await
+    } else {
+        agree(&mut conn, &heads, claims).await
     };
     match agreed.map_err(text)? {
         Ok(n) => println!("ok    {n} checkpoints that one log recorded of another agree"),
@@ -217,6 +257,17 @@ async fn verify(
         }
     }
     Ok(good)
+}
+
+/// What was not looked at of a log that was read from a row on.
+fn not_read(from: u64) -> String {
+    match from {
+        0 => String::new(),
+        from => format!(
+            "; not read: rows 0 to {}, which are those of --since by its root alone (--full reads them, too)",
+            from - 1
+        ),
+    }
 }
 
 /// How far it is, on the terminal of somebody who waits.

@@ -5,7 +5,9 @@ use std::path::Path;
 use keyturn::audit::{Actor, LogId, LogKey, NewRow, append, create_log};
 use keyturn::clock::SystemRng;
 use keyturn::delivery::witness::{FolderWitness, Seen, Witness as _};
+use keyturn::proof::cosignature::WitnessSigner;
 use keyturn::proof::note::NoteKey;
+use keyturn::store::witness;
 use tempfile::TempDir;
 
 use super::*;
@@ -38,7 +40,7 @@ fn of_org(size: u64) -> String {
 }
 
 /// Lets a witness keep a note of a log of so many rows.
-async fn witness(folder: &Path, origin: &str, size: u64, note: String) {
+async fn in_folder(folder: &Path, origin: &str, size: u64, note: String) {
     let seen = Seen { origin: origin.to_owned(), old_size: 0, proof: Vec::new(), size, note };
     FolderWitness::new(folder.to_owned()).add(&seen).await.unwrap();
 }
@@ -51,8 +53,66 @@ async fn asked(
 ) -> Result<bool, String> {
     let data = data.path();
     let at = |name: Option<&str>| name.map(|name| data.join(name));
-    let against = Against { key: None, since: at(since), witness: at(witness) };
+    let (since, witness) = (at(since), at(witness));
+    let against = Against { key: None, since, full: false, witness, witness_key: None };
     verify(Some(data.to_owned()), None, log.map(str::to_owned), against).await
+}
+
+/// Lets the witness with this key have signed the platform's log when it had so many rows.
+async fn signed(data: &TempDir, signer: &WitnessSigner, size: u64, note: String) {
+    let store = Store::connect(&Store::sqlite_in(data.path()), 2).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    let cosignature = signer.cosign(&note, 4_000_000).unwrap();
+    let (log_id, size) = ("platform".to_owned(), i64::try_from(size).unwrap());
+    let seen = witness::Witnessed {
+        witness: "https://w.example".to_owned(),
+        log_id: log_id.clone(),
+        size,
+        at: 4,
+        answer: cosignature.clone(),
+        last_error: None,
+    };
+    let key = signer.public().id();
+    let attempt = witness::Attempt { key: Some(&key), disagrees: false };
+    witness::save(&mut tx, &seen, attempt).await.unwrap();
+    let kept = witness::Cosigned { log_id, size, note, cosignature };
+    witness::keep(&mut tx, &key, &kept).await.unwrap();
+    tx.commit().await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_a_witness_signed_is_held_against_the_logs() {
+    let data = folder().await;
+    let signer = WitnessSigner::new("w.example", &[9; 32]).unwrap();
+    let ask = async |vkey: &str| {
+        let against = Against {
+            key: None,
+            since: None,
+            full: false,
+            witness: None,
+            witness_key: Some(vkey.to_owned()),
+        };
+        verify(Some(data.path().to_owned()), None, None, against).await
+    };
+    let vkey = signer.public().vkey();
+    let why = ask(&vkey).await.unwrap_err();
+    assert!(why.contains("nothing is kept that this witness signed"), "{why}");
+    let newest = std::fs::read_to_string(data.path().join("newest.note")).unwrap();
+    signed(&data, &signer, 3, newest).await;
+    assert_eq!(ask(&vkey).await, Ok(true));
+    let stranger = WitnessSigner::new("w.example", &[8; 32]).unwrap();
+    assert!(ask(&stranger.public().vkey()).await.is_err(), "nothing of another's is looked at");
+    let of_the_log = NoteKey::new("k.example", &[3; 32]).unwrap().vkey();
+    for wrong in ["", "w.example", &of_the_log] {
+        let why = ask(wrong).await.unwrap_err();
+        assert!(why.starts_with("--witness-key: "), "{wrong}: {why}");
+    }
+    // It has signed more rows than there are.
+    let key = NoteKey::new("k.example", &[3; 32]).unwrap();
+    let more = Checkpoint { origin: "k.example/platform".to_owned(), size: 9, root: [7; 32] };
+    signed(&data, &signer, 9, more.sign(&key).unwrap()).await;
+    assert_eq!(ask(&vkey).await, Ok(false));
 }
 
 #[tokio::test]
@@ -87,9 +147,9 @@ async fn a_folder_without_a_checkpoint_of_the_logs_is_not_said_to_agree() {
     let why = asked(&data, None, None, Some("kept")).await.unwrap_err();
     assert!(why.contains("holds no checkpoint"), "{why}");
     let newest = std::fs::read_to_string(data.path().join("newest.note")).unwrap();
-    witness(&kept, "k.example/platform", 3, newest).await;
+    in_folder(&kept, "k.example/platform", 3, newest).await;
     assert_eq!(asked(&data, None, None, Some("kept")).await, Ok(true));
     // The witness has seen a log that is not there.
-    witness(&kept, "k.example/org/a", 3, of_org(3)).await;
+    in_folder(&kept, "k.example/org/a", 3, of_org(3)).await;
     assert_eq!(asked(&data, None, None, Some("kept")).await, Ok(false));
 }

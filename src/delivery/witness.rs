@@ -3,12 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::clock::Clock;
 use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
+use crate::proof::cosignature::{Cosignature, CosignatureError, WitnessKey};
 use crate::proof::evidence::hash_text;
 use crate::proof::merkle;
 use crate::proof::note::NoteVerifier;
@@ -40,6 +43,9 @@ pub enum WitnessError {
     /// It has another checkpoint for the same number of rows, or the proof does not hold for it.
     #[error("the witness has seen another content of this log: {0}")]
     Disagrees(String),
+    /// It answers without its signature on what it was sent.
+    #[error("the witness did not sign: {0}")]
+    Unsigned(#[from] CosignatureError),
     /// It cannot be reached, or does not know us.
     #[error("the witness does not take checkpoints: {0}")]
     Unreachable(String),
@@ -51,11 +57,16 @@ pub trait Witness: Send + Sync + 'static {
     /// Under which name we remember what it has seen.
     fn name(&self) -> String;
 
-    /// Gives it a checkpoint; its signature lines, where it gives any.
+    /// The key that it signs with, where it signs.
+    fn key(&self) -> Option<&WitnessKey> {
+        None
+    }
+
+    /// Gives it a checkpoint; its signature, which was checked, where it gives one.
     ///
     /// # Errors
-    /// Where it does not take it.
-    async fn add(&self, seen: &Seen) -> Result<String, WitnessError>;
+    /// Where it does not take it, or does not sign it.
+    async fn add(&self, seen: &Seen) -> Result<Option<Cosignature>, WitnessError>;
 }
 
 /// A folder, as one on a disk that only appends, or that another machine collects from: a file
@@ -71,15 +82,21 @@ impl FolderWitness {
     pub fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
+
+    /// Under which name the witness in a folder is remembered.
+    #[must_use]
+    pub fn name_of(folder: &Path) -> String {
+        format!("folder {}", folder.display())
+    }
 }
 
 #[async_trait]
 impl Witness for FolderWitness {
     fn name(&self) -> String {
-        format!("folder {}", self.folder.display())
+        Self::name_of(&self.folder)
     }
 
-    async fn add(&self, seen: &Seen) -> Result<String, WitnessError> {
+    async fn add(&self, seen: &Seen) -> Result<Option<Cosignature>, WitnessError> {
         let io = |e: std::io::Error| WitnessError::Unreachable(e.to_string());
         let folder = place(&self.folder, &seen.origin)
             .ok_or_else(|| WitnessError::Unreachable("the origin is no path".to_owned()))?;
@@ -99,11 +116,7 @@ impl Witness for FolderWitness {
             if newest == seen.size {
                 // A signature may be made anew; what counts is what was signed.
                 let same = kept == new;
-                return if same {
-                    Ok(String::new())
-                } else {
-                    Err(disagrees(format!("at {newest} rows")))
-                };
+                return if same { Ok(None) } else { Err(disagrees(format!("at {newest} rows"))) };
             }
             if newest != seen.old_size {
                 return Err(WitnessError::Conflict(newest));
@@ -118,7 +131,7 @@ impl Witness for FolderWitness {
         let new = folder.join(".new");
         std::fs::write(&new, &seen.note).map_err(io)?;
         std::fs::rename(&new, &file).map_err(io)?;
-        Ok(String::new())
+        Ok(None)
     }
 }
 
@@ -234,25 +247,44 @@ impl Kept {
     }
 }
 
-/// A witness over HTTP (C2SP tlog-witness, `add-checkpoint`).
-#[derive(Debug)]
+/// A witness over HTTP (C2SP tlog-witness, `add-checkpoint`), which signs what it has seen.
 pub struct HttpWitness {
     client: reqwest::Client,
     address: String,
+    key: WitnessKey,
+    clock: Arc<dyn Clock>,
 }
 
 impl HttpWitness {
-    /// The witness at an address, without a slash at the end.
+    /// The witness at an address, which signs with this key.
     ///
     /// # Errors
     /// Where no client can be made.
-    pub fn new(address: &str) -> Result<Self, WitnessError> {
+    pub fn new(
+        address: &str,
+        key: WitnessKey,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, WitnessError> {
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|e| WitnessError::Unreachable(e.to_string()))?;
-        Ok(Self { client, address: address.trim_end_matches('/').to_owned() })
+        Ok(Self { client, address: Self::name_of(address), key, clock })
+    }
+
+    /// Under which name the witness at an address is remembered: the address without a slash at
+    /// its end.
+    #[must_use]
+    pub fn name_of(address: &str) -> String {
+        address.trim_end_matches('/').to_owned()
+    }
+}
+
+impl std::fmt::Debug for HttpWitness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut said = f.debug_struct("HttpWitness");
+        said.field("address", &self.address).field("key", &self.key.id()).finish_non_exhaustive()
     }
 }
 
@@ -262,7 +294,11 @@ impl Witness for HttpWitness {
         self.address.clone()
     }
 
-    async fn add(&self, seen: &Seen) -> Result<String, WitnessError> {
+    fn key(&self) -> Option<&WitnessKey> {
+        Some(&self.key)
+    }
+
+    async fn add(&self, seen: &Seen) -> Result<Option<Cosignature>, WitnessError> {
         let unreachable =
             |e: reqwest::Error| WitnessError::Unreachable(e.without_url().to_string());
         let mut body = format!("old {}\n", seen.old_size);
@@ -289,14 +325,15 @@ impl Witness for HttpWitness {
         }
         let text = String::from_utf8_lossy(&bytes).into_owned();
         match status {
-            // Anything can answer 200; a witness signs.
-            200 if !text.starts_with("\u{2014} ") => {
-                Err(WitnessError::Unreachable("it answers without a signature".to_owned()))
-            }
-            200 => Ok(text),
+            // Anything can answer 200; a witness signs, with its own key, what it was sent, now.
+            200 => Ok(Some(self.key.open(&seen.note, &text)?.given_at(self.clock.now())?)),
             409 => Err(match text.trim().parse() {
-                Ok(size) => WitnessError::Conflict(size),
-                Err(_) => WitnessError::Unreachable("it answers 409 without a size".to_owned()),
+                Ok(size) if size != seen.old_size => WitnessError::Conflict(size),
+                // It has seen just as many rows as we say, and refuses all the same.
+                _ if seen.old_size == seen.size => {
+                    WitnessError::Disagrees(format!("at {} rows", seen.size))
+                }
+                _ => WitnessError::Unreachable("it answers 409 without another size".to_owned()),
             }),
             422 => Err(WitnessError::Disagrees("the consistency proof does not hold".to_owned())),
             403 => Err(WitnessError::Unreachable("it does not trust our key (403)".to_owned())),

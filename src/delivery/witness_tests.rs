@@ -42,7 +42,7 @@ fn seen(history: u8, old_size: u64, size: u64) -> Seen {
     }
 }
 
-fn disagrees(answer: &Result<String, WitnessError>) -> bool {
+fn disagrees(answer: &Result<Option<Cosignature>, WitnessError>) -> bool {
     matches!(answer, Err(WitnessError::Disagrees(_)))
 }
 

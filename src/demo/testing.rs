@@ -56,6 +56,7 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str, side:
             vault_policies: crate::demo::vault_policies(),
             gateways: GatewaySettings::default(),
             witness_folder: None,
+            witness: None,
         },
         mailer: Arc::new(SmtpMailer::new(&SecretString::from(smtp)).unwrap()),
         shared_vault: Some(shared_vault(folder, side)),

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 use sqlx::AnyConnection;
 
+use uuid::Uuid;
+
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::export::Format;
 use crate::audit::nodes::Edges;
@@ -12,7 +14,8 @@ use crate::audit::trail::{ReadRow, read_proven};
 use crate::audit::{LogId, NewRow};
 use crate::model::Micros;
 use crate::proof::actions;
-use crate::store::audit::{self, Filter, Seek};
+use crate::store::audit::{self, Entry, Filter, Seek};
+use crate::store::timeline::Question;
 use crate::store::{Key, staff};
 
 /// How many rows are in memory at once.
@@ -29,11 +32,24 @@ pub struct Wanted {
     pub query: String,
 }
 
+/// How many rows of a fixed set are in memory at once while it is drawn up.
+const DRAW_UP: i64 = 1000;
+
+/// The rows of an export.
+#[derive(Debug)]
+enum Rows {
+    /// Those that match, as far as each log had them. What a filter was found to mean is kept: it
+    /// must not mean something else once a row came that has its text as an id.
+    Matching(Question),
+    /// These: the verdict on a trail may change while somebody reads. 16 bytes for each row.
+    Fixed(std::vec::IntoIter<Uuid>),
+}
+
 /// An export that is on record and under way.
 #[derive(Debug)]
 pub struct Export {
     format: Format,
-    filter: Filter,
+    set: Rows,
     who: String,
     /// How many rows each log had: the export is of these and no others.
     sizes: HashMap<String, i64>,
@@ -72,9 +88,18 @@ impl Desk {
     ) -> Step<Export> {
         let mut moment = self.store.snapshot(conn).await?;
         let heads = audit::heads(moment.conn()).await?;
-        let rows = audit::count(moment.conn(), &wanted.filter).await?;
+        let question = Question::of(moment.conn(), &wanted.filter).await?;
+        let question = question.for_all(moment.conn()).await?;
+        let (set, rows) = if wanted.filter.verdict.is_some() {
+            let fixed = draw_up(moment.conn(), &question).await?;
+            let rows = i64::try_from(fixed.len()).unwrap_or(i64::MAX);
+            (Rows::Fixed(fixed.into_iter()), rows)
+        } else {
+            let rows = question.count_to(moment.conn(), i64::MAX).await?;
+            (Rows::Matching(question), rows)
+        };
         moment.end().await?;
-        let Wanted { format, filter, query } = wanted;
+        let Wanted { format, query, .. } = wanted;
         let mut tx = self.begin().await?;
         audit::lock(&mut tx, "platform").await?;
         let row = NewRow::new(actions::PLATFORM_AUDIT_EXPORTED, &who.actor())
@@ -86,7 +111,7 @@ impl Desk {
         tx.commit().await?;
         Ok(Export {
             format,
-            filter,
+            set,
             who: who.staff.id.clone(),
             sizes: heads.into_iter().map(|head| (head.id, head.size)).collect(),
             rows,
@@ -111,8 +136,16 @@ impl Desk {
         if account.is_none_or(|s| s.disabled_at.is_some()) {
             return Err(StepError::Forbidden("This account may no longer read."));
         }
-        let seek = Seek::Newer(export.beyond.clone());
-        let batch = audit::timeline(&mut conn, &export.filter, &seek, false, BATCH).await?;
+        let batch = match &mut export.set {
+            Rows::Matching(question) => {
+                let seek = Seek::Newer(export.beyond.clone());
+                question.page(&mut conn, &seek, false, BATCH).await?
+            }
+            Rows::Fixed(ids) => {
+                let ids: Vec<String> = ids.take(BATCH as usize).map(|id| id.to_string()).collect();
+                fetch(&mut conn, &ids).await?
+            }
+        };
         let key = self.current_log_key(&mut conn).await?;
         let batch = read_proven(&mut conn, key, batch, &export.edges).await?;
         drop(conn);
@@ -137,4 +170,29 @@ impl Desk {
         }
         Ok(Some(text))
     }
+}
+
+/// The ids of the rows that match, the oldest first.
+async fn draw_up(conn: &mut AnyConnection, question: &Question) -> Step<Vec<Uuid>> {
+    let mut ids = Vec::new();
+    let mut beyond = Key { at: Micros::MIN, id: String::new() };
+    loop {
+        let seek = Seek::Newer(beyond);
+        let rows = question.page(conn, &seek, false, DRAW_UP).await?;
+        let Some(last) = rows.last() else { return Ok(ids) };
+        beyond = last.key();
+        for row in &rows {
+            let id = Uuid::parse_str(&row.id)
+                .map_err(|_| StepError::Outside(format!("the id of a row is none: {}", row.id)))?;
+            ids.push(id);
+        }
+    }
+}
+
+/// The rows with these ids, in the order of the ids; all of them.
+async fn fetch(conn: &mut AnyConnection, ids: &[String]) -> Step<Vec<Entry>> {
+    let mut found: HashMap<String, Entry> =
+        audit::by_ids(conn, ids).await?.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let gone = |id: &String| StepError::Outside(format!("an export is cut off: row {id} is gone"));
+    ids.iter().map(|id| found.remove(id).ok_or_else(|| gone(id))).collect()
 }

@@ -10,6 +10,9 @@ use crate::policy::eligibility::{
     self, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
     TicketFacts, Verdict,
 };
+use crate::policy::grounds::{
+    Asked, AuthenticatedThen, Grounds, KeeperThen, RequesterThen, TicketThen,
+};
 use crate::store::impersonations;
 use crate::store::orgs::{self, Member, Org};
 use crate::store::secrets::{self, Secret};
@@ -30,6 +33,8 @@ pub struct Case {
     pub facts: Facts,
     /// What they came to.
     pub verdict: Verdict,
+    /// When they were asked.
+    pub asked_at: Micros,
 }
 
 impl Case {
@@ -38,6 +43,31 @@ impl Case {
     pub fn owner(&self) -> Option<&Member> {
         let id = self.org.as_ref()?.owner_member_id.as_deref()?;
         self.members.iter().find(|m| m.id == id)
+    }
+
+    /// The ticket's facts and the verdict, as a row of a log keeps them.
+    #[must_use]
+    pub fn grounds(&self) -> Grounds {
+        let requester = self.facts.requester.as_ref();
+        let then = |t: &Ticket| TicketThen {
+            number: t.id.clone(),
+            state: t.state,
+            filed_at: t.filed_at,
+            requester: requester.map(|m| RequesterThen { member_id: m.id.clone(), role: m.role }),
+            authenticated: t
+                .authenticated_how
+                .clone()
+                .zip(t.authenticated_at)
+                .map(|(how, at)| AuthenticatedThen { how, at }),
+            secret_type: t.secret_type.clone(),
+            secret_id: t.secret_id.clone(),
+            suspected_leak: t.suspected_leak(),
+            kept_by: t.source.clone().map(|system| KeeperThen { system, told_at: t.fetched_at }),
+        };
+        Grounds {
+            ticket: self.ticket.as_ref().map(then),
+            asked: Asked::of(&self.verdict, self.asked_at),
+        }
     }
 }
 
@@ -148,7 +178,7 @@ impl Desk {
             live,
         };
         let verdict = eligibility::decide(&facts, now);
-        Ok(Case { ticket, org, members, secret, facts, verdict })
+        Ok(Case { ticket, org, members, secret, facts, verdict, asked_at: now })
     }
 }
 

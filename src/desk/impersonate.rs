@@ -1,7 +1,6 @@
 //! Step 3: mint the token that can do this one rotation (US-PLAT-8).
 
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::json;
 use sqlx::AnyConnection;
 
 use super::{AtWork, Desk, Step, StepError};
@@ -109,14 +108,10 @@ impl Desk {
             }
         })?;
 
-        let saw: Vec<_> = verdict
-            .findings
-            .iter()
-            .map(|f| json!({ "check": f.check.as_str(), "saw": f.saw }))
-            .collect();
         let opening = |action: &str, actor| {
             NewRow::new(action, actor)
                 .under(&grant)
+                .with("started_at", grant.started_at)
                 .with("expires_at", grant.expires_at)
                 .with("scope", grant.scope.clone())
                 .with("owner_id", grant.owner_id.clone())
@@ -127,7 +122,7 @@ impl Desk {
             .log_pair(
                 tx,
                 &org.id,
-                opening(actions::PLATFORM_IMPERSONATION_STARTED, &actor).with("eligibility", saw),
+                opening(actions::PLATFORM_IMPERSONATION_STARTED, &actor).because(&case.grounds()),
                 opening(actions::IMPERSONATION_STARTED, &actor.impersonating()),
             )
             .await?;

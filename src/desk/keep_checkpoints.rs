@@ -1,5 +1,6 @@
-//! Keeps the last checkpoint of a log that nothing is written to any more: whoever appends keeps
-//! one a minute, and after the last row nobody appends.
+//! Keeps the checkpoint of a log whose newest kept one is a minute old and does not have all rows:
+//! whoever appends keeps one where the last was kept a minute before, and after the last row of a
+//! minute nobody appends.
 
 use super::{Desk, Step};
 use crate::audit::{AuditError, KEEP_EVERY};
@@ -9,8 +10,8 @@ use crate::store::{audit, kept};
 const AT_ONCE: i64 = 100;
 
 impl Desk {
-    /// Keeps the checkpoint of each log whose newest row is a minute old, where it is not kept
-    /// yet; how many were.
+    /// Keeps the checkpoint of each log that has rows since its newest kept one, once that is a
+    /// minute old; how many were.
     ///
     /// # Errors
     /// Where the database does not answer, or a head is not what was signed: that one is not

@@ -43,6 +43,7 @@ mod ticket_comment;
 pub mod ticket_copy;
 mod vault_clearing;
 pub mod verify;
+mod verify_logs;
 pub mod view;
 pub mod withdraw;
 pub mod witness;
@@ -82,6 +83,18 @@ pub struct Settings {
     pub gateways: gateways::GatewaySettings,
     /// The folder of a witness, where there is one: verifications hold the logs against it.
     pub witness_folder: Option<std::path::PathBuf>,
+    /// The witness over HTTP, where there is one: verifications hold the logs against what it
+    /// signed.
+    pub witness: Option<AskedWitness>,
+}
+
+/// A witness that is asked over HTTP.
+#[derive(Debug, Clone)]
+pub struct AskedWitness {
+    /// Under which name it is remembered: its address, without a slash at the end.
+    pub name: String,
+    /// The key that it signs with.
+    pub key: crate::proof::cosignature::WitnessKey,
 }
 
 /// Everything that a step needs.

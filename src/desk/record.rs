@@ -97,6 +97,10 @@ impl Desk {
         for (name, value) in new.details {
             row = row.with(name, value);
         }
+        // Asked again in this very transaction. It speaks of the org's own affairs alone.
+        if let Some(grounds) = &ready.grounds {
+            row = row.because(grounds);
+        }
         self.log(tx, &LogId::Org(secret.org_id.clone()), row).await?;
         Ok(Rotated {
             value: if known.grant.is_none() { new.value } else { None },

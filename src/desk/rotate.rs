@@ -10,6 +10,7 @@ use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::credential::hex;
 use crate::auth::token::TokenError;
 use crate::model::{Micros, SecretType, Standing};
+use crate::policy::grounds::Grounds;
 use crate::proof::actions;
 use crate::proof::row::{ActorType, Outcome};
 use crate::store::handoffs;
@@ -100,6 +101,8 @@ pub(super) struct Ready {
     pub(super) secret: Secret,
     /// Whether a leak is suspected: by the ticket, or in self-service by the caller.
     pub(super) leak: bool,
+    /// Why the ticket may be served, as it was asked again, under an impersonation.
+    pub(super) grounds: Option<Grounds>,
     /// A digest of what was asked.
     pub(super) asked: String,
 }
@@ -287,7 +290,7 @@ impl Desk {
         }
 
         let mut leak = ask.suspected_leak;
-        let mut org = None;
+        let (mut org, mut grounds) = (None, None);
         if let Some(grant) = &known.grant {
             if secrets::rotation_of(tx.conn(), &grant.id).await?.is_some() {
                 return Err(StepError::Conflict(
@@ -306,9 +309,10 @@ impl Desk {
                 return Err(StepError::Refused(Box::new(case.verdict)));
             }
             leak = case.ticket.as_ref().is_some_and(store::tickets::Ticket::suspected_leak);
+            grounds = Some(case.grounds());
             org = case.org;
         }
-        Ok(Gathered::Ready(Box::new(Ready { known, org, secret, leak, asked })))
+        Ok(Gathered::Ready(Box::new(Ready { known, org, secret, leak, grounds, asked })))
     }
 
     /// The same key gives the same rotation. The value is in the first answer only.

@@ -197,19 +197,9 @@ impl Desk {
             return Ok(None);
         }
         let now = self.now();
-        let Some(session) = staff::session(conn, &credential::hash(token)).await? else {
+        let Some((session, person)) = self.session(conn, &credential::hash(token)).await? else {
             return Ok(None);
         };
-        if session.ended_at.is_some()
-            || now >= session.expires_at
-            || now >= session.last_seen_at + IDLE
-        {
-            return Ok(None);
-        }
-        let Some(person) = staff::by_id(conn, &session.staff_id).await? else { return Ok(None) };
-        if person.disabled_at.is_some() {
-            return Ok(None);
-        }
         // Once a minute suffices for half an hour, and spares a write for every page.
         if touch && now - session.last_seen_at > time::MINUTE {
             staff::touch_session(conn, &session.id, now).await?;
@@ -221,6 +211,32 @@ impl Desk {
             session_ends_at: session.expires_at,
             from: from.to_owned(),
         }))
+    }
+
+    /// Whether somebody's session still holds: for what goes on after their request.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub async fn still_at_work(&self, conn: &mut AnyConnection, who: &AtWork) -> Step<bool> {
+        Ok(self.session(conn, &who.session_id).await?.is_some())
+    }
+
+    /// A session that holds, and whose it is.
+    async fn session(
+        &self,
+        conn: &mut AnyConnection,
+        id: &str,
+    ) -> Step<Option<(StaffSession, Staff)>> {
+        let now = self.now();
+        let Some(session) = staff::session(conn, id).await? else { return Ok(None) };
+        if session.ended_at.is_some()
+            || now >= session.expires_at
+            || now >= session.last_seen_at + IDLE
+        {
+            return Ok(None);
+        }
+        let person = staff::by_id(conn, &session.staff_id).await?;
+        Ok(person.filter(|p| p.disabled_at.is_none()).map(|person| (session, person)))
     }
 
     /// Adds an account (command line only).

@@ -12,7 +12,7 @@ use super::{Desk, Step};
 use crate::audit::standing;
 use crate::audit::trail::{Depth, judge};
 use crate::delivery::openpgp;
-use crate::model::{Micros, time};
+use crate::model::{Micros, Stand, time};
 use crate::proof::row::AuditRow;
 use crate::store::owner_keys::{self, KeyExpiry};
 use crate::store::standing::{self as stored, Standing};
@@ -27,7 +27,7 @@ const TURN: Micros = time::MINUTE;
 struct Batch {
     /// What is done with it.
     done: Vec<String>,
-    judged: Vec<Standing>,
+    judged: Vec<(Standing, Vec<Stand>)>,
     /// (row, check, when)
     denied: Vec<(String, String, Micros)>,
     keys: Vec<KeyExpiry>,
@@ -73,8 +73,8 @@ impl Desk {
                 return Err(e);
             }
         };
-        for standing in &batch.judged {
-            stored::save(&mut tx, standing).await?;
+        for (standing, stands) in &batch.judged {
+            stored::save(&mut tx, standing, stands).await?;
         }
         for (entry, check, at) in &batch.denied {
             stored::save_denied(&mut tx, entry, check, *at).await?;
@@ -113,7 +113,12 @@ impl Desk {
         for id in trails {
             let judged = judge(conn, key, &id, Depth::Proofs, now).await?;
             let grant = impersonations::by_id(conn, &id).await?;
-            batch.judged.extend(standing::of(&id, &judged, grant.as_ref(), now));
+            let (unacknowledged, owing) = stored::owed(conn, &id).await?;
+            let found = standing::of(&id, &judged, grant.as_ref(), now);
+            batch.judged.extend(found.map(|found| {
+                let stands = standing::stands(&found, unacknowledged, owing);
+                (found, stands)
+            }));
         }
         // A rotation of the key meanwhile signed every log anew: what was judged by the old one is
         // judged again.

@@ -5,7 +5,7 @@ use super::{AtWork, Desk, Step};
 use crate::audit::{LogId, NewRow};
 use crate::model::time;
 use crate::proof::actions;
-use crate::store::audit;
+use crate::store::{Tx, audit};
 
 impl Desk {
     /// Notes that somebody looks at an audit page, before it is shown.
@@ -29,18 +29,57 @@ impl Desk {
         Ok(())
     }
 
-    /// Notes that somebody takes something out of the logs, before it is given to them. Each time
-    /// is a row of its own.
+    /// Notes that somebody takes something out of the logs, before it is given to them: what, and
+    /// how many rows of the platform's log and of an org's. Each time is a row of its own.
     ///
     /// # Errors
     /// Where it cannot be written; nothing is then given out.
-    pub async fn note_export(&self, who: &AtWork, what: &str, filter: &str) -> Step<()> {
+    pub async fn note_export(
+        &self,
+        who: &AtWork,
+        what: &str,
+        filter: &str,
+        rows: (usize, usize),
+    ) -> Step<()> {
         let mut tx = self.begin().await?;
         audit::lock(&mut tx, "platform").await?;
+        self.exported(&mut tx, who, what, filter, rows).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Notes that somebody's browser takes evidence to check it, before it is given to it: one row
+    /// for a person, an impersonation and as many rows in ten minutes, as for a look at its page.
+    ///
+    /// # Errors
+    /// As [`Desk::note_export`].
+    pub async fn note_check(&self, who: &AtWork, filter: &str, rows: (usize, usize)) -> Step<()> {
+        let now = self.now();
+        let mut tx = self.begin().await?;
+        audit::lock(&mut tx, "platform").await?;
+        let what = format!("evidence?{filter}&rows={}+{}", rows.0, rows.1);
+        if audit::note_view(&mut tx, &who.staff.id, &what, now - 10 * time::MINUTE, now).await? {
+            self.exported(&mut tx, who, "evidence", filter, rows).await?;
+            tx.commit().await?;
+        } else {
+            tx.rollback().await?;
+        }
+        Ok(())
+    }
+
+    async fn exported(
+        &self,
+        tx: &mut Tx,
+        who: &AtWork,
+        what: &str,
+        filter: &str,
+        (platform, org): (usize, usize),
+    ) -> Step<()> {
         let row = NewRow::new(actions::PLATFORM_AUDIT_EXPORTED, &who.actor())
             .with("what", what)
-            .with("filter", filter);
-        self.log(&mut tx, &LogId::Platform, row).await?;
-        Ok(tx.commit().await?)
+            .with("filter", filter)
+            .with("platform_rows", platform)
+            .with("org_rows", org);
+        self.log(tx, &LogId::Platform, row).await?;
+        Ok(())
     }
 }

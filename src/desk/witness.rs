@@ -8,9 +8,10 @@ use crate::audit::AuditError;
 use crate::audit::nodes::Nodes;
 use crate::delivery::witness::{Seen, Witness, WitnessError};
 use crate::model::{Micros, time};
+use crate::proof::cosignature::WitnessKey;
 use crate::proof::merkle;
 use crate::store::audit::{self, Head};
-use crate::store::witness::{self, Witnessed};
+use crate::store::witness::{self, Attempt, Cosigned, Witnessed};
 
 /// How often a log that grows is sent at most.
 const EVERY: Micros = 10 * time::SECOND;
@@ -26,11 +27,19 @@ impl Desk {
         let mut conn = self.store.read().await?;
         let heads = audit::heads(&mut conn).await?;
         let known = witness::all(&mut conn, &name).await?;
+        let signed = match witness.key() {
+            Some(key) => Some(witness::newest_cosigned(&mut conn, &key.id()).await?),
+            None => None,
+        };
         drop(conn);
         let mut taken = 0;
         for head in heads {
             let before = known.iter().find(|w| w.log_id == head.id);
-            let (old, at) = before.map_or((0, 0), |w| (w.size, w.at));
+            let (noted, at) = before.map_or((0, 0), |w| (w.size, w.at));
+            // Of a witness that signs, only its signature says what it has seen.
+            let old = signed.as_ref().map_or(noted, |signed| {
+                signed.iter().find(|(log, _)| *log == head.id).map_or(0, |(_, size)| *size)
+            });
             let failed = before.is_some_and(|w| w.last_error.is_some());
             if (head.size == old && !failed) || head.size == 0 || self.now() - at < EVERY {
                 continue;
@@ -63,6 +72,11 @@ impl Desk {
                 _ => break,
             }
         }
+        let disagrees = match &outcome {
+            Err(WitnessError::Disagrees(_)) => true,
+            Err(WitnessError::Conflict(size)) => i64::try_from(*size).is_ok_and(|s| s > head.size),
+            _ => false,
+        };
         let state = |size, answer: &str, error: Option<String>| Witnessed {
             witness: name.to_owned(),
             log_id: head.id.clone(),
@@ -71,25 +85,38 @@ impl Desk {
             answer: answer.to_owned(),
             last_error: error,
         };
-        let (new, taken) = match outcome {
-            Ok(answer) => (state(head.size, &answer, None), true),
-            Err(WitnessError::Conflict(size))
-                if i64::try_from(size).is_ok_and(|s| s > head.size) =>
-            {
+        let (new, signed) = match outcome {
+            Ok(signed) => {
+                let answer = signed.as_ref().map_or("", |s| s.line.as_str());
+                (state(head.size, answer, None), Some(signed))
+            }
+            Err(WitnessError::Conflict(size)) if disagrees => {
                 let why = format!(
                     "the witness has seen {size} rows, and there are {}: the log was cut back",
                     head.size
                 );
                 tracing::error!(log = %head.id, %why, "a witness disagrees");
-                (state(old, "", Some(why)), false)
+                (state(old, "", Some(why)), None)
             }
             Err(e) => {
                 tracing::warn!(log = %head.id, error = %e, "a witness");
-                (state(old, "", Some(e.to_string())), false)
+                (state(old, "", Some(e.to_string())), None)
             }
         };
+        let taken = signed.is_some();
+        let key = witness.key().map(WitnessKey::id);
         let mut tx = self.begin().await?;
-        witness::save(&mut tx, &new).await?;
+        let attempt = Attempt { key: key.as_deref().filter(|_| taken), disagrees };
+        witness::save(&mut tx, &new, attempt).await?;
+        if let (Some(Some(signed)), Some(key)) = (signed, &key) {
+            let kept = Cosigned {
+                log_id: head.id.clone(),
+                size: head.size,
+                note: head.checkpoint.clone(),
+                cosignature: signed.line,
+            };
+            witness::keep(&mut tx, key, &kept).await?;
+        }
         tx.commit().await?;
         Ok(taken)
     }

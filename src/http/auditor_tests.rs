@@ -144,7 +144,10 @@ async fn the_document_names_the_digest_of_the_file_that_it_brings_along() {
     let page = String::from_utf8(page.to_vec()).unwrap();
     let exported = site.bench.rows_of("platform", "platform.audit_exported").await;
     assert_eq!(exported.len(), exports + 1, "taking it as a document is on record, too");
-    assert_eq!(exported.last().unwrap().detail_str("what"), Some("evidence"));
+    let row = exported.last().unwrap();
+    assert_eq!(row.detail_str("what"), Some("evidence"));
+    assert_eq!(row.detail_i64("platform_rows"), Some(3), "start, handoff, end");
+    assert_eq!(row.detail_i64("org_rows"), Some(4), "start, rotation, handoff, end");
 
     let encoded = page.split("data:application/json;base64,").nth(1).unwrap();
     let encoded = encoded.split('"').next().unwrap();
@@ -156,4 +159,22 @@ async fn the_document_names_the_digest_of_the_file_that_it_brings_along() {
     for rule in &report.verdict.rules {
         assert!(page.contains(rule.rule.title()), "{}", rule.rule.title());
     }
+}
+
+/// Protects auditors from comparing their key with one that signs no more.
+#[tokio::test]
+async fn the_page_for_files_names_the_key_as_it_is_now() {
+    let site = Site::new().await;
+    let cookie = site.cookie(CLEO).await;
+    let desk = &site.bench.desk;
+    let mut tx = desk.begin().await.unwrap();
+    let step = desk.rotate_log_key(&mut tx, &Actor::system()).await;
+    let rotated = desk.settle(tx, step).await.unwrap();
+    assert_eq!(desk.keys.log.vkey(), rotated.old, "this instance has not noticed yet");
+    let request = Request::builder().uri("/verify").header(header::COOKIE, cookie);
+    let answer = site.send(request.body(Body::empty()).unwrap()).await;
+    let page = axum::body::to_bytes(answer.into_body(), 1 << 22).await.unwrap();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    assert!(page.contains(&rotated.new) && !page.contains(&rotated.old), "{page}");
+    assert!(page.contains(&format!("keyturn verify evidence.json --key '{}'", rotated.new)));
 }

@@ -11,6 +11,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use secrecy::ExposeSecret as _;
 use tower::ServiceExt;
 
+use crate::audit::strips::Strips;
 use crate::auth::credential;
 use crate::model::{StaffRole, time};
 use crate::store::Engine;
@@ -75,6 +76,7 @@ pub(super) const DOORS: &[Door] = &[
     ("GET", "/audit/rows/{id}", "/audit/rows/none", "", For::Staff),
     ("GET", "/audit/export", "/audit/export?format=csv", "", For::Staff),
     ("GET", "/audit/live", "/audit/live", "", For::Staff),
+    ("GET", "/audit/strip", "/audit/strip", "", For::Staff),
     ("GET", "/logs/platform/{*path}", "/logs/platform/checkpoint", "", For::Staff),
     ("GET", "/logs/org/{id}/{*path}", "/logs/org/org-acme/checkpoint", "", For::Staff),
     ("GET", "/overview", "/overview", "", For::Staff),
@@ -100,6 +102,7 @@ pub(super) const DOORS: &[Door] = &[
     ("POST", "/do/step_up", "/do/step_up", "password=x&next=", For::Staff),
     ("POST", "/do/demo_step_up", "/do/demo_step_up", "next=", For::Staff),
     ("POST", "/do/verify_logs", "/do/verify_logs", "", For::Staff),
+    ("POST", "/do/verify_log", "/do/verify_log", "log=platform&back=%2F", For::Staff),
     ("POST", "/do/save_view", "/do/save_view", "name=x&query=ticket%3DNOV-4801", For::Staff),
     ("POST", "/do/remove_view", "/do/remove_view", "id=x", For::Staff),
     ("POST", "/do/impersonate", "/do/impersonate", "ticket=NOV-4801", For::Admin),
@@ -122,8 +125,8 @@ pub(super) const DOORS: &[Door] = &[
     ("POST", "/api/v1/gateways/{id}/rotate-cert", "/api/v1/gateways/none/rotate-cert", "", For::Rotator),
     ("GET", "/api/v1/org/consent", "/api/v1/org/consent", "", For::Org { keepers: false }),
     ("PUT", "/api/v1/org/consent", "/api/v1/org/consent", "{\"allow_platform_impersonation\":true,\"until_withdrawn\":true}", For::Org { keepers: true }),
-    ("GET", "/api/v1/org/audit-log", "/api/v1/org/audit-log", "", For::Org { keepers: true }),
-    ("GET", "/api/v1/org/log/{*path}", "/api/v1/org/log/checkpoint", "", For::Org { keepers: true }),
+    ("GET", "/api/v1/org/audit-log", "/api/v1/org/audit-log", "", For::Org { keepers: false }),
+    ("GET", "/api/v1/org/log/{*path}", "/api/v1/org/log/checkpoint", "", For::Org { keepers: false }),
     ("GET", "/api/v1/platform/log/{*path}", "/api/v1/platform/log/checkpoint", "", For::Auditor),
     ("GET", "/api/v1/orgs/{id}/log/{*path}", "/api/v1/orgs/org-acme/log/checkpoint", "", For::Auditor),
     ("POST", "/api/v1/introspect", "/api/v1/introspect", "token=x", For::Service),
@@ -147,11 +150,16 @@ const OPEN_DOORS: usize = 25;
 pub(super) struct Site {
     pub(super) bench: Bench,
     pub(super) router: Router,
+    pub(super) strips: Strips,
 }
 
 impl Site {
     pub(super) async fn new() -> Self {
-        let bench = Bench::new(Engine::Sqlite).await;
+        Self::on(Bench::new(Engine::Sqlite).await).await
+    }
+
+    /// The server on a desk that is there.
+    pub(super) async fn on(bench: Bench) -> Self {
         let people = {
             let mut conn = bench.desk.store.read().await.unwrap();
             crate::store::staff::all(&mut conn).await.unwrap()
@@ -160,8 +168,9 @@ impl Site {
             .into_iter()
             .map(|s| DemoPerson { email: s.email, name: s.name, role: s.role })
             .collect();
+        let strips = Strips::default();
         let app = App {
-            density: Default::default(),
+            density: strips.clone(),
             edges: Default::default(),
             desk: bench.desk.clone(),
             demo: Some(DemoDoors { people, customer_side: "http://127.0.0.1:1".into() }),
@@ -171,7 +180,7 @@ impl Site {
             client_ip_header: None,
             embedded_vault: Some(bench.vault.inner.clone()),
         };
-        Self { router: super::router(Arc::new(app)), bench }
+        Self { router: super::router(Arc::new(app)), bench, strips }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Response<Body> {

@@ -142,7 +142,7 @@ async fn live_rows_are_refused_where_a_page_would_be_and_nothing_of_it_is_writte
 async fn another_site_leads_nobody_into_an_export() {
     let site = Site::new().await;
     let cookie = site.cookie(CLEO).await;
-    for path in ["/audit/export?format=csv", "/audit/live"] {
+    for path in ["/audit/export?format=csv", "/audit/live", "/impersonations/none/evidence.json"] {
         for (from, refused) in [("cross-site", true), ("same-site", true), ("none", false)] {
             let rows = site.bench.rows("platform").await.len();
             let request = Request::builder()

@@ -8,6 +8,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, StatusCode};
 
+use crate::desk::StepError;
 use crate::model::{Micros, time};
 use crate::store::Key;
 use crate::store::audit::{self, Seek};
@@ -22,7 +23,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const FURTHEST_BACK: Micros = time::HOUR;
 
 /// Rows that were written after the newest one of the page, and that match its filter. The
-/// stream ends after a minute, and the browser asks again: its right to it is looked at anew.
+/// stream ends after a minute, and the browser asks again. With every round it is looked whether
+/// the session still holds.
 pub async fn events(mut door: Door, headers: HeaderMap, Query(ask): Query<Ask>) -> Response {
     // What is asked for is written down, and what cannot be meant must not widen what is shown.
     match audit_page::checked(&mut door, &ask).await {
@@ -47,21 +49,29 @@ pub async fn events(mut door: Door, headers: HeaderMap, Query(ask): Query<Ask>) 
     let start = last
         .and_then(|k| k.parse::<Key>().ok())
         .filter(|key| key.at >= earliest)
-        .unwrap_or(Key { at: app.desk.now(), id: "~".to_owned() });
+        .unwrap_or(Key::before(app.desk.now() + 1));
     let rounds = 0_u32;
     let stream = futures::stream::unfold(
-        (app, filter, start, rounds),
-        |(app, filter, mut at, rounds)| async move {
+        (app, who, filter, start, rounds),
+        |(app, who, filter, mut at, rounds)| async move {
             if rounds >= 60 {
                 return None;
             }
             tokio::time::sleep(EVERY).await;
             let found = async {
                 let mut conn = app.desk.store.read().await?;
-                audit::timeline(&mut conn, &filter, &Seek::Newer(at.clone()), false, 20).await
+                if !app.desk.still_at_work(&mut conn, &who).await? {
+                    return Ok(None);
+                }
+                let newer = Seek::Newer(at.clone());
+                Ok::<_, StepError>(Some(
+                    audit::timeline(&mut conn, &filter, &newer, false, 20).await?,
+                ))
             };
             let rows = match found.await {
-                Ok(rows) => rows,
+                Ok(Some(rows)) => rows,
+                // Whoever has signed out meanwhile sees nothing more.
+                Ok(None) => return None,
                 Err(e) => {
                     tracing::warn!(error = %e, "live rows");
                     return None;
@@ -87,7 +97,7 @@ pub async fn events(mut door: Door, headers: HeaderMap, Query(ask): Query<Ask>) 
             }
             Some((
                 futures::stream::iter(events.into_iter().map(Ok::<_, Infallible>)),
-                (app, filter, at, rounds + 1),
+                (app, who, filter, at, rounds + 1),
             ))
         },
     );

@@ -87,6 +87,25 @@ async fn what_is_not_there_is_not_found_and_leaves_no_row() {
     assert_eq!(site.bench.rows("platform").await.len(), before);
 }
 
+/// Whoever of an org may call at all may check what was done to it, and nobody else.
+#[tokio::test]
+async fn an_orgs_log_is_read_with_any_credential_of_the_org_in_standing() {
+    let site = Site::new().await;
+    let key = &site.bench.desk.keys.log;
+    for role in ["owner", "operator"] {
+        let credential = credential_of(&member_id("acme", role));
+        let (status, note) = site.ask("/api/v1/org/log/checkpoint", &credential).await;
+        assert_eq!(status, StatusCode::OK, "{role}");
+        let note = String::from_utf8(note).unwrap();
+        Checkpoint::open(&note, &key.verifiers(), "keyturn.example/org/org-acme").unwrap();
+        let (status, _) = site.ask("/api/v1/org/audit-log", &credential).await;
+        assert_eq!(status, StatusCode::OK, "{role}");
+    }
+    let departed = credential_of(&member_id("acme", "admin"));
+    let (status, _) = site.ask("/api/v1/org/log/checkpoint", &departed).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED, "departed");
+}
+
 #[tokio::test]
 async fn an_orgs_own_credential_is_none_of_an_auditors() {
     let site = Site::new().await;

@@ -16,11 +16,19 @@ mod doors_tests;
 #[cfg(test)]
 mod leaving_tests;
 #[cfg(test)]
+mod live_tests;
+#[cfg(test)]
 mod logs_tests;
 #[cfg(test)]
 mod no_bypass_tests;
 #[cfg(test)]
+mod overview_tests;
+#[cfg(test)]
 mod owner_tests;
+#[cfg(test)]
+mod register_tests;
+#[cfg(test)]
+mod remote_tests;
 #[cfg(test)]
 mod timeline_tests;
 
@@ -77,6 +85,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/audit/rows/{id}", get(pages::audit::row))
         .route("/audit/export", get(pages::audit_export::file))
         .route("/audit/live", get(live::events))
+        .route("/audit/strip", get(pages::audit::strip))
         .route("/logs/platform/{*path}", get(logs::platform))
         .route("/logs/org/{id}/{*path}", get(logs::org))
         .route("/overview", get(pages::overview::show))

@@ -220,6 +220,7 @@ async fn no_setting_lets_a_failed_check_through(bench: Bench) {
                             .collect(),
                         gateways: crate::desk::gateways::GatewaySettings::default(),
                         witness_folder: None,
+                        witness: None,
                     };
                     refuses_all(&with(&bench, settings).await, &bench).await;
                     tried += 1;

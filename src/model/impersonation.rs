@@ -20,6 +20,23 @@ crate::model::words! {
     }
 }
 
+crate::model::words! {
+    /// How an impersonation stands besides its verdict: what is asked for on the timeline, and
+    /// counted on the overview.
+    Stand("standing") {
+        /// Its token was open longer than it had to be.
+        Overstayed = "overstayed" => "open too long",
+        /// Its handoff was sent, and the Owner has not confirmed it.
+        Unacknowledged = "unacknowledged" => "handoff not acknowledged",
+        /// The vault token that it replaced still works.
+        Owing = "owing" => "revoke owed",
+        /// It ended within a minute of its handoff.
+        Prompt = "prompt" => "ended within a minute of the handoff",
+        /// It ended later than that.
+        Late = "late" => "ended later than a minute after the handoff",
+    }
+}
+
 /// The reason of an impersonation. The server composes it; nobody edits it.
 #[must_use]
 pub fn reason(secret_type: SecretType, ticket: &str) -> String {

@@ -9,7 +9,7 @@ pub mod staff;
 pub mod ticket;
 pub mod time;
 
-pub use impersonation::EndCause;
+pub use impersonation::{EndCause, Stand};
 pub use org::{Channel, Consent, HandoffState, KeyChangeState, MemberRole, Standing};
 pub use outbox::OutboxKind;
 pub use secret::{SecretType, VersionState};

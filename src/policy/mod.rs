@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod eligibility;
+pub mod grounds;
 
 #[cfg(test)]
 mod eligibility_tests;

@@ -152,6 +152,30 @@ pub fn rotated_type(action: &str) -> Option<&str> {
     action.strip_suffix(ROTATED)
 }
 
+/// What one step writes into both logs: the platform's action, and the org's.
+pub const TWINS: &[(&str, &str)] = &[
+    (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED),
+    (PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT),
+    (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED),
+    (PLATFORM_HANDOFF_SENT_AGAIN, HANDOFF_SENT_AGAIN),
+    (PLATFORM_HANDOFF_ACKNOWLEDGED, HANDOFF_ACKNOWLEDGED),
+    (PLATFORM_TEST_EVENT_SENT, WEBHOOK_TEST_EVENT_SENT),
+    (PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED),
+    (CONSENT_ENABLED, CONSENT_ENABLED),
+    (CONSENT_DISABLED, CONSENT_DISABLED),
+    (PLATFORM_OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_ASKED),
+    (PLATFORM_OWNER_KEY_CHANGE_CANCELLED, OWNER_KEY_CHANGE_CANCELLED),
+    (PLATFORM_OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGE_OBJECTED),
+    (PLATFORM_OWNER_KEY_CHANGED, OWNER_KEY_CHANGED),
+    (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
+];
+
+/// Whether one step writes these two actions: the platform's, and the org's.
+#[must_use]
+pub fn twins(platform: &str, org: &str) -> bool {
+    TWINS.contains(&(platform, org))
+}
+
 /// Whether a row of this action may carry an impersonation's id and still come after its end: it
 /// reports what the impersonation set going, and is no use of the token. Such rows are not among
 /// those that the end rows count.

@@ -167,6 +167,12 @@ impl LogChecker {
         }
     }
 
+    /// A checker that goes on behind rows which were checked before: `frontier` is theirs. It is
+    /// believed once a checkpoint agrees with what follows from it.
+    pub fn resume(log_id: &str, frontier: Frontier) -> Self {
+        Self { frontier, ..Self::new(log_id) }
+    }
+
     /// Says which root the log had at a size, from a checkpoint whose signature is checked. Hand it
     /// in before the row that makes the log this long; one that comes too late makes the check
     /// fail.

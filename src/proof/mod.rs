@@ -7,6 +7,7 @@
 //! From the ground up:
 //! - [`merkle`]: the tree over a log's rows (RFC 6962),
 //! - [`note`] and [`checkpoint`]: signed statements of a tree's size and root (C2SP),
+//! - [`cosignature`]: that somebody else has seen such a statement, and when,
 //! - [`log_keys`]: how one key of the logs follows another,
 //! - [`canonical`], [`row`] and [`actions`]: what a row is, and the one text its leaf is made of,
 //! - [`trail`] and [`verdict`]: whether the rows of one impersonation, in both logs, agree,
@@ -16,6 +17,7 @@
 pub mod actions;
 pub mod canonical;
 pub mod checkpoint;
+pub mod cosignature;
 pub mod evidence;
 mod evidence_keys;
 pub mod log_check;

@@ -108,17 +108,11 @@ impl NoteVerifier {
     /// When the name is not one a key may have, or the bytes are not a usable public key.
     pub fn new(name: &str, public_key: &[u8; 32]) -> Result<Self, NoteError> {
         check_name(name)?;
-        let key = VerifyingKey::from_bytes(public_key)
-            .map_err(|_| NoteError::BadKey("the public key is not an Ed25519 key"))?;
-        // A weak key verifies signatures that nobody made.
-        if key.is_weak() {
-            return Err(NoteError::BadKey("the public key is a weak one"));
-        }
-        Ok(Self::from_parts(name, key))
+        Ok(Self::from_parts(name, usable_key(public_key)?))
     }
 
     fn from_parts(name: &str, key: VerifyingKey) -> Self {
-        Self { name: name.to_owned(), id: key_id(name, &key), key }
+        Self { name: name.to_owned(), id: key_id(name, ED25519, &key), key }
     }
 
     /// Reads the text form `<name>+<key id, 8 hex digits>+<base64(0x01 || public key)>`.
@@ -127,32 +121,13 @@ impl NoteVerifier {
     /// When the text is not of this form, the key is not Ed25519, or the key id is not the one
     /// that name and key give.
     pub fn parse(vkey: &str) -> Result<Self, NoteError> {
-        let mut parts = vkey.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::BadKey("it does not have three parts"));
-        };
-        let lower_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
-        if id.len() != 8 || !id.bytes().all(lower_hex) {
-            return Err(NoteError::BadKey("the key id is not 8 hex digits"));
-        }
-        let bytes = STANDARD.decode(key).map_err(|_| NoteError::BadKey("the key is not base64"))?;
-        let Some((&ED25519, public)) = bytes.split_first() else {
-            return Err(NoteError::BadKey("the key is not of type Ed25519"));
-        };
-        let public: &[u8; 32] =
-            public.try_into().map_err(|_| NoteError::BadKey("the public key is not 32 bytes"))?;
-        let verifier = Self::new(name, public)?;
-        if format!("{:08x}", verifier.id) != id {
-            return Err(NoteError::BadKey("the key id is not that of name and key"));
-        }
-        Ok(verifier)
+        let (name, key) = read_vkey(vkey, ED25519, "the key is not of type Ed25519")?;
+        Ok(Self::from_parts(name, key))
     }
 
     /// The text form that [`NoteVerifier::parse`] reads.
     pub fn vkey(&self) -> String {
-        let mut bytes = vec![ED25519];
-        bytes.extend_from_slice(self.key.as_bytes());
-        format!("{}+{:08x}+{}", self.name, self.id, STANDARD.encode(bytes))
+        write_vkey(&self.name, self.id, ED25519, &self.key)
     }
 
     /// The key's name.
@@ -246,7 +221,7 @@ pub fn open_notes(
     }
     for part in batch.chunks(BATCH) {
         let all_hold =
-            all_hold(part.iter().map(|(_, text, signature, by)| (*text, signature, *by)));
+            all_hold(part.iter().map(|(_, text, signature, by)| (*text, signature, &by.key)));
         for (n, text, _, verifier) in part {
             opened[*n] = Some(if all_hold {
                 Ok(OpenedNote {
@@ -264,11 +239,13 @@ pub fn open_notes(
 /// Whether every one of these signatures holds, from one equation over all of them. The factors
 /// that keep two false ones from making up for each other are drawn from a hash of all that goes
 /// into the equation, so whoever made the signatures cannot have known them.
-fn all_hold<'a>(signed: impl Iterator<Item = (&'a str, &'a Signature, &'a NoteVerifier)>) -> bool {
+pub(super) fn all_hold<'a>(
+    signed: impl Iterator<Item = (&'a str, &'a Signature, &'a VerifyingKey)>,
+) -> bool {
     let mut batch = ed25519_zebra::batch::Verifier::new();
     let mut all = Sha256::new();
     for (text, signature, by) in signed {
-        let public = by.public_key();
+        let public = by.as_bytes();
         all.update(public);
         all.update(signature.to_bytes());
         all.update((text.len() as u64).to_be_bytes());
@@ -292,10 +269,11 @@ struct ParsedNote<'a> {
     signatures: Vec<SignatureLine<'a>>,
 }
 
-struct SignatureLine<'a> {
-    name: &'a str,
-    id: u32,
-    signature: Vec<u8>,
+/// A signature line under a note.
+pub(super) struct SignatureLine<'a> {
+    pub(super) name: &'a str,
+    pub(super) id: u32,
+    pub(super) signature: Vec<u8>,
 }
 
 fn parse_note(note: &str) -> Result<ParsedNote<'_>, NoteError> {
@@ -316,7 +294,7 @@ fn parse_note(note: &str) -> Result<ParsedNote<'_>, NoteError> {
     Ok(ParsedNote { text, signatures })
 }
 
-fn parse_signature(line: &str) -> Result<SignatureLine<'_>, NoteError> {
+pub(super) fn parse_signature(line: &str) -> Result<SignatureLine<'_>, NoteError> {
     let malformed = NoteError::Malformed("a signature line is not `— name base64`");
     let Some((name, encoded)) =
         line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' '))
@@ -345,7 +323,7 @@ fn check_text(text: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn check_name(name: &str) -> Result<(), NoteError> {
+pub(super) fn check_name(name: &str) -> Result<(), NoteError> {
     let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '+';
     if name.is_empty() || name.contains(forbidden) {
         return Err(NoteError::BadName(name.to_owned()));
@@ -353,10 +331,57 @@ fn check_name(name: &str) -> Result<(), NoteError> {
     Ok(())
 }
 
-fn key_id(name: &str, key: &VerifyingKey) -> u32 {
+/// A public key that says something by what it verifies.
+pub(super) fn usable_key(public_key: &[u8; 32]) -> Result<VerifyingKey, NoteError> {
+    let key = VerifyingKey::from_bytes(public_key)
+        .map_err(|_| NoteError::BadKey("the public key is not an Ed25519 key"))?;
+    // A weak key verifies signatures that nobody made.
+    if key.is_weak() {
+        return Err(NoteError::BadKey("the public key is a weak one"));
+    }
+    Ok(key)
+}
+
+/// Name and key of a verifier key's text, `<name>+<key id>+<base64(kind || public key)>`.
+pub(super) fn read_vkey<'a>(
+    vkey: &'a str,
+    kind: u8,
+    other_kind: &'static str,
+) -> Result<(&'a str, VerifyingKey), NoteError> {
+    let mut parts = vkey.splitn(3, '+');
+    let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(NoteError::BadKey("it does not have three parts"));
+    };
+    let lower_hex = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    if id.len() != 8 || !id.bytes().all(lower_hex) {
+        return Err(NoteError::BadKey("the key id is not 8 hex digits"));
+    }
+    let bytes = STANDARD.decode(key).map_err(|_| NoteError::BadKey("the key is not base64"))?;
+    let Some((_, public)) = bytes.split_first().filter(|(found, _)| **found == kind) else {
+        return Err(NoteError::BadKey(other_kind));
+    };
+    let public: &[u8; 32] =
+        public.try_into().map_err(|_| NoteError::BadKey("the public key is not 32 bytes"))?;
+    check_name(name)?;
+    let key = usable_key(public)?;
+    if format!("{:08x}", key_id(name, kind, &key)) != id {
+        return Err(NoteError::BadKey("the key id is not that of name and key"));
+    }
+    Ok((name, key))
+}
+
+/// The text that [`read_vkey`] reads.
+pub(super) fn write_vkey(name: &str, id: u32, kind: u8, key: &VerifyingKey) -> String {
+    let mut bytes = vec![kind];
+    bytes.extend_from_slice(key.as_bytes());
+    format!("{name}+{id:08x}+{}", STANDARD.encode(bytes))
+}
+
+/// The first four bytes of `SHA-256(name || 0x0A || kind || public key)`, big-endian.
+pub(super) fn key_id(name: &str, kind: u8, key: &VerifyingKey) -> u32 {
     let mut hasher = Sha256::new();
     hasher.update(name.as_bytes());
-    hasher.update([b'\n', ED25519]);
+    hasher.update([b'\n', kind]);
     hasher.update(key.as_bytes());
     let digest: [u8; 32] = hasher.finalize().into();
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])

@@ -3,7 +3,7 @@
 
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::note::open_note;
-use crate::proof::row::{ActorType, AuditRow, PLATFORM_LOG, org_log};
+use crate::proof::row::{ActorType, AuditRow, Outcome, PLATFORM_LOG, org_log};
 use crate::proof::trail_facts::Finding::{self, Disagrees, Missing, Passed, Pending};
 use crate::proof::trail_facts::{Facts, Recorded, Side, utc};
 
@@ -26,8 +26,10 @@ pub(crate) fn life(facts: &Facts<'_>) -> Finding {
         ));
     }
     let ends = facts.ends();
+    // A dead token that somebody presents all the same is refused, and that is no use of it.
     let used = facts.all().filter(|row| {
         row.actor_type == ActorType::PlatformAdminImpersonating
+            && row.outcome != Outcome::Refused
             && ends.iter().all(|(_, end)| end.id != row.id)
     });
     let used: Vec<&AuditRow> = used.collect();

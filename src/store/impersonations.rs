@@ -100,6 +100,15 @@ impl Impersonation {
             ended_by: None,
         }
     }
+
+    /// The same grant, ended.
+    #[cfg(test)]
+    pub(crate) fn ended(mut self, at: Micros, cause: EndCause, by: &str) -> Self {
+        self.ended_at = Some(at);
+        self.end_cause = Some(cause.as_str().to_owned());
+        self.ended_by = Some(by.to_owned());
+        self
+    }
 }
 
 const COLUMNS: &str = "SELECT id, admin_id, org_id, ticket_id, owner_id, secret_type, secret_id, reason, scope, \

@@ -8,7 +8,7 @@ use sqlx::{AnyConnection, FromRow};
 use super::Result;
 use super::audit::Head;
 use super::tickets::escape_like;
-use super::verification::{self, Verification};
+use super::verification::{self, Verification, Wrong};
 use super::witness::Witnessed;
 use crate::model::Micros;
 
@@ -128,23 +128,29 @@ pub async fn in_doubt(conn: &mut AnyConnection) -> Result<i64> {
     .await?)
 }
 
-/// The newest verification of all logs that held, and what was found wrong later.
+/// The newest verification of all logs that held, and what later ones found.
 #[derive(Debug, Clone, Default)]
 pub struct Verified {
-    /// The newest that held.
+    /// The newest of all logs that held.
     pub held: Option<Verification>,
-    /// Later ones that found a fault, the newest first.
-    pub failed: Vec<Verification>,
+    /// What later ones found wrong, the newest first.
+    pub failed: Vec<Wrong>,
+    /// Later ones of one log alone that held, the newest first.
+    pub alone: Vec<Verification>,
 }
 
 impl Verified {
-    /// Reads both.
+    /// Reads them.
     ///
     /// # Errors
     /// Where the database does not answer.
     pub async fn load(conn: &mut AnyConnection) -> Result<Self> {
         let held = verification::newest_held(conn).await?;
         let since = held.as_ref().map_or(0, |v| v.started_at);
-        Ok(Self { failed: verification::failed_since(conn, since).await?, held })
+        Ok(Self {
+            failed: verification::failed_since(conn, since).await?,
+            alone: verification::held_alone_since(conn, since).await?,
+            held,
+        })
     }
 }

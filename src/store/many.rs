@@ -45,6 +45,15 @@ pub async fn insert<'a, const N: usize>(
     into: &'static str,
     rows: &[[Value<'a>; N]],
 ) -> Result<()> {
+    insert_or(conn, into, rows, "").await
+}
+
+async fn insert_or<'a, const N: usize>(
+    conn: &mut AnyConnection,
+    into: &'static str,
+    rows: &[[Value<'a>; N]],
+    otherwise: &'static str,
+) -> Result<()> {
     for chunk in rows.chunks((MOST_VALUES / N).max(1)) {
         let places: Vec<String> = (0..chunk.len())
             .map(|row| {
@@ -52,7 +61,7 @@ pub async fn insert<'a, const N: usize>(
                 format!("({})", row.join(", "))
             })
             .collect();
-        let sql = format!("INSERT INTO {into} VALUES {}", places.join(", "));
+        let sql = format!("INSERT INTO {into} VALUES {}{otherwise}", places.join(", "));
         let mut query = sqlx::query(sqlx::AssertSqlSafe(sql));
         for value in chunk.iter().flatten() {
             query = bind(query, value);
@@ -88,11 +97,23 @@ pub async fn entries(conn: &mut AnyConnection, rows: &[Entry]) -> Result<()> {
     insert(conn, into, &rows).await
 }
 
+fn words<'a>(rows: &'a [(String, Micros, String)]) -> Vec<[Value<'a>; 3]> {
+    let word = |(term, at, id): &'a (String, Micros, String)| {
+        [Value::Text(term), Value::Number(*at), Value::Text(id)]
+    };
+    rows.iter().map(word).collect()
+}
+
 /// Adds the words that rows are found by: (word, time, id).
 pub async fn terms(conn: &mut AnyConnection, rows: &[(String, Micros, String)]) -> Result<()> {
-    let rows: Vec<_> = rows
-        .iter()
-        .map(|(term, at, id)| [Value::Text(term), Value::Number(*at), Value::Text(id)])
-        .collect();
-    insert(conn, "audit_term (term, at, id)", &rows).await
+    insert(conn, "audit_term (term, at, id)", &words(rows)).await
+}
+
+/// Adds those of the words that are not there yet.
+pub async fn missing_terms(
+    conn: &mut AnyConnection,
+    rows: &[(String, Micros, String)],
+) -> Result<()> {
+    let otherwise = " ON CONFLICT (term, at, id) DO NOTHING";
+    insert_or(conn, "audit_term (term, at, id)", &words(rows), otherwise).await
 }

@@ -238,6 +238,36 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0017_standing_judged.sql"),
         include_str!("../../migrations/0017_standing_judged.sql"),
     ),
+    (
+        18,
+        "page indexes",
+        include_str!("../../migrations/0018_page_indexes.sql"),
+        include_str!("../../migrations/0018_page_indexes.sql"),
+    ),
+    (
+        20,
+        "words again",
+        include_str!("../../migrations/0020_words_again.sql"),
+        include_str!("../../migrations/0020_words_again.sql"),
+    ),
+    (
+        21,
+        "standing terms",
+        include_str!("../../migrations/0021_standing_terms.sql"),
+        include_str!("../../migrations/0021_standing_terms.sql"),
+    ),
+    (
+        23,
+        "witness cosigned",
+        include_str!("../../migrations/0023_witness_cosigned.sqlite.sql"),
+        include_str!("../../migrations/0023_witness_cosigned.postgres.sql"),
+    ),
+    (
+        24,
+        "verification faults",
+        include_str!("../../migrations/0024_verification_faults.sql"),
+        include_str!("../../migrations/0024_verification_faults.sql"),
+    ),
 ];
 
 impl Store {
@@ -416,6 +446,15 @@ pub struct Key {
     pub id: String,
 }
 
+impl Key {
+    /// The place before everything of an instant. Databases put texts into different orders, and
+    /// in all of them the empty one comes first.
+    #[must_use]
+    pub fn before(at: Micros) -> Self {
+        Self { at, id: String::new() }
+    }
+}
+
 impl std::fmt::Display for Key {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.at, self.id)
@@ -427,7 +466,7 @@ impl std::str::FromStr for Key {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = || UnknownWord { what: "place in a list", word: text.to_owned() };
         let (at, id) = text.split_once('.').ok_or_else(wrong)?;
-        if id.is_empty() || id.len() > 64 {
+        if id.len() > 64 {
             return Err(wrong());
         }
         Ok(Self { at: at.parse().map_err(|_| wrong())?, id: id.to_owned() })

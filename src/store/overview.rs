@@ -233,6 +233,16 @@ pub async fn unacknowledged(
     .await?)
 }
 
+/// Under how many impersonations a vault token was replaced that is not revoked yet.
+pub async fn count_owing_impersonations(conn: &mut AnyConnection) -> Result<i64> {
+    Ok(sqlx::query_scalar(
+        "SELECT COUNT(DISTINCT r.impersonation_id) FROM outbox x JOIN rotation r ON r.id = x.about \
+         WHERE x.done_at IS NULL AND x.kind = 'vault_revoke' AND r.impersonation_id IS NOT NULL",
+    )
+    .fetch_one(conn)
+    .await?)
+}
+
 /// The orgs with a vault token that was replaced and not revoked yet, the longest first.
 pub async fn owing(conn: &mut AnyConnection, limit: i64) -> Result<Vec<Owing>> {
     Ok(sqlx::query_as(

@@ -6,8 +6,11 @@ use sqlx::{AnyConnection, FromRow};
 
 use super::timeline::verdict_term;
 use super::{Key, Result, Tx};
-use crate::model::Micros;
-use crate::proof::actions::{PLATFORM_IMPERSONATION_REFUSED, PLATFORM_ROTATION_REFUSED};
+use crate::model::{Micros, Stand};
+use crate::proof::actions::{
+    PLATFORM_IMPERSONATION_REFUSED, PLATFORM_ROTATION_REFUSED, PLATFORM_VAULT_TOKEN_OLD_REVOKED,
+};
+use crate::proof::row::AuditRow;
 use crate::proof::verdict::Verdict;
 use crate::store::audit::Entry;
 
@@ -65,16 +68,21 @@ fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
 }
 
 /// Puts a row that was appended on the list of what is due, in the same transaction. A list that
-/// is only added to: no step waits for another here.
+/// is only added to: no step waits for another here. A row that tells of what an impersonation had
+/// for a consequence makes that one due.
 pub async fn note(tx: &mut Tx, entry: &Entry) -> Result<()> {
     let refusal = [PLATFORM_IMPERSONATION_REFUSED, PLATFORM_ROTATION_REFUSED]
         .contains(&entry.action.as_str());
-    if entry.impersonation_id.is_none() && !refusal {
+    let after = entry.action == PLATFORM_VAULT_TOKEN_OLD_REVOKED;
+    let after = after.then(|| AuditRow::parse(&entry.body).ok()).flatten();
+    let after = after.and_then(|row| row.detail_str("after_impersonation").map(str::to_owned));
+    let about = entry.impersonation_id.clone().or(after);
+    if about.is_none() && !refusal {
         return Ok(());
     }
     sqlx::query("INSERT INTO standing_due (id, impersonation_id, refusal) VALUES ($1, $2, $3)")
         .bind(&entry.id)
-        .bind(entry.impersonation_id.as_deref())
+        .bind(about)
         .bind(super::flag(refusal))
         .execute(tx.conn())
         .await?;
@@ -132,10 +140,32 @@ pub async fn done(tx: &mut Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether the handoff of an impersonation waits for the Owner, and whether the vault token that
+/// was replaced under it still works.
+pub async fn owed(conn: &mut AnyConnection, impersonation_id: &str) -> Result<(bool, bool)> {
+    let unacknowledged: Option<i64> = sqlx::query_scalar(
+        "SELECT CAST(1 AS BIGINT) FROM handoff WHERE impersonation_id = $1 AND state = 'sent' LIMIT 1",
+    )
+    .bind(impersonation_id)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let owing: Option<i64> = sqlx::query_scalar(
+        "SELECT CAST(1 AS BIGINT) FROM rotation r JOIN outbox x ON x.about = r.id \
+         WHERE r.impersonation_id = $1 AND x.kind = 'vault_revoke' AND x.done_at IS NULL LIMIT 1",
+    )
+    .bind(impersonation_id)
+    .fetch_optional(&mut *conn)
+    .await?;
+    Ok((unacknowledged.is_some(), owing.is_some()))
+}
+
 /// Writes how a trail stands, and lets its rows be found by that.
-pub async fn save(tx: &mut Tx, s: &Standing) -> Result<()> {
-    for word in ["complete", "open", "incomplete", "mismatch", "tampered"] {
-        let sql = if word == s.standing {
+pub async fn save(tx: &mut Tx, s: &Standing, stands: &[Stand]) -> Result<()> {
+    let verdicts = ["complete", "open", "incomplete", "mismatch", "tampered"];
+    let verdicts = verdicts.into_iter().map(|word| (word, word == s.standing));
+    let others = Stand::ALL.iter().map(|stand| (stand.as_str(), stands.contains(stand)));
+    for (word, stands_so) in verdicts.chain(others) {
+        let sql = if stands_so {
             "INSERT INTO audit_term (term, at, id) SELECT $1, at, id FROM audit_entry \
              WHERE impersonation_id = $2 ON CONFLICT (term, at, id) DO NOTHING"
         } else {
@@ -292,6 +322,29 @@ pub async fn page_overstayed(
         "WHERE overstayed = 1 AND (newest_at, newest_id) < ($1, $2) \
          ORDER BY newest_at DESC, newest_id DESC LIMIT $3",
     ))
+    .bind(at)
+    .bind(id)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// A page of the trails that began before `before` and not before `down_to`, and whose grant is not
+/// in the register of impersonations, newest first.
+pub async fn page_ungranted(
+    conn: &mut AnyConnection,
+    before: Option<&Key>,
+    down_to: Micros,
+    limit: i64,
+) -> Result<Vec<Standing>> {
+    let (at, id) = before.map_or((i64::MAX, "~"), |k| (k.at, k.id.as_str()));
+    // Looked up one by one, along the index of the starts: there are as many as a page has.
+    Ok(sqlx::query_as(select(
+        "WHERE opened_at >= $1 AND (opened_at, impersonation_id) < ($2, $3) \
+         AND (SELECT i.id FROM impersonation i WHERE i.id = impersonation_id) IS NULL \
+         ORDER BY opened_at DESC, impersonation_id DESC LIMIT $4",
+    ))
+    .bind(down_to)
     .bind(at)
     .bind(id)
     .bind(limit)

@@ -1,9 +1,12 @@
 //! The timeline: the rows of both logs in the order of time, narrowed and paged by key.
 //!
 //! A statement is driven by one index, and that is decided here rather than by the engine: of what
-//! a filter asks for, the rarest leads, and everything else is looked up row by row. The statement
-//! is the same on both engines, and so is its plan. Every function fails where the database does
-//! not answer.
+//! a filter asks for, the rarest leads, and everything else is looked up in the indexes of its own.
+//! The statement is the same on both engines, and so is its plan. Every function fails where the
+//! database does not answer.
+
+mod counts;
+mod reach;
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -12,11 +15,13 @@ use sqlx::{Any, AnyConnection};
 
 use super::audit::{ENTRY_COLUMNS, Entry};
 use super::{Key, Result};
-use crate::model::Micros;
+use crate::model::{Micros, Stand};
 use crate::proof::terms;
 use crate::proof::verdict::Verdict;
 
-/// How far rows are counted to see what is rare.
+pub use reach::Looked;
+
+/// How far rows are counted to see what is rare, and how many of what is not a page looks at.
 const RARE: i64 = 3000;
 
 /// What the timeline is narrowed to.
@@ -38,6 +43,8 @@ pub struct Filter {
     pub text: Option<String>,
     /// Rows of impersonations whose trails stood like this when they were last judged.
     pub verdict: Option<Verdict>,
+    /// Rows of impersonations that stood like this when they were last judged.
+    pub standing: Option<Stand>,
     /// Refused attempts that failed this check.
     pub check: Option<String>,
     /// Rows at or after this instant.
@@ -90,7 +97,8 @@ impl Condition {
 /// What leads a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lead {
-    /// Time alone.
+    /// Time alone. Where something is asked for, all of it is frequent, and which of it leads
+    /// depends on the place that is read from (`reach`).
     Time,
     /// The condition at this place.
     One(usize),
@@ -98,7 +106,7 @@ enum Lead {
     OrgAction(usize, usize),
 }
 
-/// The word under which the rows of trails with a verdict stand. No row's own word has a `=`.
+/// The word under which the rows of trails with a verdict, or another standing, are. No row's own word has a `=`.
 #[must_use]
 pub fn verdict_term(word: &str) -> String {
     format!("={word}")
@@ -109,6 +117,8 @@ pub fn verdict_term(word: &str) -> String {
 pub struct Question {
     conditions: Vec<Condition>,
     lead: Lead,
+    /// How many rows are few enough to look at all of them.
+    rare: i64,
     from: Option<Micros>,
     to: Option<Micros>,
 }
@@ -116,6 +126,15 @@ pub struct Question {
 impl Question {
     /// Looks at a filter: what its text names, and what of it is rarest.
     pub async fn of(conn: &mut AnyConnection, filter: &Filter) -> Result<Self> {
+        Self::of_rare(conn, filter, RARE).await
+    }
+
+    /// The same where so many rows are rare.
+    pub(crate) async fn of_rare(
+        conn: &mut AnyConnection,
+        filter: &Filter,
+        rare: i64,
+    ) -> Result<Self> {
         let columns = [
             (Column::Org, &filter.org_id),
             (Column::Ticket, &filter.ticket),
@@ -131,6 +150,7 @@ impl Question {
         if let Some(verdict) = filter.verdict {
             conditions.push(Condition::Has(verdict_term(verdict.word())));
         }
+        conditions.extend(filter.standing.map(|s| Condition::Has(verdict_term(s.as_str()))));
         conditions.extend(filter.check.iter().map(|c| Condition::Has(terms::of_check(c))));
         let pieces: BTreeSet<&str> =
             filter.text.iter().flat_map(|t| t.split_whitespace()).collect();
@@ -145,12 +165,14 @@ impl Question {
         }
         let mut seen = HashSet::new();
         conditions.retain(|condition| seen.insert(condition.clone()));
-        let mut question = Self { conditions, lead: Lead::Time, from: filter.from, to: filter.to };
+        let (lead, from, to) = (Lead::Time, filter.from, filter.to);
+        let mut question = Self { conditions, lead, rare, from, to };
         question.lead = question.rarest(conn).await?;
         Ok(question)
     }
 
-    async fn rarest(&self, conn: &mut AnyConnection) -> Result<Lead> {
+    /// What can lead.
+    fn leads(&self) -> Vec<Lead> {
         let place = |wanted: Column| {
             self.conditions
                 .iter()
@@ -160,12 +182,17 @@ impl Question {
         if let (Some(org), Some(action)) = (place(Column::Org), place(Column::Action)) {
             leads.insert(0, Lead::OrgAction(org, action));
         }
+        leads
+    }
+
+    async fn rarest(&self, conn: &mut AnyConnection) -> Result<Lead> {
+        let leads = self.leads();
         if let [] | [_] = leads[..] {
             return Ok(leads.first().copied().unwrap_or(Lead::Time));
         }
-        let mut best = (RARE + 1, Lead::Time);
+        let mut best = (self.rare + 1, Lead::Time);
         for lead in leads {
-            let found = self.led_by(lead).count_to(conn, RARE).await?;
+            let found = self.led_by(lead).count_to(conn, best.0).await?;
             if found < best.0 {
                 best = (found, lead);
             }
@@ -183,10 +210,11 @@ impl Question {
                 Lead::OrgAction(0, 1),
             ),
         };
-        Self { conditions, lead, from: self.from, to: self.to }
+        Self { conditions, lead, ..*self }
     }
 
-    fn leads(&self, n: usize) -> bool {
+    /// Whether the condition at this place leads.
+    fn is_lead(&self, n: usize) -> bool {
         match self.lead {
             Lead::Time => false,
             Lead::One(lead) => n == lead,
@@ -194,39 +222,61 @@ impl Question {
         }
     }
 
-    /// The conditions as they hold for the row `alias`, each value at `$1 + n`; with `all`, also
-    /// those that lead, written so that no index is chosen for them.
-    fn clause(&self, alias: &str, all: bool) -> String {
+    /// The conditions that do not lead, as they hold for the place on the time axis that `alias`
+    /// has. Each is looked up in its own index, where the next place is next to the last one: the
+    /// row itself is not read. Each value is at `$2 + n`.
+    fn clause(&self, alias: &str) -> String {
         let holds = |(n, condition): (usize, &Condition)| match condition {
-            _ if !all && self.leads(n) => String::new(),
-            Condition::Is(column, _) => {
-                format!(" AND {alias}.{} || '' = ${}", column.name(), n + 2)
-            }
-            Condition::Has(_) => format!(
-                " AND EXISTS (SELECT 1 FROM audit_term t WHERE t.term = ${} AND t.at = {alias}.at AND t.id = {alias}.id)",
+            _ if self.is_lead(n) => String::new(),
+            // The id is compared as no index has it: one that is unique by it would lead to the row.
+            Condition::Is(column, _) => format!(
+                " AND EXISTS (SELECT 1 FROM audit_entry x WHERE x.{} = ${} AND x.at = {alias}.at AND x.id || '' = {alias}.id)",
+                column.name(),
                 n + 2
             ),
+            Condition::Has(_) => has(n, alias),
         };
         self.conditions.iter().enumerate().map(holds).collect()
     }
 
-    /// Where the rows come from, in the order of what leads; and the alias that has it.
-    fn source(&self) -> (String, &'static str) {
-        let is = |n: usize| match &self.conditions[n] {
-            Condition::Is(column, _) => format!(" AND e.{} = ${}", column.name(), n + 2),
-            Condition::Has(_) => format!(" AND d.term = ${}", n + 2),
+    /// All conditions as they hold for the row `alias`, written so that no index is chosen for them.
+    fn clause_of_row(&self, alias: &str) -> String {
+        let holds = |(n, condition): (usize, &Condition)| match condition {
+            Condition::Is(column, _) => {
+                format!(" AND {alias}.{} || '' = ${}", column.name(), n + 2)
+            }
+            Condition::Has(_) => has(n, alias),
+        };
+        self.conditions.iter().enumerate().map(holds).collect()
+    }
+
+    /// The places of what leads, in its order, and the alias that has them. Where an index of
+    /// their own has all that is asked of them, no engine takes another for them.
+    fn places(&self) -> (String, &'static str) {
+        let is = |alias: &str, n: usize| match &self.conditions[n] {
+            Condition::Is(column, _) => format!(" AND {alias}.{} = ${}", column.name(), n + 2),
+            Condition::Has(_) => format!(" AND {alias}.term = ${}", n + 2),
         };
         match self.lead {
             Lead::Time => ("audit_entry e WHERE 1 = 1".to_owned(), "e"),
             Lead::One(n) if matches!(self.conditions[n], Condition::Has(_)) => {
-                let from =
-                    format!("audit_term d CROSS JOIN audit_entry e WHERE e.id = d.id{}", is(n));
-                (from, "d")
+                (format!("audit_term d WHERE 1 = 1{}", is("d", n)), "d")
             }
-            Lead::One(n) => (format!("audit_entry e WHERE 1 = 1{}", is(n)), "e"),
+            Lead::One(n) => (format!("audit_entry e WHERE 1 = 1{}", is("e", n)), "e"),
             Lead::OrgAction(org, action) => {
-                (format!("audit_entry e WHERE 1 = 1{}{}", is(org), is(action)), "e")
+                (format!("audit_entry d WHERE 1 = 1{}{}", is("d", org), is("d", action)), "d")
             }
+        }
+    }
+
+    /// Where the rows come from, in the order of what leads; and the alias that has it.
+    fn source(&self) -> (String, &'static str) {
+        match self.places() {
+            (places, "d") => (
+                places.replace(" d WHERE 1 = 1", " d CROSS JOIN audit_entry e WHERE e.id = d.id"),
+                "d",
+            ),
+            places => places,
         }
     }
 
@@ -237,27 +287,20 @@ impl Question {
         from + &to
     }
 
-    fn page_sql(&self, seek: &Seek, grouped: bool) -> String {
+    fn page_sql(&self, seek: &Seek, stop: Option<&Key>, grouped: bool) -> String {
         let (source, by) = self.source();
-        let n = self.conditions.len();
         let mut sql = format!(
             "SELECT {ENTRY_COLUMNS} FROM {source}{}{}",
-            self.bounds(by),
-            self.clause("e", false)
+            self.stretch(by, seek, stop).0,
+            self.clause(by)
         );
-        let place = format!("(${}, ${})", n + 2, n + 3);
-        match seek {
-            Seek::Newest => {}
-            Seek::Older(_) => sql.push_str(&format!(" AND ({by}.at, {by}.id) < {place}")),
-            Seek::Newer(_) => sql.push_str(&format!(" AND ({by}.at, {by}.id) > {place}")),
-        }
         if grouped {
             // An impersonation stands where its newest matching row stands, and nowhere else.
             sql.push_str(&format!(
                 " AND (e.impersonation_id IS NULL OR NOT EXISTS (SELECT 1 FROM audit_entry n \
                  WHERE n.impersonation_id = e.impersonation_id AND (n.at, n.id) > (e.at, e.id){}{}))",
                 self.bounds("n"),
-                self.clause("n", true)
+                self.clause_of_row("n")
             ));
         }
         let order = if matches!(seek, Seek::Newer(_)) { "" } else { " DESC" };
@@ -266,6 +309,7 @@ impl Question {
     }
 
     /// A page of rows. With `grouped`, an impersonation is there once, by its newest matching row.
+    /// It is looked for as far as there are rows; [`Question::look`] does not.
     pub async fn page(
         &self,
         conn: &mut AnyConnection,
@@ -273,71 +317,38 @@ impl Question {
         grouped: bool,
         limit: i64,
     ) -> Result<Vec<Entry>> {
-        let sql = self.page_sql(seek, grouped);
+        let (question, _) = self.from_here(conn, seek).await?;
+        question.rows_to(conn, seek, None, grouped, limit).await
+    }
+
+    /// The same as far as `stop` and no further.
+    async fn rows_to(
+        &self,
+        conn: &mut AnyConnection,
+        seek: &Seek,
+        stop: Option<&Key>,
+        grouped: bool,
+        limit: i64,
+    ) -> Result<Vec<Entry>> {
+        let sql = self.page_sql(seek, stop, grouped);
         let mut query: QueryAs<'_, Any, Entry, _> =
             sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(limit);
         for condition in &self.conditions {
             query = query.bind(condition.value().to_owned());
         }
-        if let Seek::Older(key) | Seek::Newer(key) = seek {
+        for key in self.stretch("", seek, stop).1 {
             query = query.bind(key.at).bind(key.id.clone());
         }
         Ok(query.fetch_all(conn).await?)
     }
+}
 
-    /// How many rows there are, counted no further than `most`.
-    pub async fn count_to(&self, conn: &mut AnyConnection, most: i64) -> Result<i64> {
-        let sql = format!("SELECT COUNT(*) FROM (SELECT 1 FROM {} LIMIT $1) x", self.rows());
-        let mut query = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(most);
-        for condition in &self.conditions {
-            query = query.bind(condition.value().to_owned());
-        }
-        Ok(query.fetch_one(conn).await?)
-    }
-
-    /// How many rows there are in each stretch of `width` from `from` to `to`: (which stretch,
-    /// rows). Ask for some dozens of stretches, not for thousands.
-    pub async fn density(
-        &self,
-        conn: &mut AnyConnection,
-        from: Micros,
-        to: Micros,
-        width: Micros,
-    ) -> Result<Vec<(i64, i64)>> {
-        // A part by itself is counted along an index; to group them all would be to sort them.
-        let parts = (0i64..).map_while(|n| {
-            let start = from.checked_add(width.max(1).checked_mul(n)?)?;
-            let end = start.saturating_add(width.max(1)).min(to);
-            (start < to).then_some((n, start, end))
-        });
-        let parts: Vec<String> = parts
-            .map(|(n, start, end)| {
-                let part = Self {
-                    from: Some(self.from.map_or(start, |t| t.max(start))),
-                    to: Some(self.to.map_or(end, |t| t.min(end))),
-                    ..self.clone()
-                };
-                format!("SELECT CAST($1 AS BIGINT) + {n} AS stretch, COUNT(*) FROM {}", part.rows())
-            })
-            .collect();
-        if parts.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut query = sqlx::query_as(sqlx::AssertSqlSafe(parts.join(" UNION ALL "))).bind(0i64);
-        for condition in &self.conditions {
-            query = query.bind(condition.value().to_owned());
-        }
-        Ok(query.fetch_all(conn).await?)
-    }
-
-    /// What is counted: where one word leads and nothing else is asked, the index has it all.
-    fn rows(&self) -> String {
-        if let (Lead::One(0), [Condition::Has(_)]) = (self.lead, &self.conditions[..]) {
-            return format!("audit_term d WHERE d.term = $2{}", self.bounds("d"));
-        }
-        let (source, by) = self.source();
-        format!("{source}{}{}", self.bounds(by), self.clause("e", false))
-    }
+/// That the word at this place stands in the row at the place on the time axis that `alias` has.
+fn has(n: usize, alias: &str) -> String {
+    format!(
+        " AND EXISTS (SELECT 1 FROM audit_term t WHERE t.term = ${} AND t.at = {alias}.at AND t.id = {alias}.id)",
+        n + 2
+    )
 }
 
 /// Which column a piece of text is a value of, where it is one.
@@ -366,20 +377,50 @@ pub enum Seek {
     Newer(Key),
 }
 
-/// Whether the words of every row are there: not so where rows are older than the table of words.
+/// Whether the words of every row are there by the rule of this version: not so where rows are
+/// older than the rule.
 pub async fn words_made(conn: &mut AnyConnection) -> Result<bool> {
     let done: Option<i64> =
         sqlx::query_scalar("SELECT done FROM audit_derived WHERE name = 'terms'")
             .fetch_optional(conn)
             .await?;
-    Ok(done == Some(1))
+    Ok(done >= Some(terms::VERSION))
+}
+
+/// The name of the position in a log up to which the words are made by this version's rule.
+fn position(log_id: &str) -> String {
+    format!("terms/{}/{log_id}", terms::VERSION)
+}
+
+/// How many rows of a log have their words by this version's rule, of those from before it.
+pub async fn words_made_to(conn: &mut AnyConnection, log_id: &str) -> Result<i64> {
+    let done: Option<i64> = sqlx::query_scalar("SELECT done FROM audit_derived WHERE name = $1")
+        .bind(position(log_id))
+        .fetch_optional(conn)
+        .await?;
+    Ok(done.unwrap_or(0))
+}
+
+/// Moves that position on.
+pub async fn words_are_made_to(tx: &mut super::Tx, log_id: &str, rows: i64) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO audit_derived (name, done) VALUES ($1, $2) \
+         ON CONFLICT (name) DO UPDATE SET done = excluded.done",
+    )
+    .bind(position(log_id))
+    .bind(rows)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
 }
 
 /// Says that the words of every row are there.
 pub async fn words_are_made(tx: &mut super::Tx) -> Result<()> {
-    sqlx::query("UPDATE audit_derived SET done = 1 WHERE name = 'terms'")
+    sqlx::query("UPDATE audit_derived SET done = $1 WHERE name = 'terms'")
+        .bind(terms::VERSION)
         .execute(tx.conn())
         .await?;
+    sqlx::query("DELETE FROM audit_derived WHERE name LIKE 'terms/%'").execute(tx.conn()).await?;
     Ok(())
 }
 
@@ -403,5 +444,6 @@ pub async fn timeline(
 
 /// How many rows match a filter.
 pub async fn count(conn: &mut AnyConnection, filter: &Filter) -> Result<i64> {
-    Question::of(conn, filter).await?.count_to(conn, i64::MAX).await
+    let question = Question::of(conn, filter).await?.for_all(conn).await?;
+    question.count_to(conn, i64::MAX).await
 }

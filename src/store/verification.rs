@@ -24,16 +24,31 @@ pub struct Verification {
     pub rows_total: i64,
     /// `running`, `held`, `failed` or `stopped`.
     pub state: String,
-    /// The log that is wrong.
+    /// The log that is wrong; the first one where several are.
     pub fault_log: Option<String>,
     /// What is wrong with it.
     pub fault: Option<String>,
     /// When it was over.
     pub finished_at: Option<Micros>,
+    /// How many logs are wrong.
+    pub faults: i64,
+}
+
+/// A log that was found wrong.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Wrong {
+    /// Which.
+    pub log_id: String,
+    /// The first row that is bad or missing, where it has a place.
+    pub seq: Option<i64>,
+    /// What is wrong with it.
+    pub what: String,
+    /// When the verification began that found it.
+    pub started_at: Micros,
 }
 
 const COLUMNS: &str = "SELECT id, log_id, asked_by, started_at, beat_at, rows_done, rows_total, state, fault_log, fault, \
-     finished_at FROM log_verification";
+     finished_at, faults FROM log_verification";
 
 fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(format!("{COLUMNS} {rest}"))
@@ -79,27 +94,57 @@ pub async fn beat(tx: &mut Tx, id: &str, rows_done: i64, now: Micros) -> Result<
     Ok(())
 }
 
-/// Records what one came to.
+/// What is wrong with a log, as it is recorded: (log, first bad or missing row, what).
+pub type Fault = (String, Option<i64>, String);
+
+/// Records what one came to. Of the logs that are wrong the first is the one that is named.
 pub async fn finish(
     tx: &mut Tx,
     id: &str,
     rows_done: i64,
-    fault: Option<(&str, &str)>,
+    faults: &[Fault],
     now: Micros,
 ) -> Result<()> {
+    let first = faults.first();
     sqlx::query(
         "UPDATE log_verification SET state = $2, rows_done = $3, fault_log = $4, fault = $5, finished_at = $6, \
-         beat_at = $6 WHERE id = $1",
+         beat_at = $6, faults = $7 WHERE id = $1",
     )
     .bind(id)
-    .bind(if fault.is_some() { "failed" } else { "held" })
+    .bind(if first.is_some() { "failed" } else { "held" })
     .bind(rows_done)
-    .bind(fault.map(|(log, _)| log))
-    .bind(fault.map(|(_, what)| what))
+    .bind(first.map(|(log, ..)| log.as_str()))
+    .bind(first.map(|(.., what)| what.as_str()))
     .bind(now)
+    .bind(i64::try_from(faults.len()).unwrap_or(i64::MAX))
     .execute(tx.conn())
     .await?;
+    for (nth, (log, seq, what)) in (0i64..).zip(faults) {
+        sqlx::query(
+            "INSERT INTO log_verification_fault (verification_id, nth, log_id, seq, what) \
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(id)
+        .bind(nth)
+        .bind(log)
+        .bind(*seq)
+        .bind(what)
+        .execute(tx.conn())
+        .await?;
+    }
     Ok(())
+}
+
+/// The logs that one found wrong, in the order in which they are named.
+pub async fn wrong_in(conn: &mut AnyConnection, id: &str, limit: i64) -> Result<Vec<Wrong>> {
+    Ok(sqlx::query_as(
+        "SELECT f.log_id, f.seq, f.what, v.started_at FROM log_verification_fault f \
+         JOIN log_verification v ON v.id = f.verification_id WHERE f.verification_id = $1 ORDER BY f.nth LIMIT $2",
+    )
+    .bind(id)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
 }
 
 /// The newest ones, newest first.
@@ -119,10 +164,25 @@ pub async fn newest_held(conn: &mut AnyConnection) -> Result<Option<Verification
     .await?)
 }
 
-/// Those since `since` that found a fault, newest first, a hundred at most.
-pub async fn failed_since(conn: &mut AnyConnection, since: Micros) -> Result<Vec<Verification>> {
+/// What those since `since` found wrong, newest first, some thousands at most.
+pub async fn failed_since(conn: &mut AnyConnection, since: Micros) -> Result<Vec<Wrong>> {
+    Ok(sqlx::query_as(
+        "SELECT f.log_id, f.seq, f.what, v.started_at FROM log_verification v \
+         JOIN log_verification_fault f ON f.verification_id = v.id \
+         WHERE v.state = 'failed' AND v.started_at > $1 ORDER BY v.started_at DESC LIMIT 5000",
+    )
+    .bind(since)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Those of one log alone since `since` that held, newest first, some thousands at most.
+pub async fn held_alone_since(
+    conn: &mut AnyConnection,
+    since: Micros,
+) -> Result<Vec<Verification>> {
     Ok(sqlx::query_as(select(
-        "WHERE state = 'failed' AND started_at > $1 ORDER BY started_at DESC LIMIT 100",
+        "WHERE state = 'held' AND started_at > $1 AND log_id IS NOT NULL ORDER BY started_at DESC LIMIT 5000",
     ))
     .bind(since)
     .fetch_all(conn)

@@ -59,6 +59,16 @@ impl Bench {
             Engine::Sqlite => Store::sqlite_in(folder.path()),
             Engine::Postgres => postgres::database().await,
         };
+        Self::with_story(url, folder).await
+    }
+
+    /// The same in a PostgreSQL database that orders texts as people do, and not byte by byte.
+    pub(crate) async fn in_words_order() -> Self {
+        let url = postgres::database_in_words_order().await;
+        Self::with_story(url, tempfile::tempdir().unwrap()).await
+    }
+
+    async fn with_story(url: String, folder: TempDir) -> Self {
         let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
         let rng = SeededRng::new(seed << 32);
         let file = folder.path().join("keys.json");
@@ -104,6 +114,7 @@ impl Bench {
                 },
                 // Not there, unless a test lets a witness keep something in it.
                 witness_folder: Some(folder.join("witness")),
+                witness: None,
             },
             mailer: mailbox.clone(),
             vault: vault.clone(),
@@ -126,6 +137,13 @@ impl Bench {
     /// desk in hand.
     pub(crate) fn keep_tickets_in(&mut self, tickets: Arc<dyn Tickets>) {
         Arc::get_mut(&mut self.desk).expect("nobody else has the desk").tickets = tickets;
+    }
+
+    /// The same desk, which holds the logs against what a witness signed. To be called while nobody
+    /// else has the desk in hand.
+    pub(crate) fn hold_against(&mut self, witness: crate::desk::AskedWitness) {
+        let desk = Arc::get_mut(&mut self.desk).expect("nobody else has the desk");
+        desk.settings.witness = Some(witness);
     }
 
     /// The folder of the keys, and of SQLite's files.

@@ -14,6 +14,7 @@ pub(crate) mod receiver;
 pub(crate) mod sinks;
 pub(crate) mod story;
 pub(crate) mod vault_server;
+pub(crate) mod witness;
 pub(crate) mod zendesk_server;
 
 pub(crate) use bench::Bench;

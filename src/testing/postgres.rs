@@ -129,3 +129,15 @@ pub(crate) async fn database() -> String {
     run(format!("CREATE DATABASE {name} TEMPLATE {TEMPLATE}")).await;
     address(&name)
 }
+
+/// The address of a database like that of [`database`], which orders texts as people do: most
+/// servers' databases do, and this cluster's other ones do not.
+pub(crate) async fn database_in_words_order() -> String {
+    let name = format!("w{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+    run(format!(
+        "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' LOCALE_PROVIDER icu \
+         ICU_LOCALE 'en-US'"
+    ))
+    .await;
+    address(&name)
+}

@@ -12,6 +12,7 @@ use crate::testing::{Bench, both_engines};
 
 both_engines!(
     the_last_checkpoint_of_a_quiet_log_is_kept,
+    each_minute_with_rows_has_a_checkpoint,
     a_head_that_is_not_what_was_signed_is_not_kept,
     the_quiet_logs_are_found_through_the_index_of_checkpoints,
 );
@@ -34,7 +35,7 @@ async fn quiet(bench: &Bench) -> i64 {
 
 async fn the_last_checkpoint_of_a_quiet_log_is_kept(bench: Bench) {
     let size = quiet(&bench).await;
-    bench.clock.advance(59 * time::SECOND);
+    bench.clock.advance(29 * time::SECOND);
     bench.desk.sweep().await.unwrap();
     assert_eq!(bench.number(NEWEST).await, size - 3, "whoever writes next may keep a later one");
     bench.clock.advance(time::SECOND);
@@ -54,6 +55,30 @@ async fn the_last_checkpoint_of_a_quiet_log_is_kept(bench: Bench) {
     assert_eq!(i64::try_from(last.size), Ok(size));
     drop(conn);
     bench.verify_all().await.unwrap();
+}
+
+/// Rows just before the minute is over do not put it off for another.
+async fn each_minute_with_rows_has_a_checkpoint(bench: Bench) {
+    bench.clock.advance(2 * time::MINUTE);
+    fill(&bench, 1).await;
+    let start = bench.now();
+    for second in 1..=180 {
+        bench.clock.advance(time::SECOND);
+        if second % 60 == 1 || second % 60 == 59 {
+            fill(&bench, 1).await;
+        }
+        bench.desk.sweep().await.unwrap();
+    }
+    let kept = bench
+        .number(&format!(
+            "SELECT COUNT(*) FROM audit_checkpoint WHERE log_id = 'platform' AND at > {start}"
+        ))
+        .await;
+    assert_eq!(kept, 3);
+    let widest = "SELECT MAX(c.at - (SELECT MAX(b.at) FROM audit_checkpoint b WHERE b.log_id = c.log_id \
+                  AND b.size < c.size)) FROM audit_checkpoint c WHERE c.log_id = 'platform'";
+    let since = format!("{widest} AND c.at > {start}");
+    assert_eq!(bench.number(&since).await, time::MINUTE);
 }
 
 async fn a_head_that_is_not_what_was_signed_is_not_kept(bench: Bench) {

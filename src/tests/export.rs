@@ -7,9 +7,10 @@ use crate::desk::export::{Export, Wanted};
 use crate::desk::{AtWork, Step};
 use crate::proof::actions;
 use crate::proof::row::AuditRow;
+use crate::proof::verdict::Verdict;
 use crate::store::Engine;
 use crate::store::audit::Filter;
-use crate::testing::story::{ADA, CLEO, STUCK};
+use crate::testing::story::{ADA, BEN, CLEO, LEAKED, STUCK};
 use crate::testing::{Bench, both_engines};
 
 both_engines!(
@@ -19,6 +20,8 @@ both_engines!(
     an_export_that_is_not_on_record_does_not_happen,
     an_export_from_which_a_row_is_gone_is_cut_off,
     an_export_ends_with_the_account_that_asked_for_it,
+    what_is_judged_meanwhile_neither_adds_to_an_export_nor_cuts_it_off,
+    a_text_that_becomes_an_id_meanwhile_means_what_it_meant,
 );
 
 async fn begin(bench: &Bench, who: &AtWork, format: Format, filter: Filter) -> Step<Export> {
@@ -171,4 +174,60 @@ async fn an_export_ends_with_the_account_that_asked_for_it(bench: Bench) {
     bench.desk.disable_staff(&mut tx, &cleo.staff.email, &by).await.unwrap();
     tx.commit().await.unwrap();
     assert!(rest(&bench, &mut export).await.is_err());
+}
+
+/// Protects an auditor from a file with other rows than the record says, or from none at all, on a
+/// platform where trails are judged all the time.
+async fn what_is_judged_meanwhile_neither_adds_to_an_export_nor_cuts_it_off(bench: Bench) {
+    let (ada, cleo) = (bench.at_work(ADA).await, bench.at_work(CLEO).await);
+    let judged = async || while bench.desk.judge_due().await.unwrap() > 0 {};
+    let of = |verdict| Filter { verdict: Some(verdict), ..Filter::default() };
+    let first = bench.impersonate(&ada, STUCK).await.unwrap();
+    bench.rotate(&first).await.unwrap();
+    judged().await;
+    let ids = async |export: &mut Export| {
+        let text = rest(&bench, export).await.unwrap();
+        let rows = text.lines().map(|line| AuditRow::parse(line).unwrap());
+        rows.map(|row| (row.impersonation_id, row.id)).collect::<Vec<_>>()
+    };
+    let mut before = begin(&bench, &cleo, Format::JsonLines, of(Verdict::Open)).await.unwrap();
+    let open = ids(&mut before).await;
+    assert!(!open.is_empty() && open.iter().all(|(of, _)| of.as_ref() == Some(&first.id)));
+    // Counted while it is open, and read once it is not.
+    let mut export = begin(&bench, &cleo, Format::JsonLines, of(Verdict::Open)).await.unwrap();
+    bench.hand_off(&ada, &first.id).await.unwrap();
+    judged().await;
+    assert_eq!(i64::try_from(open.len()), Ok(export.rows()));
+    assert_eq!(ids(&mut export).await, open);
+
+    // Another one is complete by the time that this one is read.
+    let mut export = begin(&bench, &cleo, Format::JsonLines, of(Verdict::Complete)).await.unwrap();
+    let counted = export.rows();
+    bench.clock.advance(crate::model::time::HOUR);
+    let ben = bench.at_work(BEN).await;
+    let second = bench.impersonate(&ben, LEAKED).await.unwrap();
+    bench.rotate(&second).await.unwrap();
+    bench.hand_off(&ben, &second.id).await.unwrap();
+    judged().await;
+    let complete = ids(&mut export).await;
+    assert_eq!(i64::try_from(complete.len()), Ok(counted));
+    assert!(complete.iter().all(|(of, _)| of.as_ref() == Some(&first.id)));
+    let mut all = begin(&bench, &cleo, Format::JsonLines, of(Verdict::Complete)).await.unwrap();
+    assert!(ids(&mut all).await.iter().any(|(of, _)| of.as_ref() == Some(&second.id)));
+}
+
+async fn a_text_that_becomes_an_id_meanwhile_means_what_it_meant(bench: Bench) {
+    let cleo = bench.at_work(CLEO).await;
+    fill(&bench, 3).await;
+    let filter = Filter { text: Some("viewed".into()), ..Filter::default() };
+    let mut export = begin(&bench, &cleo, Format::JsonLines, filter).await.unwrap();
+    assert!(export.rows() >= 3);
+    let named = Actor { id: "viewed".to_owned(), ..Actor::system() };
+    let mut tx = bench.desk.begin().await.unwrap();
+    bench.clock.advance(1);
+    let row = NewRow::new("platform.audit_viewed", &named);
+    bench.desk.log(&mut tx, &LogId::Platform, row).await.unwrap();
+    tx.commit().await.unwrap();
+    let lines = rest(&bench, &mut export).await.unwrap().lines().count();
+    assert_eq!(i64::try_from(lines), Ok(export.rows()));
 }

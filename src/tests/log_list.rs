@@ -86,5 +86,8 @@ async fn what_held_and_what_did_not_since_is_told(bench: Bench) {
     let second = verify().await;
     assert_eq!(second.held, Some(held), "what was said of the logs then stays said");
     assert_eq!(second.failed.len(), 1);
-    assert_eq!(second.failed[0].fault_log.as_deref(), Some("org/org-birch"));
+    assert_eq!(
+        (second.failed[0].log_id.as_str(), second.failed[0].seq),
+        ("org/org-birch", Some(1))
+    );
 }

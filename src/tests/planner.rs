@@ -5,7 +5,7 @@
 
 use sqlx::{AnyConnection, Connection as _, PgConnection, Row as _};
 
-use crate::model::{TicketState, time};
+use crate::model::{Stand, TicketState, time};
 use crate::proof::verdict::Verdict;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::log_list::{self, Wanted};
@@ -65,7 +65,7 @@ async fn lists(b: &Bench) -> Vec<List> {
         let run = async |tx: &mut Tx| impersonations::page(tx.conn(), false, before, 50).await;
         all.push(list(b, name("impersonations"), "impersonation_by_start", run).await);
         let run = async |tx: &mut Tx| impersonations::page(tx.conn(), true, before, 50).await;
-        all.push(list(b, name("live impersonations"), "impersonation_by_start", run).await);
+        all.push(list(b, name("live impersonations"), "impersonation_live_by_start", run).await);
         let after = before.map(|_| ("a name", "an id"));
         let run = async |tx: &mut Tx| orgs::page(tx.conn(), after, 50).await;
         all.push(list(b, name("orgs"), "org_by_name", run).await);
@@ -121,11 +121,37 @@ pub(super) fn filters() -> Vec<(&'static str, &'static str, Filter)> {
         ("a word", "audit_term_pkey", Filter { text: x(), ..any() }),
         ("words", "audit_term_pkey", Filter { text: Some("x y".to_owned()), ..any() }),
         ("a verdict", "audit_term_pkey", Filter { verdict: Some(Verdict::Open), ..any() }),
+        ("a standing", "audit_term_pkey", Filter { standing: Some(Stand::Late), ..any() }),
         ("a check", "audit_term_pkey", Filter { check: x(), ..any() }),
         ("a word and time", "audit_term_pkey", Filter { text: x(), from: Some(1), ..any() }),
         ("org and action", "audit_entry_org_action", Filter { org_id: x(), action: x(), ..any() }),
         ("org and a word", "audit_entry_org", Filter { org_id: x(), text: x(), ..any() }),
         ("time", "audit_entry_time", Filter { from: Some(1), to: Some(time::DAY), ..any() }),
+        (
+            "org, type and a word",
+            "audit_entry_org",
+            Filter { org_id: x(), secret_type: x(), text: x(), ..any() },
+        ),
+        (
+            "admin, action and a verdict",
+            "audit_entry_actor",
+            Filter { admin: x(), action: x(), verdict: Some(Verdict::Open), ..any() },
+        ),
+        (
+            "org, action and a word",
+            "audit_entry_org_action",
+            Filter { org_id: x(), action: x(), text: x(), ..any() },
+        ),
+        (
+            "org, action and time",
+            "audit_entry_org_action",
+            Filter { org_id: x(), action: x(), from: Some(1), to: Some(time::DAY), ..any() },
+        ),
+        (
+            "a check, a word and time",
+            "audit_term_pkey",
+            Filter { check: x(), text: x(), from: Some(1), to: Some(time::DAY), ..any() },
+        ),
         ("org and time", "audit_entry_org", Filter { org_id: x(), from: Some(1), ..any() }),
     ]
 }

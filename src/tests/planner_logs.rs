@@ -23,7 +23,7 @@ async fn statements(b: &Bench) -> Vec<List> {
         all.push(figure(b, format!("count by {what}"), counted_from, run).await);
         let run = async |tx: &mut Tx| {
             let question = Question::of(tx.conn(), &filter).await?;
-            question.density(tx.conn(), 0, 900, 300).await
+            question.counts(tx.conn(), &[(0, 300), (300, 600), (600, 900)]).await
         };
         all.push(figure(b, format!("strip by {what}"), index, run).await);
     }

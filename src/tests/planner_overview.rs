@@ -25,6 +25,8 @@ pub(super) async fn lists(b: &Bench) -> Vec<List> {
             overview::ended_after_handoff(tx.conn(), (0, 9), true, before, 5).await
         };
         all.push(list(b, name("ended after the handoff"), "trail_standing_opened", run).await);
+        let run = async |tx: &mut Tx| standing::page_ungranted(tx.conn(), before, 0, 5).await;
+        all.push(list(b, name("trails without a grant"), "trail_standing_opened", run).await);
         let run = async |tx: &mut Tx| overview::unacknowledged(tx.conn(), before, 5).await;
         all.push(list(b, name("not acknowledged"), "handoff_unacknowledged", run).await);
     }

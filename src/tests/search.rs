@@ -1,15 +1,12 @@
-//! Searching the timeline: by words, by ids, by verdict, and what is counted along time.
+//! Searching the timeline: by words, by ids, by verdict.
 
-use sqlx::AnyConnection;
-
-use crate::audit::density::{Cache, Density, density};
 use crate::audit::timeline::make_words;
 use crate::desk::StepError;
 use crate::model::{Micros, time};
 use crate::proof::verdict::Verdict;
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::impersonations::Impersonation;
-use crate::store::timeline::Question;
+use crate::store::timeline::words_are_made_to;
 use crate::store::{Key, saved_views};
 use crate::testing::story::{ADA, CLEO, STUCK};
 use crate::testing::{Bench, both_engines};
@@ -18,8 +15,8 @@ both_engines!(
     a_row_is_found_by_its_words_and_by_each_id_it_names,
     whatever_leads_the_same_rows_are_found,
     rows_from_before_words_were_are_found_after_the_next_start,
+    words_by_a_newer_rule_are_made_from_where_the_last_start_came_to,
     a_verdict_is_searched_for_as_it_was_last_judged,
-    the_strip_counts_every_row_once,
     a_view_is_ones_own_and_never_holds_a_secret,
 );
 
@@ -59,6 +56,44 @@ async fn a_row_is_found_by_its_words_and_by_each_id_it_names(bench: Bench) {
     assert_eq!(started.len(), 2, "the start in both logs: each word must stand in it");
     assert!(ids(&bench, &text("started nonsense")).await.is_empty());
     assert!(!ids(&bench, &text(&grant.secret_id)).await.is_empty(), "by the secret's id");
+    // By whatever ids stand in the details, and by who did it.
+    let rows = bench.rows("acme").await;
+    let rotation = rows.iter().find_map(|r| r.detail_str("rotation_id")).unwrap();
+    assert_eq!(ids(&bench, &text(&format!("{rotation} rotated"))).await.len(), 1);
+    let by_name = ids(&bench, &text(&format!("ADA {ticket}"))).await;
+    assert!(of_it.iter().all(|id| by_name.contains(id)), "by the admin's name");
+}
+
+/// Protects a start that is broken off among a million rows, and the rows of an older version.
+async fn words_by_a_newer_rule_are_made_from_where_the_last_start_came_to(bench: Bench) {
+    opened(&bench).await;
+    super::tamper::fill(&bench, 5).await;
+    let before = bench.number("SELECT COUNT(*) FROM audit_term").await;
+    let platform = bench.number("SELECT COUNT(*) FROM audit_entry WHERE log_id = 'platform'").await;
+    let all = bench.number("SELECT COUNT(*) FROM audit_entry").await;
+    let older = async |position: Option<i64>| {
+        let mut tx = bench.desk.begin().await.unwrap();
+        for sql in [
+            "DELETE FROM audit_term WHERE term LIKE 'ada%' OR term = 'stuck'",
+            "UPDATE audit_derived SET done = 1",
+        ] {
+            sqlx::query(sql).execute(tx.conn()).await.unwrap();
+        }
+        if let Some(rows) = position {
+            words_are_made_to(&mut tx, "platform", rows).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    };
+    older(None).await;
+    assert!(bench.number("SELECT COUNT(*) FROM audit_term").await < before);
+    assert_eq!(make_words(&bench.desk.store).await.unwrap(), u64::try_from(all).unwrap());
+    assert_eq!(bench.number("SELECT COUNT(*) FROM audit_term").await, before, "each word once");
+    // All but the last two rows of the platform's log were done when it was broken off.
+    older(Some(platform - 2)).await;
+    let left = u64::try_from(all - platform + 2).unwrap();
+    assert_eq!(make_words(&bench.desk.store).await.unwrap(), left);
+    assert_eq!(bench.number("SELECT COUNT(*) FROM audit_derived").await, 1, "no position is left");
+    assert_eq!(make_words(&bench.desk.store).await.unwrap(), 0);
 }
 
 /// The plan of a statement is ours to choose: it must never choose what is found.
@@ -156,47 +191,6 @@ async fn a_verdict_is_searched_for_as_it_was_last_judged(bench: Bench) {
     let complete = ids(&bench, &with(Verdict::Complete)).await;
     assert!(of_it.iter().all(|id| complete.contains(id)));
     assert!(!ids(&bench, &with(Verdict::Open)).await.iter().any(|id| of_it.contains(id)));
-}
-
-async fn the_strip_counts_every_row_once(bench: Bench) {
-    opened(&bench).await;
-    let cache = Cache::default();
-    let mut conn = bench.desk.store.read().await.unwrap();
-    let all = audit::count(&mut conn, &Filter::default()).await.unwrap();
-    for later in [0, time::HOUR, 40 * time::DAY] {
-        let now = bench.now() + later;
-        // The second time from what was kept of the first.
-        for _ in 0..2 {
-            let found = strip(&mut conn, &cache, "", &Filter::default(), now).await.unwrap();
-            assert_eq!(found.total(), all);
-        }
-    }
-    let none = Filter { from: Some(5), to: Some(5), ..Filter::default() };
-    assert_eq!(strip(&mut conn, &cache, "none", &none, bench.now()).await, None);
-    drop(conn);
-    // What is written later is counted, though the rest is kept.
-    bench.clock.advance(time::DAY);
-    opened_again(&bench).await;
-    let mut conn = bench.desk.store.read().await.unwrap();
-    let more = audit::count(&mut conn, &Filter::default()).await.unwrap();
-    assert!(more > all);
-    let found = strip(&mut conn, &cache, "", &Filter::default(), bench.now()).await.unwrap();
-    assert_eq!(found.total(), more);
-}
-
-async fn strip(
-    conn: &mut AnyConnection,
-    cache: &Cache,
-    name: &str,
-    filter: &Filter,
-    now: Micros,
-) -> Option<Density> {
-    let question = Question::of(conn, filter).await.unwrap();
-    density(conn, cache, name, filter, &question, now).await.unwrap()
-}
-
-async fn opened_again(bench: &Bench) {
-    bench.desk.sweep().await.unwrap();
 }
 
 async fn a_view_is_ones_own_and_never_holds_a_secret(bench: Bench) {

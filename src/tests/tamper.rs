@@ -53,8 +53,15 @@ pub(crate) async fn opened(bench: &Bench) {
 }
 
 /// Drops what keeps the tables append-only, as whoever owns the database can.
-pub(super) async fn unlock(bench: &Bench) {
-    let tables = ["audit_entry", "audit_subtree", "audit_tile", "audit_checkpoint", "audit_log"];
+pub(crate) async fn unlock(bench: &Bench) {
+    let tables = [
+        "audit_entry",
+        "audit_subtree",
+        "audit_tile",
+        "audit_checkpoint",
+        "audit_log",
+        "witness_cosigned",
+    ];
     match bench.engine() {
         Engine::Postgres => {
             for table in tables {

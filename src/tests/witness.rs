@@ -1,23 +1,13 @@
 //! Witnesses and tiles: what somebody else keeps finds a log that was set back, and what a log
 //! serves is all that one needs to check it.
 
-use std::sync::{Arc, Mutex};
-
-use axum::Router;
-use axum::extract::State;
-use axum::routing::post;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::StatusCode;
-
 use super::tamper::{change, fill, mend_frontier, opened};
 use crate::audit::tiles::{self, Path};
 use crate::audit::verify::whole_log_against;
-use crate::delivery::witness::{FolderWitness, HttpWitness, place, sizes};
+use crate::delivery::witness::{FolderWitness, place, sizes};
 use crate::model::time;
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::merkle::{Frontier, leaf_hash, verify_consistency};
-use crate::proof::note::NoteVerifier;
+use crate::proof::merkle::{Frontier, leaf_hash};
 use crate::store::verification::newest;
 use crate::store::{audit, witness};
 use crate::testing::story::CLEO;
@@ -26,7 +16,6 @@ use crate::testing::{Bench, both_engines};
 both_engines!(
     a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness,
     a_log_that_grows_while_it_is_witnessed_holds,
-    a_witness_over_http_sees_each_log_grow_and_no_fork,
     the_tiles_of_a_log_are_all_that_it_takes_to_check_it,
 );
 
@@ -43,17 +32,7 @@ async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench
     fill(&bench, 5).await;
     assert_eq!(bench.desk.witness_due(&witness).await.unwrap(), 1, "only the platform's has grown");
     assert_eq!(bench.desk.witness_due(&witness).await.unwrap(), 0, "nothing is new");
-    for sql in [
-        format!("DELETE FROM audit_entry WHERE log_id = 'platform' AND seq >= {keep}"),
-        format!(
-            "UPDATE audit_log SET size = {keep}, checkpoint = (SELECT note FROM audit_checkpoint \
-             WHERE log_id = 'platform' AND size = {keep}), last_at = (SELECT at FROM audit_entry \
-             WHERE log_id = 'platform' AND seq = {keep} - 1) WHERE id = 'platform'"
-        ),
-    ] {
-        change(&bench, &sql).await;
-    }
-    mend_frontier(&bench, "platform").await;
+    cut_back(&bench, keep).await;
     bench.verify_all().await.expect("the database alone no longer knows");
 
     let mut conn = bench.desk.store.read().await.unwrap();
@@ -73,11 +52,15 @@ async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench
     let against = whole_log_against(&mut conn, &verifiers, &key.origin, &head, &seen, |_| {});
     let fault = against.await.unwrap().unwrap_err();
     assert!(fault.what.contains("cut back"), "{fault}");
+    assert_eq!(fault.row, u64::try_from(keep).ok(), "the first row that is missing");
+    let missing = format!("rows {keep} to {} are missing", seen[1].size - 1);
+    assert!(fault.what.contains(&missing), "{fault}");
     drop(conn);
 
     // So does the button on the page: by what was noted of the witness, and by its folder alone.
     let aside = kept_by.with_extension("aside");
-    assert!(verified(&bench).await.contains("a witness has seen"));
+    let said = verified(&bench).await;
+    assert!(said.contains("a witness has seen") && said.contains(&missing), "{said}");
     std::fs::rename(&kept_by, &aside).unwrap();
     assert!(verified(&bench).await.contains("a witness has seen"));
     std::fs::rename(&aside, &kept_by).unwrap();
@@ -99,8 +82,23 @@ async fn a_log_set_back_that_no_other_log_recorded_is_found_by_the_witness(bench
     verified(&bench).await;
 }
 
+/// Cuts the platform's log back to a checkpoint that is kept, head and all.
+pub(super) async fn cut_back(bench: &Bench, keep: i64) {
+    for sql in [
+        format!("DELETE FROM audit_entry WHERE log_id = 'platform' AND seq >= {keep}"),
+        format!(
+            "UPDATE audit_log SET size = {keep}, checkpoint = (SELECT note FROM audit_checkpoint \
+             WHERE log_id = 'platform' AND size = {keep}), last_at = (SELECT at FROM audit_entry \
+             WHERE log_id = 'platform' AND seq = {keep} - 1) WHERE id = 'platform'"
+        ),
+    ] {
+        change(bench, &sql).await;
+    }
+    mend_frontier(bench, "platform").await;
+}
+
 /// Verifies as the button on the page does: it must fail, and name the platform's log; why.
-async fn verified(bench: &Bench) -> String {
+pub(super) async fn verified(bench: &Bench) -> String {
     bench.clock.advance(time::SECOND);
     let who = bench.at_work(CLEO).await;
     let mut tx = bench.desk.begin().await.unwrap();
@@ -134,78 +132,6 @@ async fn a_log_that_grows_while_it_is_witnessed_holds(bench: Bench) {
     let size = sizes(&of_log).unwrap()[0];
     std::fs::write(of_log.join(format!("{size:020}.note")), "nothing").unwrap();
     assert!(verified(&bench).await.contains("cannot be read"));
-}
-
-/// A witness that keeps C2SP tlog-witness's rules: what each log was last, by origin.
-#[derive(Clone)]
-struct Rules {
-    verifier: NoteVerifier,
-    seen: Arc<Mutex<std::collections::HashMap<String, Checkpoint>>>,
-}
-
-async fn add_checkpoint(State(rules): State<Rules>, body: String) -> (StatusCode, String) {
-    let refuse = |status: StatusCode| (status, String::new());
-    let (request, note) = body.split_once("\n\n").unwrap();
-    let mut lines = request.lines();
-    let old: u64 = lines.next().unwrap().strip_prefix("old ").unwrap().parse().unwrap();
-    let proof: Vec<[u8; 32]> =
-        lines.map(|l| STANDARD.decode(l).unwrap().try_into().unwrap()).collect();
-    let claimed = Checkpoint::unverified(note).unwrap();
-    let Ok(new) = Checkpoint::open(note, std::slice::from_ref(&rules.verifier), &claimed.origin)
-    else {
-        return refuse(StatusCode::FORBIDDEN);
-    };
-    let mut all = rules.seen.lock().unwrap();
-    let before = all.get(&new.origin).cloned();
-    let (size, root) = before.map_or((0, [0; 32]), |b| (b.size, b.root));
-    if old != size {
-        return (StatusCode::CONFLICT, format!("{size}\n"));
-    }
-    if size > 0 && verify_consistency(size, new.size, &root, &new.root, &proof).is_err() {
-        return refuse(StatusCode::UNPROCESSABLE_ENTITY);
-    }
-    all.insert(new.origin.clone(), new);
-    (StatusCode::OK, "\u{2014} witness.example AAAA\n".to_owned())
-}
-
-async fn a_witness_over_http_sees_each_log_grow_and_no_fork(bench: Bench) {
-    opened(&bench).await;
-    let rules =
-        Rules { verifier: bench.desk.keys.log.verifiers()[0].clone(), seen: Arc::default() };
-    let router =
-        Router::new().route("/add-checkpoint", post(add_checkpoint)).with_state(rules.clone());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let witness = HttpWitness::new(&address).unwrap();
-    bench.desk.witness_due(&witness).await.unwrap();
-    for rows in [1, 300, 7] {
-        fill(&bench, rows).await;
-        bench.clock.advance(time::MINUTE);
-        assert_eq!(bench.desk.witness_due(&witness).await.unwrap(), 1);
-    }
-    let mut conn = bench.desk.store.read().await.unwrap();
-    let state = witness::of_log(&mut conn, "platform").await.unwrap();
-    let size = bench.number("SELECT size FROM audit_log WHERE id = 'platform'").await;
-    assert_eq!((state[0].size, state[0].last_error.as_deref()), (size, None));
-    assert!(state[0].answer.contains("witness.example"));
-
-    // We forgot what it has seen: it says so, and goes on from there.
-    bench.sql("DELETE FROM witness_state").await.unwrap();
-    fill(&bench, 1).await;
-    bench.clock.advance(time::MINUTE);
-    bench.desk.witness_due(&witness).await.unwrap();
-    let state = witness::of_log(&mut conn, "platform").await.unwrap();
-    assert_eq!((state[0].size, state[0].last_error.as_deref()), (size + 1, None));
-
-    // It has seen another history: it takes no more, and that is remembered.
-    let origin = format!("{}/platform", bench.desk.keys.log.origin);
-    rules.seen.lock().unwrap().get_mut(&origin).unwrap().root = [5; 32];
-    fill(&bench, 1).await;
-    bench.clock.advance(time::MINUTE);
-    assert_eq!(bench.desk.witness_due(&witness).await.unwrap(), 0);
-    let state = witness::of_log(&mut conn, "platform").await.unwrap();
-    assert!(state[0].last_error.as_deref().unwrap().contains("another content"), "{state:?}");
 }
 
 async fn the_tiles_of_a_log_are_all_that_it_takes_to_check_it(bench: Bench) {

@@ -43,7 +43,7 @@ pub struct App {
     /// The header in which a trusted proxy names the client's address.
     pub client_ip_header: Option<String>,
     /// What was counted for the strip above the timeline.
-    pub density: crate::audit::density::Cache,
+    pub density: crate::audit::strips::Strips,
     /// What proofs read of logs again and again.
     pub edges: crate::audit::nodes::Edges,
     /// The embedded vault, where it is the one in use: its tokens can be tried under `/v1/`.

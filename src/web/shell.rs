@@ -13,13 +13,14 @@ use leptos::reactive::owner::Owner;
 use super::app::App;
 use super::components::{icon, initials, time_left};
 use super::door::{Door, Flash};
-use super::islands::{Countdown, Helpers};
+use super::islands::{Countdown, Helpers, Palette, Place};
 use super::pages::error;
 use crate::desk::Step;
 use crate::model::{Micros, time};
 use crate::policy::access::{self, Act};
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::{orgs, staff, tickets, verification};
+use crate::store::verification::{self, Verification};
+use crate::store::{orgs, staff, tickets};
 
 /// Which part of the console a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,17 +35,30 @@ pub enum Part {
     Orgs,
     /// What needs a look.
     Overview,
+    /// Whether the logs hold.
+    Integrity,
     /// None of the rail's.
     None,
 }
 
-const RAIL: [(Part, &str, &str, &str); 5] = [
+const RAIL: [(Part, &str, &str, &str); 6] = [
     (Part::Tickets, "/tickets", "ticket", "Tickets"),
     (Part::Impersonations, "/impersonations", "shield", "Impersonations"),
     (Part::Audit, "/audit", "timeline", "Audit"),
     (Part::Orgs, "/orgs", "org", "Organizations"),
     (Part::Overview, "/overview", "chart", "Overview"),
+    (Part::Integrity, "/audit/integrity", "merkle", "Integrity"),
 ];
+
+/// The parts of the rail, for the palette.
+fn places() -> Vec<Place> {
+    let place = |&(_, href, icon, label): &(Part, &str, &str, &str)| Place {
+        label: label.to_owned(),
+        href: href.to_owned(),
+        icon: icon.to_owned(),
+    };
+    RAIL.iter().map(place).collect()
+}
 
 /// A live impersonation, for the bar.
 struct Live {
@@ -52,6 +66,27 @@ struct Live {
     admin: String,
     org: String,
     slug: String,
+}
+
+/// What every page says while logs do not hold.
+struct Alarm {
+    /// In the title, too.
+    short: String,
+    /// The first fault.
+    first: String,
+}
+
+impl Alarm {
+    fn of(v: Verification) -> Self {
+        let fault = v.fault.unwrap_or_default();
+        match v.faults {
+            0 | 1 => Self { short: "A log does not hold".to_owned(), first: fault },
+            n => Self {
+                short: format!("{n} logs do not hold"),
+                first: format!("The first: {fault}"),
+            },
+        }
+    }
 }
 
 /// Puts a page into the frame and answers with it.
@@ -82,16 +117,21 @@ async fn framed(door: &mut Door, title: &str, part: Part, body: AnyView) -> Step
         Some(first) => format!("● LIVE · {} · Keyturn", first.grant.ticket_id),
         None => format!("{title} · Keyturn"),
     };
+    let alarm = broken.map(Alarm::of);
+    let title = match &alarm {
+        Some(alarm) => format!("▲ {} · {title}", alarm.short),
+        None => title,
+    };
     let favicon = if live.is_empty() { "/favicon.svg" } else { "/favicon-live.svg" };
     let nav = || rail(part, open, live.len());
     let session = || session(door, now);
     let acts = acts(door);
     let inner = view! {
         <a class="skip-link" href="#main">"Skip to content"</a>
-        {broken.map(|v| view! {
+        {alarm.map(|alarm| view! {
             <section class="alarmbar" role="alert">
                 {icon("warning")}
-                <p><strong>"A log does not hold."</strong>" "{v.fault.unwrap_or_default()}". Keep the database as it is, and call security. "<a href="/audit/integrity">"Log integrity"</a></p>
+                <p><strong>{alarm.short}"."</strong>" "{alarm.first}". Keep the database as it is, and call security. "<a href="/audit/integrity">"Log integrity"</a></p>
             </section>
         })}
         {live_bar(&live, acts, &door.here, now)}
@@ -120,6 +160,7 @@ async fn framed(door: &mut Door, title: &str, part: Part, body: AnyView) -> Step
                         <kbd aria-hidden="true">"/"</kbd>
                         <button class="sr-only" type="submit">"Look up"</button>
                     </form>
+                    <Palette places=places() />
                     <p class="asof">
                         {door.app.demo.is_some().then(|| view! { <span class="demo-tag">"Demo"</span> })}
                         <span>"As of "<time datetime=time::rfc3339(now)>{time::seconds(now)}</time></span>
@@ -274,6 +315,10 @@ fn flash_list(flashes: Vec<Flash>) -> AnyView {
 }
 
 /// A page without the rail: sign-in, step-up, and what the Owner sees.
+///
+/// It does not say that a log does not hold. Who has not signed in is told nothing of the logs, least
+/// of all whoever tampered with them; an Owner can do nothing about it here, and is told by people;
+/// and step-up stands between two pages that do say it.
 pub fn solo(
     app: &Arc<App>,
     theme: Option<&'static str>,
@@ -344,6 +389,15 @@ fn document(
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A piece of a page, which an island puts in its place. There is no island in it.
+pub fn fragment(view: impl FnOnce() -> AnyView) -> Response {
+    let owner = Owner::new_root(Some(Arc::new(SsrSharedContext::new_islands())));
+    let mut response = Html(owner.with(|| view().to_html())).into_response();
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
     response
 }
 

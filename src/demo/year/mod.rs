@@ -2,6 +2,8 @@
 //! work, and impersonations of which a known number are not as they should be. For measuring, and
 //! for seeing the audit pages at size. What is written follows from the seed.
 
+mod fault;
+mod grounds;
 mod people;
 mod record;
 mod work;
@@ -16,10 +18,13 @@ use crate::audit::bulk::Bulk;
 use crate::audit::{AuditError, LogId, LogKey, create_log};
 use crate::clock::SeededRng;
 use crate::model::{Micros, time};
+use crate::proof::verdict::Verdict;
 use crate::store::{self, Store, StoreError};
 use people::People;
 use record::Record;
-use work::{Fault, Script, Staffer, Traffic};
+use work::{Script, Staffer, Traffic};
+
+pub use fault::Fault;
 
 /// How many rows wait before they are written.
 const FLUSH: usize = 20_000;
@@ -49,16 +54,33 @@ pub struct Written {
     pub events: u64,
     /// Impersonations with complete trails.
     pub complete: usize,
-    /// Impersonations that ended without a rotation.
-    pub incomplete: usize,
-    /// Impersonations whose two logs disagree.
-    pub mismatch: usize,
-    /// Impersonations that no row of either log ends, though their tokens have expired.
-    pub long_open: usize,
+    /// How many impersonations have each fault, in the order of [`Fault::ALL`].
+    pub faults: [usize; Fault::ALL.len()],
     /// Attempts that were refused.
     pub refused: usize,
     /// Handoffs that the Owner has not acknowledged.
     pub unacknowledged: usize,
+}
+
+impl Written {
+    /// Each fault with how many impersonations have it.
+    pub fn by_fault(&self) -> impl Iterator<Item = (Fault, usize)> + '_ {
+        Fault::ALL.into_iter().zip(self.faults)
+    }
+
+    /// How many impersonations the pages show with this verdict.
+    #[must_use]
+    pub fn with(&self, verdict: Verdict) -> usize {
+        let complete = if verdict == Verdict::Complete { self.complete } else { 0 };
+        let faulty = self.by_fault().filter(|(fault, _)| fault.verdict() == verdict);
+        complete + faulty.map(|(_, n)| n).sum::<usize>()
+    }
+
+    /// How many tokens the overview shows as open too long.
+    #[must_use]
+    pub fn overstayed(&self) -> usize {
+        self.by_fault().filter(|(fault, _)| fault.overstays()).map(|(_, n)| n).sum()
+    }
 }
 
 /// Why a year could not be written.
@@ -201,11 +223,9 @@ fn schedule(
     let mut calendar = people.calendar();
     for (n, at) in starts.into_iter().enumerate() {
         let fault = Fault::of(n);
-        match fault {
-            Fault::None => written.complete += 1,
-            Fault::NothingRotated | Fault::ExpiredUnrotated => written.incomplete += 1,
-            Fault::OtherReason | Fault::OtherCause => written.mismatch += 1,
-            Fault::NeverEnded => written.long_open += 1,
+        match Fault::ALL.into_iter().position(|known| Some(known) == fault) {
+            Some(which) => written.faults[which] += 1,
+            None => written.complete += 1,
         }
         let script = Script::plan(n, at, fault, plan.until, people, &mut calendar, ids, rng);
         rows += script.rows();

@@ -105,6 +105,9 @@ pub(super) struct Calendar {
     orgs: Vec<Micros>,
 }
 
+/// How many of the staff are auditors: the last ones.
+const AUDITORS: usize = 4;
+
 impl People {
     pub(super) fn new(orgs: usize, rng: &mut StdRng) -> Self {
         let staff = STAFF.iter().enumerate();
@@ -149,7 +152,7 @@ impl People {
     }
 
     pub(super) fn calendar(&self) -> Calendar {
-        Calendar { admins: vec![0; self.staff.len() - 4], orgs: vec![0; self.orgs.len()] }
+        Calendar { admins: vec![0; self.staff.len() - AUDITORS], orgs: vec![0; self.orgs.len()] }
     }
 
     /// An org, a busy one rather than a quiet one.
@@ -165,7 +168,12 @@ impl People {
     }
 
     pub(super) fn auditor(&self, staff: usize) -> bool {
-        staff >= self.staff.len() - 4
+        staff >= self.staff.len() - AUDITORS
+    }
+
+    /// An admin who is not this one.
+    pub(super) fn another_admin(&self, admin: usize) -> usize {
+        (admin + 1) % (self.staff.len() - AUDITORS)
     }
 
     pub(super) fn actor_of(&self, staff: usize) -> Actor {

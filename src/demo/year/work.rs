@@ -3,53 +3,23 @@
 
 use rand::Rng as _;
 use rand::rngs::StdRng;
-use serde_json::json;
 
-use super::YearError;
+use super::grounds::grounds;
 use super::people::{Calendar, People};
 use super::record::{Done, Record};
+use super::{Fault, YearError};
 use crate::audit::bulk::Bulk;
 use crate::audit::{Actor, LogId, NewRow};
 use crate::clock::{SeededRng, new_id};
 use crate::model::impersonation::{reason, scope};
-use crate::model::{Micros, SecretType, time};
+use crate::model::{Micros, SecretType, TicketState, time};
 use crate::policy::eligibility::Check;
+use crate::policy::grounds::Grounds;
 use crate::proof::actions;
 use crate::proof::row::{ActorType, Outcome};
 
 const SECOND: Micros = time::SECOND;
 const LIFE: Micros = 15 * time::MINUTE;
-
-/// What is wrong with an impersonation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// Nothing.
-    None,
-    /// Its admin ended it before anything was rotated.
-    NothingRotated,
-    /// Its time ran out before anything was rotated.
-    ExpiredUnrotated,
-    /// The org's start row gives another reason.
-    OtherReason,
-    /// The org's end row gives another cause.
-    OtherCause,
-    /// Neither log has an end.
-    NeverEnded,
-}
-
-impl Fault {
-    /// The fault of the `n`th impersonation: of a thousand, fourteen have one.
-    pub(super) fn of(n: usize) -> Self {
-        match n % 1000 {
-            100 | 350 | 600 | 850 => Self::NothingRotated,
-            150 | 400 | 650 | 900 => Self::ExpiredUnrotated,
-            200 | 700 => Self::OtherReason,
-            450 | 950 => Self::OtherCause,
-            300 | 800 => Self::NeverEnded,
-            _ => Self::None,
-        }
-    }
-}
 
 /// One impersonation.
 pub(super) struct Script {
@@ -61,7 +31,7 @@ pub(super) struct Script {
     kind: SecretType,
     secret: String,
     ticket: String,
-    fault: Fault,
+    fault: Option<Fault>,
     filed_at: Micros,
     started_at: Micros,
     rotated_at: Option<Micros>,
@@ -78,7 +48,7 @@ impl Script {
     pub(super) fn plan(
         n: usize,
         at: Micros,
-        fault: Fault,
+        fault: Option<Fault>,
         until: Micros,
         people: &People,
         calendar: &mut Calendar,
@@ -93,7 +63,7 @@ impl Script {
             _ => 2,
         };
         let (kind, secret) = people.orgs[org].secrets[which].clone();
-        let rotates = !matches!(fault, Fault::NothingRotated | Fault::ExpiredUnrotated);
+        let rotates = !matches!(fault, Some(Fault::NothingRotated | Fault::ExpiredUnrotated));
         let worked = rng.gen_range(15 * SECOND..150 * SECOND);
         // Most hand off within seconds of having rotated; a few are called away.
         let waited = if rng.gen_bool(0.92) {
@@ -102,12 +72,13 @@ impl Script {
             rng.gen_range(50 * SECOND..10 * time::MINUTE)
         };
         let over_at = match fault {
-            Fault::ExpiredUnrotated | Fault::NeverEnded => started_at + LIFE,
+            Some(Fault::ExpiredUnrotated | Fault::NeverEnded) => started_at + LIFE,
+            Some(Fault::Outlived) => started_at + LIFE + waited,
             _ => started_at + worked + waited,
         };
         let answered = over_at + rng.gen_range(time::MINUTE..30 * time::HOUR);
         let acknowledges =
-            rotates && fault != Fault::NeverEnded && rng.gen_bool(0.985) && answered < until;
+            rotates && fault != Some(Fault::NeverEnded) && rng.gen_bool(0.985) && answered < until;
         Self {
             id: new_id(started_at, ids),
             rotation: new_id(started_at + worked, ids),
@@ -137,13 +108,22 @@ impl Script {
     /// How many rows it writes, in both logs together.
     pub(super) fn rows(&self) -> u64 {
         let rotated = u64::from(self.rotated_at.is_some());
-        let ended = self.fault != Fault::NeverEnded;
+        let ended = !self.is(Fault::NeverEnded);
         let handed_off = self.rotated_at.is_some() && ended;
         let pairs = 1
             + u64::from(handed_off)
             + u64::from(ended)
             + u64::from(self.acknowledged_at.is_some());
-        1 + rotated + 2 * pairs
+        let missing = match self.fault {
+            Some(Fault::PlatformStartMissing | Fault::HandoffTwinMissing) => 1,
+            Some(Fault::HandoffMissing) => 2,
+            _ => 0,
+        };
+        1 + rotated + 2 * pairs - missing
+    }
+
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == Some(fault)
     }
 
     fn log(&self, people: &People) -> LogId {
@@ -166,19 +146,24 @@ impl Script {
         Ok(at.max(newest))
     }
 
-    /// A row in each log, the org's with where the platform's stands.
+    /// A row in each log, the org's with where the platform's stands; a side that is nothing is
+    /// not written.
     fn pair(
         &self,
         people: &People,
         bulk: &mut Bulk<'_>,
         at: Micros,
-        platform: NewRow,
-        org: NewRow,
+        platform: Option<NewRow>,
+        org: Option<NewRow>,
     ) -> Result<(), YearError> {
         let at = self.both(people, bulk, at)?;
-        bulk.append(&LogId::Platform, platform, at)?;
-        let org = org.with("platform_checkpoint", bulk.checkpoint(&LogId::Platform)?);
-        bulk.append(&self.log(people), org, at)?;
+        if let Some(platform) = platform {
+            bulk.append(&LogId::Platform, platform, at)?;
+        }
+        if let Some(org) = org {
+            let org = org.with("platform_checkpoint", bulk.checkpoint(&LogId::Platform)?);
+            bulk.append(&self.log(people), org, at)?;
+        }
         Ok(())
     }
 
@@ -208,12 +193,14 @@ impl Script {
                 Ok(Some((self.rotated_at.unwrap_or(self.over_at), self)))
             }
             2 if self.rotated_at.is_some() => {
-                self.rotate(people, bulk, record, at, &admin)?;
+                if !self.is(Fault::OutOfOrder) {
+                    self.rotate(people, bulk, record, at, &admin)?;
+                }
                 self.stage = 3;
                 Ok(Some((self.over_at, self)))
             }
             2 | 3 => {
-                self.finish(people, bulk, at, &admin, rng)?;
+                self.finish(people, bulk, record, at, &admin, rng)?;
                 self.stage = 4;
                 match self.acknowledged_at {
                     Some(at) => Ok(Some((at, self))),
@@ -232,11 +219,18 @@ impl Script {
                 };
                 let platform = row(actions::PLATFORM_HANDOFF_ACKNOWLEDGED);
                 let org = row(actions::HANDOFF_ACKNOWLEDGED);
-                self.pair(people, bulk, at, platform, org)?;
+                self.pair(people, bulk, at, Some(platform), Some(org))?;
                 record.push(self.done(people));
                 Ok(None)
             }
         }
+    }
+
+    /// Why its ticket could be served.
+    fn grounds(&self, people: &People, state: TicketState, asked_at: Micros) -> Grounds {
+        let owner = &people.orgs[self.org].members[0].0;
+        let secret = (self.kind, self.secret.as_str());
+        grounds((&self.ticket, state, self.filed_at), owner, secret, asked_at)
     }
 
     fn start(
@@ -246,24 +240,22 @@ impl Script {
         at: Micros,
         admin: &Actor,
     ) -> Result<(), YearError> {
-        let saw: Vec<_> = Check::ALL
-            .iter()
-            .map(|check| json!({ "check": check.as_str(), "saw": "as the procedure wants it" }))
-            .collect();
         let opening = |action: &str, actor: &Actor| {
             self.row(action, actor, people)
+                .with("started_at", self.started_at)
                 .with("expires_at", self.started_at + LIFE)
                 .with("scope", scope(self.kind))
                 .with("owner_id", people.orgs[self.org].members[0].0.clone())
                 .with("kid", "bench")
         };
-        let platform =
-            opening(actions::PLATFORM_IMPERSONATION_STARTED, admin).with("eligibility", saw);
+        let grounds = self.grounds(people, TicketState::Open, at);
+        let platform = opening(actions::PLATFORM_IMPERSONATION_STARTED, admin).because(&grounds);
         let mut org = opening(actions::IMPERSONATION_STARTED, &admin.impersonating());
-        if self.fault == Fault::OtherReason {
+        if self.is(Fault::OtherReason) {
             org.reason = Some(reason(self.kind, "NOV-9999"));
         }
-        self.pair(people, bulk, at, platform, org)?;
+        let platform = (!self.is(Fault::PlatformStartMissing)).then_some(platform);
+        self.pair(people, bulk, at, platform, Some(org))?;
         bulk.keep(&LogId::Platform)?;
         bulk.keep(&self.log(people))?;
         (self.platform_rows, self.org_rows) = (1, 1);
@@ -279,15 +271,42 @@ impl Script {
         admin: &Actor,
     ) -> Result<(), YearError> {
         let version = record.version(&self.secret);
+        let other = people.actor_of(people.another_admin(self.admin));
+        let by = if self.is(Fault::OtherAdmin) { &other } else { admin };
         let row = self
-            .row(actions::rotated(self.kind.as_str()), &admin.impersonating(), people)
+            .row(actions::rotated(self.kind.as_str()), &by.impersonating(), people)
             .with("rotation_id", self.rotation.clone())
             .with("handoff_id", self.handoff.clone())
             .with("from_version", version)
             .with("to_version", version + 1)
             .with("suspected_leak", false)
-            .with("overlap_seconds", 86_400);
+            .with("overlap_seconds", 86_400)
+            .because(&self.grounds(people, TicketState::Pending, at));
         bulk.append(&self.log(people), row, at)?;
+        self.org_rows += 1;
+        Ok(())
+    }
+
+    fn hand_off(
+        &mut self,
+        people: &People,
+        bulk: &mut Bulk<'_>,
+        at: Micros,
+        admin: &Actor,
+    ) -> Result<(), YearError> {
+        let tell = |action: &str, actor: &Actor| {
+            self.row(action, actor, people)
+                .with("handoff_id", self.handoff.clone())
+                .with("rotation_id", self.rotation.clone())
+                .with("channel", "pgp")
+        };
+        let platform = tell(actions::PLATFORM_SECRET_HANDED_OFF, admin);
+        let org = tell(actions::HANDOFF_SENT, &admin.impersonating());
+        let neither = self.is(Fault::HandoffMissing);
+        let one = neither || self.is(Fault::HandoffTwinMissing);
+        let (platform, org) = ((!neither).then_some(platform), (!one).then_some(org));
+        self.pair(people, bulk, at, platform, org)?;
+        self.platform_rows += 1;
         self.org_rows += 1;
         Ok(())
     }
@@ -297,36 +316,34 @@ impl Script {
         &mut self,
         people: &People,
         bulk: &mut Bulk<'_>,
+        record: &Record,
         at: Micros,
         admin: &Actor,
         rng: &mut StdRng,
     ) -> Result<(), YearError> {
-        if self.fault == Fault::NeverEnded {
+        if self.is(Fault::NeverEnded) {
             return Ok(());
         }
         let log = self.log(people);
+        let mut at = at;
         if self.rotated_at.is_some() {
-            let tell = |action: &str, actor: &Actor| {
-                self.row(action, actor, people)
-                    .with("handoff_id", self.handoff.clone())
-                    .with("rotation_id", self.rotation.clone())
-                    .with("channel", "pgp")
-            };
-            let platform = tell(actions::PLATFORM_SECRET_HANDED_OFF, admin);
-            let org = tell(actions::HANDOFF_SENT, &admin.impersonating());
-            self.pair(people, bulk, at, platform, org)?;
-            self.platform_rows += 1;
-            self.org_rows += 1;
+            self.hand_off(people, bulk, at, admin)?;
+        }
+        if self.is(Fault::OutOfOrder) {
+            at += SECOND;
+            self.rotate(people, bulk, record, at, admin)?;
         }
         let cause = match self.fault {
-            Fault::NothingRotated => "admin",
-            Fault::ExpiredUnrotated => "expired",
+            Some(Fault::NothingRotated) => "admin",
+            Some(Fault::ExpiredUnrotated) => "expired",
             _ => "handoff",
         };
         // What expires is written down by the next sweep; anything else at once.
         let late = if cause == "expired" { rng.gen_range(SECOND..9 * SECOND) } else { 0 };
         let written = self.both(people, bulk, at + late)?;
         let ended = if cause == "expired" { at } else { written };
+        // The register says what the rows say.
+        self.over_at = ended;
         let (platform_seq, org_seq) = (bulk.size(&LogId::Platform)?, bulk.size(&log)?);
         let closing = |action: &str, actor: &Actor, cause: &str| {
             self.row(action, actor, people)
@@ -340,9 +357,14 @@ impl Script {
                 .with("org_last_seq", org_seq)
         };
         let holder = Actor { actor_type: ActorType::PlatformAdmin, from: None, ..admin.clone() };
-        let other = if self.fault == Fault::OtherCause { "admin" } else { cause };
-        let org_row = closing(actions::IMPERSONATION_ENDED, &holder.impersonating(), other)
+        let other = if self.is(Fault::OtherCause) { "admin" } else { cause };
+        let mut org_row = closing(actions::IMPERSONATION_ENDED, &holder.impersonating(), other)
             .with("platform_checkpoint", bulk.checkpoint(&LogId::Platform)?);
+        if self.is(Fault::OrgEndMissing) {
+            // Something else stands in its place: what is recorded of the log stays true.
+            let member = people.member_of(self.org, 0);
+            org_row = ordinary("api_key.used", "api_key/000000", &member, people, self.org);
+        }
         bulk.append(&log, org_row, written)?;
         let platform_row = closing(actions::PLATFORM_IMPERSONATION_ENDED, &holder, cause)
             .with("org_checkpoint", bulk.checkpoint(&log)?);
@@ -366,15 +388,12 @@ impl Script {
             expires_at: self.started_at + LIFE,
             ended_at: self.over_at,
             cause: match self.fault {
-                Fault::NothingRotated => "admin",
-                Fault::ExpiredUnrotated | Fault::NeverEnded => "expired",
+                Some(Fault::NothingRotated) => "admin",
+                Some(Fault::ExpiredUnrotated | Fault::NeverEnded) => "expired",
                 _ => "handoff",
             },
             rotated: self.rotated_at.map(|at| (at, self.rotation.clone(), self.handoff.clone())),
-            sent_at: self
-                .rotated_at
-                .filter(|_| self.fault != Fault::NeverEnded)
-                .map(|_| self.over_at),
+            sent_at: self.rotated_at.filter(|_| !self.is(Fault::NeverEnded)).map(|_| self.over_at),
             acknowledged_at: self.acknowledged_at,
         }
     }
@@ -449,6 +468,13 @@ const ORDINARY: [&str; 9] = [
     "member.role_changed",
 ];
 
+fn ordinary(action: &str, thing: &str, actor: &Actor, people: &People, org: usize) -> NewRow {
+    NewRow::new(action, actor)
+        .org(&people.orgs[org].id)
+        .with("resource", thing)
+        .with("client", "console")
+}
+
 impl Traffic {
     pub(super) fn new(left: u64, people: &People, rng: &mut StdRng) -> Self {
         Self { org: people.some_org(rng), member: rng.gen_range(0..8), left }
@@ -464,17 +490,9 @@ impl Traffic {
         let org = &people.orgs[self.org];
         let actor = people.member_of(self.org, self.member);
         let action = ORDINARY[rng.gen_range(0..ORDINARY.len())];
-        let row = NewRow::new(action, &actor)
-            .org(&org.id)
-            .with(
-                "resource",
-                format!(
-                    "{}/{:06x}",
-                    action.split('.').next().unwrap_or(""),
-                    rng.gen_range(0..1 << 24)
-                ),
-            )
-            .with("client", "console");
+        let thing = action.split('.').next().unwrap_or("");
+        let thing = format!("{thing}/{:06x}", rng.gen_range(0..1 << 24));
+        let row = ordinary(action, &thing, &actor, people, self.org);
         bulk.append(&org.log, row, at)?;
         self.left -= 1;
         let next = at + rng.gen_range(200_000..4 * SECOND);

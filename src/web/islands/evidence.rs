@@ -3,20 +3,19 @@
 
 use leptos::prelude::*;
 
+use super::compared::parse_keys;
+use super::pins::{pin, pinned};
+use super::shown::{checks, icon};
 use crate::proof::evidence::{Report, verify};
-use crate::proof::note::NoteVerifier;
-use crate::proof::verdict::{RuleState, Verdict};
+use crate::proof::verdict::Verdict;
 
 /// What the check came to, or why there was none.
 type Outcome = Result<Report, String>;
 
-/// Checks evidence: the file at `source`, or one that is chosen or dropped where `source` is
-/// empty. Nothing is drawn without scripts; the page offers the file and the command beneath.
+/// Checks a file that is chosen or dropped. Nothing is drawn without scripts; the page says how it
+/// is done by command.
 #[island]
-pub fn CheckEvidence(
-    /// Where the file is.
-    source: String,
-) -> impl IntoView {
+pub fn CheckEvidence() -> impl IntoView {
     let ready = RwSignal::new(false);
     let keys = RwSignal::new(String::new());
     let outcome = RwSignal::new(None::<Outcome>);
@@ -25,19 +24,15 @@ pub fn CheckEvidence(
         keys.set(pinned());
         ready.set(true);
     });
-    let fetches = !source.is_empty();
     let over = RwSignal::new(false);
-    let act = StoredValue::new(source);
     view! {
         <Show when=move || ready.get()>
             <div class="stack" class:is-dropping=move || over.get()
-                on:dragover=move |event| over.set(!fetches && may_drop(&event))
+                on:dragover=move |event| over.set(may_drop(&event))
                 on:dragleave=move |_| over.set(false)
                 on:drop=move |event| {
                     over.set(false);
-                    if !fetches {
-                        dropped(&event, keys, busy, outcome);
-                    }
+                    dropped(&event, keys, busy, outcome);
                 }>
                 <div class="field">
                     <label for="pinned-keys">"The logs’ public key that you pin"</label>
@@ -51,34 +46,23 @@ pub fn CheckEvidence(
                         }></textarea>
                     <p class="field-hint" id="pinned-hint">"Learned elsewhere, one on a line. Kept in this browser only. Without one the file’s own key is used, which shows only that the file agrees with itself."</p>
                 </div>
-                {if fetches {
-                    view! {
-                        <div class="form-actions">
-                            <button class="btn" type="button" disabled=move || busy.get()
-                                on:click=move |_| fetch(act.get_value(), keys, busy, outcome)>
-                                {move || if busy.get() { "Checking…" } else { "Check it in this browser" }}
-                            </button>
-                        </div>
-                    }.into_any()
-                } else {
-                    view! {
-                        <div class="field">
-                            <label for="evidence-file">"The evidence, chosen or dropped here"</label>
-                            <input class="input" id="evidence-file" type="file" accept="application/json,.json"
-                                on:click=move |event| forget(&event)
-                                on:change=move |event| chosen(&event, keys, busy, outcome) />
-                        </div>
-                    }.into_any()
-                }}
-                <div aria-live="polite">{move || outcome.get().map(|outcome| shown(&outcome, fetches))}</div>
+                <div class="field">
+                    <label for="evidence-file">"The evidence, chosen or dropped here"</label>
+                    <input class="input" id="evidence-file" type="file" accept="application/json,.json"
+                        on:click=move |event| forget(&event)
+                        on:change=move |event| chosen(&event, keys, busy, outcome) />
+                </div>
+                <div aria-live="polite">
+                    {move || busy.get().then_some("Checking…")}
+                    {move || outcome.get().map(|outcome| shown(&outcome))}
+                </div>
             </div>
         </Show>
     }
 }
 
-/// The outcome, as a page shows it. Where the page has the server's own list of the rules already
-/// (`brief`), the list is folded away as long as everything holds.
-fn shown(outcome: &Outcome, brief: bool) -> AnyView {
+/// The outcome, as the page shows it.
+fn shown(outcome: &Outcome) -> AnyView {
     let report = match outcome {
         Ok(report) => report,
         Err(why) => {
@@ -94,56 +78,26 @@ fn shown(outcome: &Outcome, brief: bool) -> AnyView {
         Verdict::Mismatch => ("verdict-card is-needs", "Mismatch"),
         Verdict::Tampered => ("verdict-card is-alarm", "Tampered"),
     };
+    // Anybody can make a file that agrees with itself: it is not to look like proof.
+    let (class, word) = if report.pinned || !report.holds() {
+        (class, word.to_owned())
+    } else {
+        ("verdict-card", format!("{word}, if the key is the logs’"))
+    };
     let trust = if report.pinned {
         "Checked in your browser, against the key that you pinned."
     } else {
         "Checked in your browser, against the file’s own key: pin the logs’ key to know whose it is."
     };
     let id = report.impersonation_id.clone();
-    let lines = report.lines.iter().map(|l| (Some(l.holds), l.what.clone(), l.saw.clone()));
-    let rules = report.verdict.rules.iter().map(|r| {
-        let holds = match r.result {
-            RuleState::Passed => Some(true),
-            RuleState::Failed => Some(false),
-            RuleState::Pending => None,
-        };
-        (holds, r.rule.title().to_owned(), r.saw.clone())
-    });
-    let items: Vec<AnyView> =
-        lines.chain(rules).map(|(holds, what, saw)| one(holds, what, saw)).collect();
     view! {
         <div class="stack">
             <section class=class aria-label="What your browser found">
-                <svg class="icon" aria-hidden="true"><use href="/icons.svg#shield-check"></use></svg>
+                {icon("shield-check")}
                 <div><h3>{word}</h3><p>{trust}</p><p><code class="id">{id}</code></p></div>
             </section>
-            {if brief && report.holds() {
-                view! {
-                    <details>
-                        <summary>{format!("{} checks, one by one", items.len())}</summary>
-                        <ol class="checks rules">{items}</ol>
-                    </details>
-                }.into_any()
-            } else {
-                view! { <ol class="checks rules">{items}</ol> }.into_any()
-            }}
+            <ol class="checks rules">{checks(report)}</ol>
         </div>
-    }
-    .into_any()
-}
-
-fn one(holds: Option<bool>, what: String, saw: String) -> AnyView {
-    let (class, glyph, word) = match holds {
-        Some(true) => ("check is-pass", "/icons.svg#check", "Holds: "),
-        Some(false) => ("check is-fail", "/icons.svg#cross", "Fails: "),
-        None => ("check", "/icons.svg#clock", "Cannot be said: "),
-    };
-    view! {
-        <li class=class>
-            <svg class="icon" aria-hidden="true"><use href=glyph></use></svg>
-            <span class="check-name"><span class="sr-only">{word}</span>{what}</span>
-            <span class="check-saw">{saw}</span>
-        </li>
     }
     .into_any()
 }
@@ -151,12 +105,7 @@ fn one(holds: Option<bool>, what: String, saw: String) -> AnyView {
 /// Checks a text against the keys as they were typed. A key that cannot be read is said, and
 /// nothing is checked without it.
 fn check(text: &str, keys: &str, now: i64) -> Outcome {
-    let mut verifiers = Vec::new();
-    for line in keys.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let key =
-            NoteVerifier::parse(line).map_err(|e| format!("A pinned key cannot be read: {e}."))?;
-        verifiers.push(key);
-    }
+    let verifiers = parse_keys(keys)?;
     verify(text, &verifiers, now).map_err(|e| format!("{e}."))
 }
 
@@ -166,62 +115,8 @@ mod browser {
     use wasm_bindgen::{JsCast, JsValue};
     use wasm_bindgen_futures::JsFuture;
 
+    use super::super::pins::now;
     use super::{Outcome, check};
-
-    const KEPT: &str = "keyturn.log-keys";
-
-    fn storage() -> Option<web_sys::Storage> {
-        web_sys::window()?.local_storage().ok().flatten()
-    }
-
-    pub fn pinned() -> String {
-        storage().and_then(|s| s.get_item(KEPT).ok().flatten()).unwrap_or_default()
-    }
-
-    pub fn pin(keys: &str) {
-        if let Some(storage) = storage() {
-            let _ = storage.set_item(KEPT, keys);
-        }
-    }
-
-    fn now() -> i64 {
-        (js_sys::Date::now() * 1000.0) as i64
-    }
-
-    fn begin(busy: RwSignal<bool>, outcome: RwSignal<Option<Outcome>>) {
-        busy.set(true);
-        outcome.set(None);
-    }
-
-    pub fn fetch(
-        source: String,
-        keys: RwSignal<String>,
-        busy: RwSignal<bool>,
-        outcome: RwSignal<Option<Outcome>>,
-    ) {
-        begin(busy, outcome);
-        leptos::task::spawn_local(async move {
-            let found = match text_at(&source).await {
-                Ok(text) => check(&text, &keys.get_untracked(), now()),
-                Err(_) => {
-                    Err("The file could not be fetched: load the page again, or sign in again."
-                        .to_owned())
-                }
-            };
-            outcome.set(Some(found));
-            busy.set(false);
-        });
-    }
-
-    async fn text_at(source: &str) -> Result<String, JsValue> {
-        let window = web_sys::window().ok_or(JsValue::NULL)?;
-        let response: web_sys::Response =
-            JsFuture::from(window.fetch_with_str(source)).await?.dyn_into()?;
-        if !response.ok() {
-            return Err(JsValue::NULL);
-        }
-        JsFuture::from(response.text()?).await?.as_string().ok_or(JsValue::NULL)
-    }
 
     fn field(event: &web_sys::Event) -> Option<web_sys::HtmlInputElement> {
         event.target()?.dyn_into().ok()
@@ -276,7 +171,8 @@ mod browser {
         busy: RwSignal<bool>,
         outcome: RwSignal<Option<Outcome>>,
     ) {
-        begin(busy, outcome);
+        busy.set(true);
+        outcome.set(None);
         leptos::task::spawn_local(async move {
             let found = match JsFuture::from(file.text()).await.ok().and_then(|t| t.as_string()) {
                 Some(text) => check(&text, &keys.get_untracked(), now()),
@@ -289,40 +185,26 @@ mod browser {
 }
 
 #[cfg(feature = "hydrate")]
-use browser::{chosen, dropped, fetch, forget, may_drop, pin, pinned};
-
-#[cfg(not(feature = "hydrate"))]
-fn pinned() -> String {
-    String::new()
-}
-
-#[cfg(not(feature = "hydrate"))]
-fn pin(_: &str) {}
-
-#[cfg(not(feature = "hydrate"))]
-fn fetch(_: String, keys: RwSignal<String>, _: RwSignal<bool>, outcome: RwSignal<Option<Outcome>>) {
-    // Never run on the server; it keeps both builds of one shape.
-    outcome.set(Some(check("", &keys.get_untracked(), 0)));
-}
+use browser::{chosen, dropped, forget, may_drop};
 
 #[cfg(not(feature = "hydrate"))]
 fn chosen(
     _: &leptos::ev::Event,
     keys: RwSignal<String>,
-    busy: RwSignal<bool>,
+    _: RwSignal<bool>,
     outcome: RwSignal<Option<Outcome>>,
 ) {
-    fetch(String::new(), keys, busy, outcome);
+    // Never run on the server; it keeps both builds of one shape.
+    outcome.set(Some(check("", &keys.get_untracked(), 0)));
 }
 
 #[cfg(not(feature = "hydrate"))]
 fn dropped(
     _: &leptos::ev::DragEvent,
-    keys: RwSignal<String>,
-    busy: RwSignal<bool>,
-    outcome: RwSignal<Option<Outcome>>,
+    _: RwSignal<String>,
+    _: RwSignal<bool>,
+    _: RwSignal<Option<Outcome>>,
 ) {
-    fetch(String::new(), keys, busy, outcome);
 }
 
 #[cfg(not(feature = "hydrate"))]

@@ -10,10 +10,10 @@ use super::audit_filter::{Known, Problem, SECRET, address};
 use super::audit_form::form;
 use super::timeline_strip;
 use super::timeline_view::{Book, Fold, Frame, table};
-use crate::audit::density::{Density, density};
+use crate::audit::strips::Strip;
 use crate::audit::timeline::{self, Item};
 use crate::desk::Step;
-use crate::model::{Micros, StaffRole};
+use crate::model::{Micros, StaffRole, time};
 use crate::store::audit::Seek;
 use crate::store::saved_views::{self, SavedView};
 use crate::store::{Key, orgs, staff};
@@ -24,6 +24,7 @@ use crate::web::shell::{Part, page};
 
 pub use super::audit_filter::Ask;
 pub use super::audit_row::show as row;
+pub use super::timeline_strip::fragment as strip;
 
 const PAGE: usize = 25;
 const ORGS: i64 = 1000;
@@ -33,7 +34,7 @@ struct Loaded {
     known: Known,
     problems: Vec<Problem>,
     found: Option<(timeline::Page, Book)>,
-    density: Option<Density>,
+    strip: Strip,
     views: Vec<SavedView>,
 }
 
@@ -58,7 +59,7 @@ pub async fn show(mut door: Door, ask: Result<Query<Ask>, QueryRejection>) -> Re
             if loaded.problems.iter().any(|p| p.text == SECRET) {
                 "/audit".clone_into(&mut door.here);
             }
-            let body = draw(&loaded, &ask, door.app.desk.now());
+            let body = draw(&loaded, &ask, &door.here, door.app.desk.now());
             page(door, status, "Audit", Part::Audit, body).await
         }
         Err(e) => super::error::of(door, e).await,
@@ -73,18 +74,21 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
     desk.note_view(&door.who, "/audit", &ask.query_sound(&problems)).await?;
     let seek = match ask.seek() {
         Some(seek) if problems.is_empty() => seek,
-        _ => return Ok(Loaded { known, problems, found: None, density: None, views: Vec::new() }),
+        _ => {
+            let (strip, views) = (Strip::Nothing, Vec::new());
+            return Ok(Loaded { known, problems, found: None, strip, views });
+        }
     };
-    let key = desk.current_log_key(&mut door.conn).await?;
     let (filter, now) = (ask.filter(), desk.now());
+    // It is counted beside all the rest.
+    let asked = door.app.density.ask(&desk.store, &ask.query(), &filter, now);
+    let key = desk.current_log_key(&mut door.conn).await?;
     let edges = &door.app.edges;
     let found = timeline::page(&mut door.conn, key, &filter, &seek, PAGE, edges, now).await?;
     let book = Book::of(&mut door.conn, key, &found.items, &found.proofs).await?;
-    let cache = &door.app.density;
     let views = saved_views::of(&mut door.conn, &door.who.staff.id).await?;
-    let density =
-        density(&mut door.conn, cache, &ask.query(), &filter, &found.question, now).await?;
-    Ok(Loaded { known, problems, found: Some((found, book)), density, views })
+    let strip = asked.strip().await;
+    Ok(Loaded { known, problems, found: Some((found, book)), strip, views })
 }
 
 /// What the fields are held against, and what is wrong with them.
@@ -125,7 +129,7 @@ async fn known(door: &mut Door, ask: &Ask) -> Step<Known> {
     Ok(Known { staff: staff.collect(), orgs: all })
 }
 
-fn draw(loaded: &Loaded, ask: &Ask, now: Micros) -> AnyView {
+fn draw(loaded: &Loaded, ask: &Ask, here: &str, now: Micros) -> AnyView {
     let rows = match &loaded.found {
         Some((found, book)) => found_rows(found, book, ask, &loaded.known, now),
         None => refused(&loaded.problems),
@@ -145,7 +149,7 @@ fn draw(loaded: &Loaded, ask: &Ask, now: Micros) -> AnyView {
         </div>
         {form(ask, &loaded.known, &loaded.problems)}
         {loaded.problems.is_empty().then(|| super::saved_views::bar(&loaded.views, ask))}
-        {loaded.density.as_ref().map(|density| timeline_strip::view(density, ask))}
+        {timeline_strip::place(&loaded.strip, ask, here, now)}
         {rows}
     }
     .into_any()
@@ -199,7 +203,9 @@ fn found_rows(
         view! { <a class="icon-text" href=here>{icon("rotate")}"Load new rows"</a> }
     });
     let list = if found.items.is_empty() {
-        let text = if ask.narrows() {
+        let text = if found.looked_to.is_some() {
+            "No row of those that were looked at matches the filter. There are more of them."
+        } else if ask.narrows() {
             "No row of either log matches the filter. Remove a part of it above."
         } else {
             "Rows come here as soon as anybody does anything, even signing in."
@@ -223,6 +229,18 @@ fn found_rows(
         (None, true) => None,
     };
     let older = found.older.as_ref().map(|key| address("/audit", &paged(beside("before", key))));
+    let looked = found.looked_to.map(|at| {
+        let (beyond, page) = match ask.seek() {
+            Some(Seek::Newer(_)) => ("newer", "Newer"),
+            _ => ("older", "Older"),
+        };
+        let said = format!(
+            "Looked through as far as {}: much matches each part of the filter, and little all of it. \
+             What is {beyond} was not looked at yet: go on with “{page}”, or narrow the time.",
+            time::seconds(at)
+        );
+        view! { <p class="looked-to">{icon("info")}{said}</p> }
+    });
     let groups = found.items.iter().filter(|i| matches!(i, Item::Group(_))).count();
     let said = match groups {
         0 => String::new(),
@@ -250,6 +268,7 @@ fn found_rows(
         <div class="tl-tools">{exports}{reload}{folds}</div>
         {live}
         {list}
+        {looked}
         <p class="sr-only">{said}</p>
         {pager(newer, older)}
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::timeline_view::Fold;
 use crate::delivery::guard;
-use crate::model::{Micros, SecretType, time};
+use crate::model::{Micros, SecretType, Stand, time};
 use crate::policy::eligibility::Check;
 use crate::proof::terms;
 use crate::proof::verdict::Verdict;
@@ -42,6 +42,8 @@ pub struct Ask {
     pub text: String,
     /// A verdict's word.
     pub verdict: String,
+    /// How an impersonation stands besides its verdict.
+    pub standing: String,
     /// A check that a refused attempt failed.
     pub check: String,
     /// From when, UTC.
@@ -76,7 +78,7 @@ pub struct Problem {
 
 impl Ask {
     /// The fields that narrow, by their names in the address.
-    pub(super) fn fields(&self) -> [(&'static str, &str); 11] {
+    pub(super) fn fields(&self) -> [(&'static str, &str); 12] {
         [
             ("text", self.text.trim()),
             ("org", self.org.trim()),
@@ -86,6 +88,7 @@ impl Ask {
             ("action", self.action.trim()),
             ("secret_type", self.secret_type.trim()),
             ("verdict", self.verdict.trim()),
+            ("standing", self.standing.trim()),
             ("check", self.check.trim()),
             ("from", self.from.trim()),
             ("to", self.to.trim()),
@@ -108,6 +111,7 @@ impl Ask {
             secret_type: text(&self.secret_type),
             text: text(&self.text),
             verdict: VERDICTS.into_iter().find(|v| v.word() == self.verdict.trim()),
+            standing: self.standing.trim().parse().ok(),
             check: text(&self.check),
             from: instant(&self.from, Micros::MAX),
             to: instant(&self.to, Micros::MIN),
@@ -154,6 +158,7 @@ impl Ask {
                 "verdict" if !VERDICTS.iter().any(|v| v.word() == value) => {
                     "There is no such verdict."
                 }
+                "standing" if value.parse::<Stand>().is_err() => "There is no such standing.",
                 "secret_type" if value.parse::<SecretType>().is_err() => {
                     "There is no such type of secret."
                 }
@@ -245,6 +250,7 @@ impl Ask {
                 "action" => &mut self.action,
                 "secret_type" => &mut self.secret_type,
                 "verdict" => &mut self.verdict,
+                "standing" => &mut self.standing,
                 "check" => &mut self.check,
                 "from" => &mut self.from,
                 "to" => &mut self.to,
@@ -280,6 +286,9 @@ impl Ask {
                     "secret_type" => format!("secret {value}"),
                     "text" => format!("“{value}”"),
                     "verdict" => format!("verdict {value}"),
+                    "standing" => {
+                        value.parse::<Stand>().map_or(value.to_owned(), |s| s.label().to_owned())
+                    }
                     "check" => format!(
                         "refused because of {}",
                         value.parse::<Check>().map_or(value.to_owned(), |c| c.label().to_owned())

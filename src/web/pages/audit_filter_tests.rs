@@ -22,6 +22,7 @@ fn each_field_that_cannot_be_meant_is_named() {
         secret_type: "password".into(),
         text: "a b c d e f g h i".into(),
         verdict: "good".into(),
+        standing: "well".into(),
         check: String::new(),
         from: "yesterday".into(),
         to: "2026-13-01".into(),
@@ -40,6 +41,7 @@ fn each_field_that_cannot_be_meant_is_named() {
             "action",
             "secret_type",
             "verdict",
+            "standing",
             "from",
             "to",
             "place"
@@ -59,6 +61,7 @@ fn good_fields_have_no_problem() {
         secret_type: "vault_token".into(),
         text: "rotated NOV-4801".into(),
         verdict: "mismatch".into(),
+        standing: "overstayed".into(),
         check: String::new(),
         from: "2026-11-23".into(),
         to: "2026-11-23T09:52".into(),

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::audit_filter::{Ask, Known, Problem, VERDICTS};
-use crate::model::{SecretType, time};
+use crate::model::{SecretType, Stand, time};
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
 use crate::web::components::icon;
@@ -130,6 +130,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
     let suggested = suggestions.into_string();
     let types = SecretType::ALL.iter().map(|t| (t.to_string(), t.label().to_owned())).collect();
     let verdicts = VERDICTS.iter().map(|v| (v.word().to_owned(), v.word().to_owned())).collect();
+    let stands = Stand::ALL.iter().map(|s| (s.to_string(), s.label().to_owned())).collect();
     let search = view! {
         <input class="input" id="f-text" name="text" type="search" value=ask.text.trim().to_owned()
             placeholder="Words of the action, the reason, a name; a ticket; an id" autocomplete="off" spellcheck="false"
@@ -137,7 +138,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
     }
     .into_any();
     let checks = Check::ALL.iter().map(|c| (c.to_string(), c.label().to_owned())).collect();
-    let more = ["verdict", "impersonation", "check", "from", "to"].iter().any(|name| {
+    let more = ["verdict", "standing", "impersonation", "check", "from", "to"].iter().any(|name| {
         wrong(name) || ask.fields().iter().any(|(field, value)| field == name && !value.is_empty())
     });
     let chips = ask
@@ -165,6 +166,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
                 <summary>{icon("chevron")}"More filters"</summary>
                 <div class="filters-line">
                     {field("verdict", "Verdict", choice("verdict", "Any verdict", ask.verdict.trim(), verdicts))}
+                    {field("standing", "Standing", choice("standing", "Any standing", ask.standing.trim(), stands))}
                     {field("impersonation", "Impersonation id", text("impersonation", ask.impersonation.trim(), "", None))}
                     {field("check", "Refused because of", choice("check", "Any check", ask.check.trim(), checks))}
                     {field("from", "From (UTC)", instant("from", ask.from.trim()))}

@@ -13,7 +13,8 @@ use crate::audit::trail::ReadRow;
 use crate::auth::credential::hex;
 use crate::desk::{Step, StepError};
 use crate::model::time;
-use crate::store::audit;
+use crate::store::Key;
+use crate::store::audit::{self, Entry};
 use crate::store::orgs::{self, Org};
 use crate::web::components::{at, copy, icon, id_link};
 use crate::web::door::{Door, encode};
@@ -51,6 +52,18 @@ fn place(row: &ReadRow) -> String {
     format!("{} of the {log} log", row.entry.seq)
 }
 
+/// The page of the timeline that the row is on, at the row. An impersonation is there as a whole;
+/// any other row is among the first of the page that begins after its instant, where its twin is.
+fn around(e: &Entry) -> String {
+    let from = encode(&Key::before(e.at + 1).to_string());
+    let page = match (&e.impersonation_id, &e.ticket_ref) {
+        (Some(id), _) => format!("/audit?impersonation={}", encode(id)),
+        (None, Some(ticket)) => format!("/audit?ticket={}&before={from}", encode(ticket)),
+        (None, None) => format!("/audit?before={from}"),
+    };
+    format!("{page}#r-{}", e.id)
+}
+
 fn draw(row: &ReadRow, proven: Option<&Proven>, org: Option<&Org>) -> AnyView {
     let e = &row.entry;
     let what = format!("row {}", place(row));
@@ -60,12 +73,7 @@ fn draw(row: &ReadRow, proven: Option<&Proven>, org: Option<&Org>) -> AnyView {
             <span>"Impersonation "{id_link(id, format!("/impersonations/{id}"), "impersonation id")}</span>
         }
     });
-    let around = match (&e.impersonation_id, &e.ticket_ref) {
-        (Some(id), _) => format!("/audit?impersonation={}", encode(id)),
-        (None, Some(ticket)) => format!("/audit?ticket={}", encode(ticket)),
-        // Its own moment, with what stood just before it.
-        (None, None) => format!("/audit?before={}", encode(&format!("{}.~", e.at))),
-    };
+    let around = around(e);
     let fields = match &row.row {
         Some(row) => view! { <dl class="ev-fields" inner_html=field_list(row)></dl> }.into_any(),
         None => view! { <p>"The row cannot be read. Its stored text is below."</p> }.into_any(),

@@ -1,5 +1,6 @@
 //! `/impersonations/{id}/evidence`: the evidence of an impersonation as a document to print. It is
-//! drawn from the file's own value and nothing else, so that it says nothing that is not proven.
+//! drawn from the file's own value and nothing else, so that it says nothing that is not proven; but
+//! it says where the register of impersonations contradicts it.
 
 use axum::extract::Path;
 use axum::response::Response;
@@ -7,11 +8,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use leptos::prelude::*;
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::evidence::{Taken, take};
 use super::evidence_proofs::{offline, proofs};
+use super::grounds::{self, Grounds};
+use super::impersonation_grant::notice;
 use super::rows::{Shown, fields, note};
 use super::timeline_lines::twins;
 use crate::auth::credential::hex;
@@ -51,7 +53,7 @@ pub async fn document(mut door: Door, Path(id): Path<String>) -> Response {
 }
 
 async fn make(door: &mut Door, id: &str) -> Step<Doc> {
-    let taken = take(door, id).await?;
+    let taken = take(door, id, false).await?;
     let made_at = door.app.desk.now();
     let report = verify(&taken.text, &[], made_at)
         .map_err(|e| StepError::crypto("checking the evidence")(&e))?;
@@ -74,6 +76,7 @@ fn draw(d: &Doc) -> AnyView {
     view! {
         <article class="doc">
             {head(d)}
+            {notice(&d.taken.register, &d.taken.logged)}
             {grant(d)}
             {eligibility(d)}
             {rows(d)}
@@ -166,44 +169,32 @@ fn grant(d: &Doc) -> AnyView {
     .into_any()
 }
 
-/// The ticket and what the checks saw when the token was minted, as the start row has it.
+/// The ticket, and how the checks came out when the token was minted and when the secret was
+/// rotated, as the rows have it.
 fn eligibility(d: &Doc) -> AnyView {
-    let start = d.platform.iter().find(|row| row.action == PLATFORM_IMPERSONATION_STARTED);
-    let checks = start.and_then(|row| row.details.get("eligibility")).and_then(Value::as_array);
-    let Some(checks) = checks else {
+    let grounds = Grounds::of(d.platform.iter(), d.org.iter());
+    let Some(start) = &grounds.start else {
         return view! {
             <section><h2>"Why the ticket could be served"</h2><p>"The start row does not say."</p></section>
         }
         .into_any();
     };
-    let items = checks
-        .iter()
-        .map(|check| {
-            let word = |key: &str| check[key].as_str().unwrap_or("not said").to_owned();
-            view! {
-                <li class="check is-pass">
-                    {icon("check")}
-                    <span class="check-name">{sentence(&word("check"))}</span>
-                    <span class="check-saw">{word("saw")}</span>
-                </li>
-            }
-        })
-        .collect_view();
     view! {
         <section>
             <h2>"Why the ticket could be served"</h2>
-            <p class="muted">"Each check of the procedure with the fact it saw at the start, as the platform’s log recorded it then. None can be skipped."</p>
-            <ul class="checks">{items}</ul>
+            <p class="muted">"Each check of the procedure with the fact it saw, as it was recorded when it was asked. None can be skipped."</p>
+            {grounds.ticket.as_ref().map(grounds::ticket)}
+            <h3>"At the start"</h3>
+            <p>{grounds::said(start)}</p>
+            {grounds::checks(start)}
+            {grounds.rotation.as_ref().map(|asked| view! {
+                <h3>"At the rotation"</h3>
+                <p>{grounds::said(asked)}</p>
+                {grounds::checks(asked)}
+            })}
         </section>
     }
     .into_any()
-}
-
-/// `requester_is_owner` as people read it.
-fn sentence(name: &str) -> String {
-    let words = name.replace('_', " ");
-    let mut chars = words.chars();
-    chars.next().map_or_else(String::new, |c| c.to_uppercase().collect::<String>() + chars.as_str())
 }
 
 /// The rows of both logs in the order of time; what one step wrote into both is on one line.
@@ -341,11 +332,5 @@ mod tests {
             .map(|(ours, theirs)| (ours.map(|r| r.seq), theirs.map(|r| r.seq)))
             .collect();
         assert_eq!(seqs, [(Some(5), Some(0)), (None, Some(1)), (Some(6), Some(2))]);
-    }
-
-    #[test]
-    fn names_of_checks_are_read_as_words() {
-        assert_eq!(sentence("requester_is_owner"), "Requester is owner");
-        assert_eq!(sentence(""), "");
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn offline(d: &Doc) -> AnyView {
                 {fact("Size", format!("{} bytes", d.taken.text.len()))}
                 {fact("SHA-256", view! { <span class="idc"><code class="hash">{d.sha256.clone()}</code>{copy(d.sha256.clone(), "SHA-256")}</span> })}
                 {fact("Command", view! { <span class="idc"><code class="hash">{command.clone()}</code>{copy(command, "command")}</span> })}
-                {fact("Exit status", "0: complete and proven. 1: something does not hold or is missing. 2: it could not be looked at. 3: not ended, and in order so far.")}
+                {fact("Exit status", "0: complete and proven. 1: something does not hold or is missing. 2: it could not be looked at. 3: not ended, and in order so far. 4: no key was given, so it agrees with itself only.")}
             </dl>
         </section>
     }

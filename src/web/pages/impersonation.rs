@@ -6,9 +6,11 @@ use http::StatusCode;
 use leptos::prelude::*;
 use sqlx::AnyConnection;
 
+use super::grounds::{self, Grounds};
+use super::impersonation_grant::{facts, notice};
 use super::impersonation_handoff::{self, Delivery};
-use super::rows::life;
 use super::timeline_view::{Book, Frame, table};
+use crate::audit::logged::{Logged, Register};
 use crate::audit::timeline::{Group, Item};
 use crate::audit::trail::{Depth, judge};
 use crate::desk::{Step, StepError};
@@ -17,25 +19,53 @@ use crate::proof::verdict::{Rule, RuleResult, RuleState, TrailVerdict, Verdict};
 use crate::store::impersonations::{self, Impersonation};
 use crate::store::orgs::{self, Member, Org};
 use crate::store::secrets::{self, Rotation, Secret};
-use crate::store::staff;
-use crate::web::components::{at, copy, icon, id, secret_type, short};
+use crate::store::{audit, staff};
+use crate::web::components::{copy, icon, short};
 use crate::web::door::Door;
-use crate::web::islands::Countdown;
+use crate::web::islands::compared::ServerSays;
+use crate::web::islands::{Countdown, YourBrowser};
 use crate::web::shell::{Part, acts, page};
 
-struct Loaded {
-    grant: Impersonation,
-    admin: String,
-    org: Option<Org>,
-    owner: Option<Member>,
-    secret: Option<Secret>,
-    ended_by: Option<String>,
+/// Everything that the page says. What is said of the grant is from the logs; the register of
+/// impersonations only says whether it is live.
+pub(super) struct Loaded {
+    pub(super) id: String,
+    grant: Option<Impersonation>,
+    pub(super) logged: Logged,
+    pub(super) register: Register,
+    pub(super) admin: String,
+    pub(super) org: Option<Org>,
+    pub(super) owner: Option<Member>,
+    pub(super) secret: Option<Secret>,
+    pub(super) ended_by: Option<String>,
     verdict: TrailVerdict,
+    grounds: Grounds,
     items: Vec<Item>,
     book: Book,
     delivery: Option<Delivery>,
-    rotation: Option<Rotation>,
+    pub(super) rotation: Option<Rotation>,
     log_key: String,
+}
+
+impl Loaded {
+    /// Whether its token works at `now`, whatever the logs say: by the register it is let in.
+    pub(super) fn live(&self, now: Micros) -> bool {
+        self.grant.as_ref().is_some_and(|g| g.live(now))
+    }
+
+    /// The verdict, for the reader's browser to hold its own against.
+    fn says(&self, now: Micros) -> ServerSays {
+        let rows = self.items.iter().map(|item| match item {
+            Item::Row(_) => 1,
+            Item::Group(group) => group.judged.platform.len() + group.judged.org.len(),
+        });
+        ServerSays::of(&self.verdict, rows.sum(), now)
+    }
+
+    /// Whether the register has it as not ended, so that its end is still to come.
+    pub(super) fn awaits_end(&self) -> bool {
+        self.grant.as_ref().is_some_and(|g| g.ended_at.is_none())
+    }
 }
 
 /// `GET /impersonations/{id}`.
@@ -43,7 +73,7 @@ pub async fn show(mut door: Door, Path(id): Path<String>) -> Response {
     match load(&mut door, &id).await {
         Ok(loaded) => {
             let body = draw(&loaded, acts(&door), door.app.desk.now());
-            let title = format!("Impersonation {}", short(&loaded.grant.id));
+            let title = format!("Impersonation {}", short(&loaded.id));
             page(door, StatusCode::OK, &title, Part::Impersonations, body).await
         }
         Err(e) => super::error::of(door, e).await,
@@ -53,58 +83,95 @@ pub async fn show(mut door: Door, Path(id): Path<String>) -> Response {
 async fn load(door: &mut Door, id: &str) -> Step<Loaded> {
     let desk = door.app.desk.clone();
     let now = desk.now();
-    let grant = impersonations::by_id(&mut door.conn, id).await?.ok_or(StepError::NotFound)?;
-    // Who looks is on record before anything is seen.
-    desk.note_view(&door.who, &format!("/impersonations/{}", grant.id), "").await?;
     let conn = &mut *door.conn;
-    let org = orgs::by_id(conn, &grant.org_id).await?;
-    let members = orgs::members(conn, &grant.org_id).await?;
+    // Its rows are enough: whoever takes the grant out of the register takes nothing from here.
+    let known = !audit::of_impersonation(conn, id).await?.is_empty()
+        || impersonations::by_id(conn, id).await?.is_some();
+    if !known {
+        return Err(StepError::NotFound);
+    }
+    // Who looks is on record before anything is seen.
+    desk.note_view(&door.who, &format!("/impersonations/{id}"), "").await?;
+    // Register and logs as of one moment: what is written meanwhile is no contradiction.
+    let mut moment = desk.store.snapshot(conn).await?;
+    let conn = moment.conn();
+    let grant = impersonations::by_id(conn, id).await?;
     let key = desk.current_log_key(conn).await?;
-    let judged = judge(conn, key, &grant.id, Depth::Proofs, now).await?;
+    let judged = judge(conn, key, id, Depth::Proofs, now).await?;
     let verdict = judged.verdict.clone();
-    let matching = judged.platform.iter().chain(&judged.org).map(|r| r.entry.id.clone()).collect();
+    let rows: Vec<_> = judged.platform.iter().chain(&judged.org).collect();
+    let found = Logged::of(&rows);
+    let register = Register::of(found.as_ref(), grant.as_ref());
+    let logged =
+        found.or_else(|| grant.as_ref().map(Logged::of_register)).ok_or(StepError::NotFound)?;
+    let grounds = Grounds::of(
+        judged.platform.iter().filter_map(|r| r.row.as_ref()),
+        judged.org.iter().filter_map(|r| r.row.as_ref()),
+    );
+    let matching = rows.iter().map(|r| r.entry.id.clone()).collect();
     let items = vec![Item::Group(Box::new(Group {
-        id: grant.id.clone(),
-        grant: Some(grant.clone()),
+        id: id.to_owned(),
+        grant: grant.clone(),
         judged,
         matching,
     }))];
     let book = Book::of(conn, key, &items, &crate::audit::trail::Proofs::default()).await?;
-    Ok(Loaded {
-        admin: person(conn, &grant.admin_id, &members).await?,
-        ended_by: match &grant.ended_by {
-            Some(by) => Some(person(conn, by, &members).await?),
-            None => None,
-        },
-        owner: members.into_iter().find(|m| m.id == grant.owner_id),
-        secret: secrets::of_org(conn, &grant.org_id, &grant.secret_id).await?,
-        delivery: Delivery::of(conn, &grant.id).await?,
+    let org_id = logged.org_id.clone().unwrap_or_default();
+    let members = orgs::members(conn, &org_id).await?;
+    let loaded = Loaded {
+        admin: person(conn, &logged.admin_id, &logged.admin_name, &members)
+            .await?
+            .unwrap_or_else(|| "somebody whom no row names".to_owned()),
+        ended_by: person(conn, &logged.ended_by, &logged.ended_by_name, &members).await?,
+        org: orgs::by_id(conn, &org_id).await?,
+        secret: secrets::of_org(conn, &org_id, logged.secret_id.as_deref().unwrap_or_default())
+            .await?,
+        delivery: Delivery::of(conn, id).await?,
         log_key: key.vkey(),
-        rotation: secrets::rotation_of(conn, &grant.id).await?,
-        org,
+        rotation: secrets::rotation_of(conn, id).await?,
+        owner: members.into_iter().find(|m| Some(&m.id) == logged.owner_id.as_ref()),
+        id: id.to_owned(),
         grant,
+        logged,
+        register,
         verdict,
+        grounds,
         items,
         book,
+    };
+    moment.end().await?;
+    Ok(loaded)
+}
+
+/// Who an id stands for: staff, a member of the org, or Keyturn itself; else the name that the row
+/// has.
+async fn person(
+    conn: &mut AnyConnection,
+    id: &Option<String>,
+    name: &Option<String>,
+    members: &[Member],
+) -> Step<Option<String>> {
+    let Some(id) = id else { return Ok(None) };
+    if let Some(staff) = staff::by_id(conn, id).await? {
+        return Ok(Some(staff.name));
+    }
+    if let Some(member) = members.iter().find(|m| m.id == *id) {
+        return Ok(Some(format!("{}, {}", member.name, member.role.label())));
+    }
+    Ok(match id.as_str() {
+        "keyturn" => Some("Keyturn itself".to_owned()),
+        _ => name.clone().or_else(|| Some(id.clone())),
     })
 }
 
-/// Who an id stands for: staff, a member of the org, or Keyturn itself.
-async fn person(conn: &mut AnyConnection, id: &str, members: &[Member]) -> Step<String> {
-    if let Some(staff) = staff::by_id(conn, id).await? {
-        return Ok(staff.name);
-    }
-    if let Some(member) = members.iter().find(|m| m.id == id) {
-        return Ok(format!("{}, {}", member.name, member.role.label()));
-    }
-    Ok(if id == "keyturn" { "Keyturn itself".to_owned() } else { id.to_owned() })
-}
-
 fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
-    let g = &l.grant;
-    let back = format!("/impersonations/{}", g.id);
+    let g = &l.logged;
+    let back = format!("/impersonations/{}", l.id);
     let org = l.org.as_ref();
-    let org_name = org.map_or_else(|| g.org_id.clone(), |o| o.name.clone());
+    let org_name = org
+        .map(|o| o.name.clone())
+        .or_else(|| g.org_id.clone())
+        .unwrap_or_else(|| "an org that no row names".to_owned());
     let org_href = org.map(|o| format!("/orgs/{}", o.slug));
     let frame = Frame {
         caption: "The rows of this impersonation in both logs, in the order of time".to_owned(),
@@ -112,11 +179,12 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
         filtered: false,
         fold: None,
     };
-    let live = g.live(now);
+    let live = l.live(now);
+    let left = g.expires_at.filter(|_| live).map(|expires| (expires - now) / time::SECOND);
     let end_now = (live && acts).then(|| {
         view! {
             <form class="inline-form" method="post" action="/do/end">
-                <input type="hidden" name="impersonation" value=g.id.clone() />
+                <input type="hidden" name="impersonation" value=l.id.clone() />
                 <input type="hidden" name="back" value=back.clone() />
                 <button class="btn btn-danger">{icon("stop")}"End now"</button>
             </form>
@@ -126,7 +194,7 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
         <nav class="crumbs" aria-label="Where you are"><ol><li><a href="/impersonations">"Impersonations"</a></li></ol></nav>
         <div class="page-head">
             <div>
-                <h1>"Impersonation "<code class="id" title=g.id.clone()>{short(&g.id)}</code>" "{copy(g.id.clone(), "impersonation id")}</h1>
+                <h1>"Impersonation "<code class="id" title=l.id.clone()>{short(&l.id)}</code>" "{copy(l.id.clone(), "impersonation id")}</h1>
                 <div class="page-meta">
                     <span>
                         {l.admin.clone()}" in "
@@ -134,22 +202,27 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
                             Some(href) => view! { <a href=href.clone()>{org_name.clone()}</a> }.into_any(),
                             None => view! { {org_name.clone()} }.into_any(),
                         }}
-                        " on "<a class="mono" href=format!("/tickets/{}", g.ticket_id)>{g.ticket_id.clone()}</a>
+                        {g.ticket.clone().map(|t| view! { " on "<a class="mono" href=format!("/tickets/{t}")>{t.clone()}</a> })}
                     </span>
-                    {live.then(|| view! { <span><Countdown seconds=(g.expires_at - now) / time::SECOND />" left"</span> })}
+                    {left.map(|seconds| view! { <span><Countdown seconds=seconds />" left"</span> })}
                 </div>
             </div>
             <div class="page-actions">
-                <a class="btn" href=format!("/audit?impersonation={}", g.id)>{icon("timeline")}"In the timeline"</a>
+                <a class="btn" href=format!("/audit?impersonation={}", l.id)>{icon("timeline")}"In the timeline"</a>
                 {end_now}
             </div>
         </div>
         <div class="split">
             <div class="stack-6">
-                {verdict_card(&l.verdict)}
+                {notice(&l.register, g)}
+                <div class="verdicts">
+                    {verdict_card(&l.verdict)}
+                    <YourBrowser id=l.id.clone() key=l.log_key.clone() server=l.says(now) />
+                </div>
                 {rules(&l.verdict)}
-                {impersonation_handoff::panel(l.delivery.as_ref(), g, acts, &back)}
-                {super::evidence::panel(&g.id, &l.log_key)}
+                {grounds::panel(&l.grounds)}
+                {impersonation_handoff::panel(l.delivery.as_ref(), !l.awaits_end(), acts, &back)}
+                {super::evidence::panel(&l.id, &l.log_key)}
             </div>
             <aside aria-label="The grant">{facts(l, now)}</aside>
         </div>
@@ -215,7 +288,7 @@ fn verdict_card(v: &TrailVerdict) -> AnyView {
     view! {
         <section class=class aria-label="Verdict">
             {icon(glyph)}
-            <div><h2>{word}</h2><p>{said}</p>{first.map(|f| view! { <p>{f}</p> })}</div>
+            <div><h2>{word}<small>" as this server says"</small></h2><p>{said}</p>{first.map(|f| view! { <p>{f}</p> })}</div>
         </section>
     }
     .into_any()
@@ -245,63 +318,6 @@ fn rule(r: &RuleResult) -> AnyView {
             <span class="check-name"><span class="sr-only">{word}</span>{r.rule.title()}</span>
             <span class="check-saw">{r.saw.clone()}</span>
         </li>
-    }
-    .into_any()
-}
-
-fn facts(l: &Loaded, now: Micros) -> AnyView {
-    let g = &l.grant;
-    let of = life(g.expires_at - g.started_at);
-    let ended = match g.ended_at {
-        Some(ended) => {
-            let cause = g.end_cause().map_or("unknown", |c| c.label());
-            let after = time::span(ended - g.started_at);
-            view! { {at(ended)}<small>{format!("{cause}, after {after} of {of}")}</small> }
-                .into_any()
-        }
-        None if g.live(now) => view! { "live"<small>"until "{at(g.expires_at)}</small> }.into_any(),
-        None => view! { "expired"<small>{at(g.expires_at)}", its end is being written"</small> }
-            .into_any(),
-    };
-    let owner = match &l.owner {
-        Some(m) => format!("{}, {}", m.name, m.role.label()),
-        None => g.owner_id.clone(),
-    };
-    view! {
-        <section class="panel" aria-label="Facts of the grant">
-            <div class="panel-head"><h2>"The grant"</h2></div>
-            <dl class="facts">
-                <div><dt>"Id"</dt><dd>{id(&g.id, "impersonation id")}</dd></div>
-                <div><dt>"Admin"</dt><dd>{l.admin.clone()}</dd></div>
-                <div><dt>"On behalf of"</dt><dd>{owner}</dd></div>
-                <div>
-                    <dt>"Org"</dt>
-                    <dd>{match &l.org {
-                        Some(o) => view! { <a href=format!("/orgs/{}", o.slug)>{o.name.clone()}</a> }.into_any(),
-                        None => view! { <span class="mono">{g.org_id.clone()}</span> }.into_any(),
-                    }}</dd>
-                </div>
-                <div><dt>"Ticket"</dt><dd><a class="mono" href=format!("/tickets/{}", g.ticket_id)>{g.ticket_id.clone()}</a></dd></div>
-                <div><dt>"Reason"</dt><dd>{g.reason.clone()}</dd></div>
-                <div><dt>"Scope"</dt><dd><span class="mono">{g.scope.clone()}</span><small>"on this one secret only"</small></dd></div>
-                <div>
-                    <dt>"Secret"</dt>
-                    <dd>
-                        {secret_type(g.secret_type)}
-                        <small><span class="mono">{g.secret_id.clone()}</span>{l.secret.as_ref().map(|s| format!(", {}", s.label))}</small>
-                    </dd>
-                </div>
-                {l.rotation.as_ref().map(|r| view! {
-                    <div>
-                        <dt>"Rotation"</dt>
-                        <dd><a href=format!("/rotations/{}", r.id)>{format!("version {} to {}", r.from_version, r.to_version)}</a></dd>
-                    </div>
-                })}
-                <div><dt>"Started"</dt><dd>{at(g.started_at)}</dd></div>
-                <div><dt>"Ended"</dt><dd>{ended}</dd></div>
-                {l.ended_by.clone().map(|by| view! { <div><dt>"Ended by"</dt><dd>{by}</dd></div> })}
-            </dl>
-        </section>
     }
     .into_any()
 }

@@ -6,7 +6,6 @@ use sqlx::AnyConnection;
 use crate::desk::Step;
 use crate::model::{Channel, HandoffState, OutboxKind, time};
 use crate::store::handoffs::{self, Handoff};
-use crate::store::impersonations::Impersonation;
 use crate::store::outbox::{self, Item};
 use crate::web::components::{copy, fingerprint, icon, id, state};
 
@@ -50,15 +49,10 @@ pub fn masked(address: &str) -> String {
     }
 }
 
-/// The panel.
-pub fn panel(
-    delivery: Option<&Delivery>,
-    grant: &Impersonation,
-    acts: bool,
-    back: &str,
-) -> AnyView {
+/// The panel. `over` is whether the impersonation has ended.
+pub fn panel(delivery: Option<&Delivery>, over: bool, acts: bool, back: &str) -> AnyView {
     let Some(d) = delivery else {
-        let said = if grant.ended_at.is_some() {
+        let said = if over {
             "Nothing was rotated, so there was nothing to hand off."
         } else {
             "Nothing is rotated yet, so there is nothing to hand off."

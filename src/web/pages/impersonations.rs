@@ -11,30 +11,20 @@ use sqlx::AnyConnection;
 use super::audit_filter::address;
 pub use super::impersonations_filter::Ask;
 use super::impersonations_filter::{LONGEST, Show};
+use super::impersonations_row::{Line, row};
+use crate::audit::logged::{Logged, Register};
 use crate::audit::trail::{Depth, judge};
 use crate::desk::Step;
-use crate::model::{Micros, time};
+use crate::model::Micros;
 use crate::proof::verdict::Verdict;
 use crate::store::impersonations::{self, Impersonation};
 use crate::store::standing::{self, Standing};
 use crate::store::{Key, orgs, overview, staff};
-use crate::web::components::{ago, copy, empty, pager, secret_type, short, state, verdict};
+use crate::web::components::{empty, pager};
 use crate::web::door::{Door, encode};
-use crate::web::islands::Countdown;
 use crate::web::shell::{Part, page};
 
 const PAGE: usize = 25;
-
-struct Line {
-    id: String,
-    /// Absent where its rows are all that is left of it.
-    grant: Option<Impersonation>,
-    ticket: Option<String>,
-    org_id: Option<String>,
-    org: Option<(String, String)>,
-    admin: Option<String>,
-    verdict: Verdict,
-}
 
 struct List {
     lines: Vec<Line>,
@@ -58,18 +48,17 @@ struct Found {
     id: String,
     place: Key,
     grant: Option<Impersonation>,
-    standing: Option<Standing>,
 }
 
 impl Found {
     fn granted(grant: Impersonation) -> Self {
         let place = Key { at: grant.started_at, id: grant.id.clone() };
-        Self { id: grant.id.clone(), place, grant: Some(grant), standing: None }
+        Self { id: grant.id.clone(), place, grant: Some(grant) }
     }
 
     fn standing(standing: Standing, place: impl FnOnce(&Standing) -> Key) -> Self {
         let place = place(&standing);
-        Self { id: standing.impersonation_id.clone(), place, grant: None, standing: Some(standing) }
+        Self { id: standing.impersonation_id, place, grant: None }
     }
 }
 
@@ -83,10 +72,21 @@ async fn found(
     let by_start =
         |s: &Standing| Key { at: s.opened_at.unwrap_or(0), id: s.impersonation_id.clone() };
     Ok(match show {
-        Show::All | Show::Live => {
-            let live = show == Show::Live;
-            let grants = impersonations::page(conn, live, before, limit).await?;
+        Show::Live => {
+            let grants = impersonations::page(conn, true, before, limit).await?;
             grants.into_iter().map(Found::granted).collect()
+        }
+        Show::All => {
+            let grants = impersonations::page(conn, false, before, limit).await?;
+            // One that was taken out of the register stays on the list, where it would stand.
+            let full = i64::try_from(grants.len()).is_ok_and(|n| n >= limit);
+            let down_to = grants.last().filter(|_| full).map_or(Micros::MIN, |g| g.started_at);
+            let lost = standing::page_ungranted(conn, before, down_to, limit).await?;
+            let mut all: Vec<Found> = grants.into_iter().map(Found::granted).collect();
+            all.extend(lost.into_iter().map(|s| Found::standing(s, by_start)));
+            all.sort_by(|a, b| (b.place.at, &b.place.id).cmp(&(a.place.at, &a.place.id)));
+            all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+            all
         }
         Show::Verdict(verdict) => {
             let page = standing::page(conn, verdict, before, limit).await?;
@@ -103,7 +103,6 @@ async fn found(
                     id: h.impersonation_id,
                     place: Key { at: h.sent_at, id: h.id },
                     grant: None,
-                    standing: None,
                 })
                 .collect()
         }
@@ -125,7 +124,9 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
     let (now, show) = (desk.now(), ask.show());
     // Who looks is on record before anything is seen.
     desk.note_view(&door.who, "/impersonations", &show.query()).await?;
-    let conn = &mut *door.conn;
+    // Register and logs as of one moment: what is written meanwhile is no contradiction.
+    let mut moment = desk.store.snapshot(&mut door.conn).await?;
+    let conn = moment.conn();
     let open = impersonations::open(conn).await?;
     let live = open.iter().filter(|g| g.live(now)).count();
     let before = ask.before.as_deref().and_then(|k| k.parse::<Key>().ok());
@@ -141,19 +142,17 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
     let mut names: HashMap<String, Option<(String, String)>> = HashMap::new();
     let mut lines = Vec::with_capacity(list.len());
     let key = desk.current_log_key(conn).await?;
-    for Found { id, grant, standing, .. } in list {
+    for Found { id, grant, .. } in list {
         let grant = match grant {
             Some(grant) => Some(grant),
             None => impersonations::by_id(conn, &id).await?,
         };
-        let kept = standing.as_ref();
-        let of = |granted: fn(&Impersonation) -> &String, kept: Option<&String>| {
-            grant.as_ref().map(granted).or(kept).cloned()
-        };
-        let org_id = of(|g| &g.org_id, kept.and_then(|s| s.org_id.as_ref()));
-        let ticket = of(|g| &g.ticket_id, kept.and_then(|s| s.ticket_ref.as_ref()));
-        let admin = of(|g| &g.admin_id, kept.and_then(|s| s.admin_id.as_ref()));
-        let org = match &org_id {
+        let judged = judge(conn, key, &id, Depth::Proofs, now).await?;
+        let rows: Vec<_> = judged.platform.iter().chain(&judged.org).collect();
+        let said = Logged::of(&rows);
+        let register = Register::of(said.as_ref(), grant.as_ref());
+        let logged = said.or_else(|| grant.as_ref().map(Logged::of_register)).unwrap_or_default();
+        let org = match &logged.org_id {
             None => None,
             Some(org_id) => match names.get(org_id) {
                 Some(known) => known.clone(),
@@ -164,14 +163,15 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
                 }
             },
         };
-        let judged = judge(conn, key, &id, Depth::Proofs, now).await?;
+        let name =
+            |id: &String| admins.get(id).or(logged.admin_name.as_ref()).unwrap_or(id).clone();
         lines.push(Line {
-            admin: admin.map(|id| admins.get(&id).cloned().unwrap_or(id)),
+            admin: logged.admin_id.as_ref().map(name),
             verdict: judged.verdict.verdict,
             id,
             grant,
-            ticket,
-            org_id,
+            logged,
+            register,
             org,
         });
     }
@@ -181,6 +181,7 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
     }
     counts.push((Show::Overstayed, standing::count_overstayed(conn).await?));
     counts.push((Show::Unacknowledged, overview::count_unacknowledged(conn).await?));
+    moment.end().await?;
     Ok(List { lines, counts, older })
 }
 
@@ -190,64 +191,6 @@ fn live_first(open: Vec<Impersonation>, page: Vec<Found>, first: bool) -> Vec<Fo
     let ended = |f: &Found| f.grant.as_ref().is_none_or(|g| g.ended_at.is_some());
     let past = page.into_iter().filter(ended);
     if first { open.into_iter().map(Found::granted).chain(past).collect() } else { past.collect() }
-}
-
-/// How long it was, or what is left of it.
-fn length(grant: &Impersonation, now: Micros) -> AnyView {
-    match grant.ended_at {
-        Some(ended) => time::span(ended - grant.started_at).into_any(),
-        None if grant.live(now) => view! {
-            <span><Countdown seconds=(grant.expires_at - now) / time::SECOND />" left"</span>
-        }
-        .into_any(),
-        None => "expired".into_any(),
-    }
-}
-
-fn ended(grant: &Impersonation, now: Micros) -> AnyView {
-    match (grant.ended_at, grant.end_cause()) {
-        (Some(_), Some(cause)) => cause.label().into_any(),
-        (Some(_), None) => "unknown".into_any(),
-        (None, _) if grant.live(now) => state("state-live", "live", "Live"),
-        (None, _) => state("state-needs", "clock", "Its end is being written"),
-    }
-}
-
-fn row(l: &Line, now: Micros) -> AnyView {
-    let g = l.grant.as_ref();
-    let org = match (&l.org, &l.org_id) {
-        (Some((name, slug)), _) => {
-            view! { <a href=format!("/orgs/{slug}")>{name.clone()}</a> }.into_any()
-        }
-        (None, Some(id)) => view! { <span class="mono">{id.clone()}</span> }.into_any(),
-        (None, None) => "not named".into_any(),
-    };
-    let ticket = l.ticket.clone().map(|ticket| {
-        view! { <a class="mono nowrap" href=format!("/tickets/{ticket}")>{ticket.clone()}</a> }
-    });
-    let end = match g {
-        Some(g) => ended(g, now),
-        None => state("state-needs", "warning", "No grant is on record"),
-    };
-    view! {
-        <tr class=g.is_some_and(|g| g.live(now)).then_some("is-live")>
-            <td class="card-title">
-                <span class="idc">
-                    <a class="main-link" href=format!("/impersonations/{}", l.id)><code class="id" title=l.id.clone()>{short(&l.id)}</code></a>
-                    {copy(l.id.clone(), "impersonation id")}
-                </span>
-            </td>
-            <td data-label="Ticket">{ticket}</td>
-            <td data-label="Org">{org}</td>
-            <td data-label="Admin">{l.admin.clone()}</td>
-            <td data-label="Secret">{g.map(|g| secret_type(g.secret_type))}</td>
-            <td data-label="Verdict">{verdict(l.verdict)}</td>
-            <td data-label="Ended">{end}</td>
-            <td class="num nowrap" data-label="Length">{g.map(|g| length(g, now))}</td>
-            <td class="num nowrap" data-label="Started">{g.map(|g| ago(g.started_at, now))}</td>
-        </tr>
-    }
-    .into_any()
 }
 
 fn nothing(show: Show) -> AnyView {
@@ -335,7 +278,7 @@ fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::SecretType;
+    use crate::model::{SecretType, time};
 
     fn grant(id: &str, started: Micros, ended: Option<Micros>) -> Impersonation {
         let secret = (SecretType::WebhookSigningKey, "whk_1");

@@ -1,4 +1,4 @@
-//! Log integrity: where each log stands, who else has seen it, and verifying all of them now.
+//! Log integrity: where each log stands, who else has seen it, and verifying all of them now, or one.
 
 use axum::Json;
 use axum::extract::Query;
@@ -14,9 +14,9 @@ use crate::desk::Step;
 use crate::model::{Micros, time};
 use crate::store::log_keys;
 use crate::store::staff;
-use crate::store::verification::{self, Verification};
+use crate::store::verification::{self, Verification, Wrong};
 use crate::web::components::{ago, at, copy, icon, state};
-use crate::web::door::{Door, Flash, Hand};
+use crate::web::door::{Door, Flash, Hand, local};
 use crate::web::fault::Fault;
 use crate::web::islands::{Far, Progress};
 use crate::web::shell::{Part, page};
@@ -26,10 +26,20 @@ pub(super) const PLACE: &str = "/audit/integrity";
 
 struct Loaded {
     logs: Logs,
-    last: Vec<(Verification, String)>,
+    last: Vec<Last>,
     keys: Vec<Signing>,
     sinks: Sinks,
 }
+
+/// A verification, who asked for it, and the logs that it found wrong.
+struct Last {
+    done: Verification,
+    by: String,
+    wrong: Vec<Wrong>,
+}
+
+/// How many of the logs that one verification found wrong are named.
+const NAMED: usize = 20;
 
 /// A key of the logs, as it is shown.
 struct Signing {
@@ -44,7 +54,7 @@ pub async fn show(mut door: Door, Query(ask): Query<Ask>) -> Response {
     match load(&mut door, &ask).await {
         Ok(loaded) => {
             let body = draw(&loaded, &ask, door.app.desk.now());
-            page(door, StatusCode::OK, "Log integrity", Part::Audit, body).await
+            page(door, StatusCode::OK, "Log integrity", Part::Integrity, body).await
         }
         Err(e) => super::error::of(door, e).await,
     }
@@ -85,17 +95,47 @@ pub async fn verify_logs() -> Result<(), Fault> {
     .await
 }
 
+/// Verifies one log alone, row by row, in the background.
+#[server(prefix = "/do", endpoint = "verify_log")]
+pub async fn verify_log(log: String, back: String) -> Result<(), Fault> {
+    let hand = Hand::here()?;
+    let who = hand.who().await?;
+    let desk = hand.app.desk.clone();
+    let step = async {
+        let mut tx = desk.begin().await?;
+        let step = desk.begin_verification_of(&mut tx, &who, &log).await;
+        desk.settle(tx, step).await
+    };
+    let step = step.await;
+    if let Ok(begun) = &step {
+        tokio::spawn(desk.clone().run_verification(begun.clone(), who));
+    }
+    hand.answer(step, local(&back), |_| {
+        Flash::done(
+            "Verifying one log",
+            "Every row of it is read and hashed. What other logs recorded of it is not looked at. It goes on if you leave.",
+        )
+    })
+    .await
+}
+
 async fn load(door: &mut Door, ask: &Ask) -> Step<Loaded> {
     let desk = door.app.desk.clone();
-    desk.note_view(&door.who, PLACE, "").await?;
+    desk.note_view(&door.who, PLACE, &ask.query()).await?;
+    let here = door.here.clone();
     let conn = &mut *door.conn;
     let key = desk.current_log_key(conn).await?;
     let keys = keys_of(conn, key).await?;
-    let logs = Logs::load(conn, key, ask).await?;
+    let logs = Logs::load(conn, key, ask, &here).await?;
     let mut last = Vec::new();
     for done in verification::newest(conn, 5).await? {
         let by = staff::by_id(conn, &done.asked_by).await?.map_or_else(String::new, |s| s.name);
-        last.push((done, by));
+        // The first is told with the verification itself.
+        let wrong = match done.faults {
+            0 | 1 => Vec::new(),
+            _ => verification::wrong_in(conn, &done.id, 1 + NAMED as i64).await?,
+        };
+        last.push(Last { done, by, wrong });
     }
     let sinks = forwarding::load(conn, desk.now()).await?;
     Ok(Loaded { logs, last, keys, sinks })
@@ -151,27 +191,63 @@ fn draw(l: &Loaded, ask: &Ask, now: Micros) -> AnyView {
     .into_any()
 }
 
+/// How far a verification is, with a link that shows it without scripts.
+pub(super) fn running(v: &Verification, here: &str) -> AnyView {
+    view! {
+        <Progress source=format!("{PLACE}/progress") far=far(v) />" "<a href=here.to_owned()>"Look again"</a>
+    }
+    .into_any()
+}
+
+/// The logs besides the first that one verification found wrong.
+fn further(v: &Verification, wrong: &[Wrong]) -> Option<AnyView> {
+    let more = v.faults - 1;
+    if more < 1 {
+        return None;
+    }
+    let named = wrong.iter().skip(1).map(|w| view! { <li>{w.what.clone()}</li> }).collect_view();
+    let left = more - i64::try_from(wrong.len().saturating_sub(1)).unwrap_or(0);
+    let left = (left > 0).then(|| view! { <li>{format!("and {} more", grouped(left))}</li> });
+    let said =
+        if more == 1 { "1 more log".to_owned() } else { format!("{} more logs", grouped(more)) };
+    let view = view! { <details><summary>{said}</summary><ul>{named}{left}</ul></details> };
+    Some(view.into_any())
+}
+
 fn verifications(l: &Loaded, now: Micros) -> AnyView {
     let rows = l
         .last
         .iter()
-        .map(|(v, by)| {
+        .map(|Last { done: v, by, wrong }| {
             let outcome = match v.state.as_str() {
-                "running" => view! {
-                    <Progress source=format!("{PLACE}/progress") far=far(v) />" "<a href=PLACE>"Look again"</a>
+                "running" => running(v, PLACE),
+                "held" if v.log_id.is_some() => {
+                    state("state-ok", "check", format!("All {} rows of it hold", grouped(v.rows_done)))
                 }
-                .into_any(),
                 "held" => state("state-ok", "check", format!("All {} rows hold", grouped(v.rows_done))),
-                "failed" => view! {
-                    {state("state-bad", "warning", "Does not hold")}
-                    <small>{v.fault.clone().unwrap_or_default()}</small>
+                "failed" => {
+                    let said = match v.faults {
+                        0 | 1 => "Does not hold".to_owned(),
+                        n => format!("{} logs do not hold", grouped(n)),
+                    };
+                    view! {
+                        {state("state-bad", "warning", said)}
+                        <small>{v.fault.clone().unwrap_or_default()}</small>
+                        {further(v, wrong)}
+                    }
+                    .into_any()
                 }
-                .into_any(),
                 _ => state("state-needs", "cross", "Stopped before it was over"),
+            };
+            let of = match v.log_id.as_deref() {
+                None => "All logs".to_owned(),
+                Some("platform") => "Platform log".to_owned(),
+                Some(id) => id.to_owned(),
             };
             view! {
                 <tr>
                     <th scope="row" class="card-title">{ago(v.started_at, now)}</th>
+                    <td data-label="Of">{of}</td>
                     <td data-label="Asked by">{by.clone()}</td>
                     <td data-label="Took">{v.finished_at.map(|end| time::span(end - v.started_at))}</td>
                     <td data-label="Outcome">{outcome}</td>
@@ -184,7 +260,7 @@ fn verifications(l: &Loaded, now: Micros) -> AnyView {
     } else {
         view! {
             <table class="table">
-                <thead><tr><th scope="col">"When"</th><th scope="col">"Asked by"</th><th scope="col">"Took"</th><th scope="col">"Outcome"</th></tr></thead>
+                <thead><tr><th scope="col">"When"</th><th scope="col">"Of"</th><th scope="col">"Asked by"</th><th scope="col">"Took"</th><th scope="col">"Outcome"</th></tr></thead>
                 <tbody>{rows}</tbody>
             </table>
         }

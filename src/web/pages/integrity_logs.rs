@@ -17,7 +17,7 @@ use crate::desk::Step;
 use crate::model::Micros;
 use crate::store::audit;
 use crate::store::log_list::{self, OrgLog, Verified, Wanted};
-use crate::store::verification::Verification;
+use crate::store::verification::{self, Verification};
 use crate::store::witness::Witnessed;
 use crate::web::components::{ago, at, copy, empty, icon, short, state};
 use crate::web::door::encode;
@@ -54,7 +54,7 @@ impl Ask {
         self.in_doubt() || !self.org.trim().is_empty()
     }
 
-    fn query(&self) -> String {
+    pub(super) fn query(&self) -> String {
         let org = self.org().map(|org| format!("org={}", encode(org)));
         let show = self.in_doubt().then(|| "show=in_doubt".to_owned());
         org.into_iter().chain(show).collect::<Vec<_>>().join("&")
@@ -71,6 +71,10 @@ pub struct Logs {
     trees: Trees,
     witnesses: HashMap<String, Vec<Witnessed>>,
     verified: Verified,
+    /// The verification of one log alone that is under way.
+    running: Option<Verification>,
+    /// Where this page is, to come back to.
+    here: String,
 }
 
 impl Logs {
@@ -78,7 +82,7 @@ impl Logs {
     ///
     /// # Errors
     /// Where the database does not answer.
-    pub async fn load(conn: &mut AnyConnection, key: &LogKey, ask: &Ask) -> Step<Self> {
+    pub async fn load(conn: &mut AnyConnection, key: &LogKey, ask: &Ask, here: &str) -> Step<Self> {
         let wanted = Wanted {
             org: ask.org().map(str::to_owned),
             in_doubt: ask.in_doubt(),
@@ -102,6 +106,11 @@ impl Logs {
             witnesses: log_list::witnesses(conn, &ids).await?,
             trees: trees(conn, key, &Proofs::default(), ids.into_iter().collect()).await?,
             verified: Verified::load(conn).await?,
+            running: verification::newest(conn, 1)
+                .await?
+                .into_iter()
+                .find(|v| v.state == "running" && v.log_id.is_some()),
+            here: here.to_owned(),
             rows,
             next,
         })
@@ -138,6 +147,7 @@ impl Logs {
                     </form>
                 </div>
                 {self.doubt()}
+                <p class="logs-note">"Verify reads and hashes every row of that one log, and holds it against its signed checkpoints and what witnesses saw of it. Whether other logs recorded something else of it, only Verify now says, and only that ends an alarm."</p>
                 {table}
             </section>
             {self.turn(ask)}
@@ -190,7 +200,12 @@ impl Logs {
                 <td data-label="Root">{root(self.trees.get(id))}</td>
                 <td data-label="Checkpoint"><a href=format!("/logs/{id}/checkpoint")>{ago(r.head.last_at, now)}</a></td>
                 <td data-label="Witness">{self.witnessed(r, now)}</td>
-                <td data-label="Verified">{self.verified(r, now)}</td>
+                <td data-label="Verified">
+                    <div class="stack-2">
+                        <div class="witness">{self.verified(r, now)}</div>
+                        {self.verify(r, name_of(r))}
+                    </div>
+                </td>
             </tr>
         }
         .into_any()
@@ -207,7 +222,8 @@ impl Logs {
                 }
                 .into_any(),
                 None if w.size == r.head.size => {
-                    view! { <span title=w.witness.clone()>{state("state-ok", "check", "Has seen all")}</span> }.into_any()
+                    let said = if w.answer.is_empty() { "Has seen all" } else { "Has signed all" };
+                    view! { <span title=w.witness.clone()>{state("state-ok", "check", said)}</span> }.into_any()
                 }
                 None => view! {
                     <span title=w.witness.clone()>{state("", "clock", format!("{} rows behind", grouped(r.head.size - w.size)))}</span>
@@ -220,19 +236,55 @@ impl Logs {
         view! { <div class="stack-2">{all}</div> }.into_any()
     }
 
-    /// When the log was verified from its first row to its last. Logs are verified all together:
-    /// what was said of all was said of each that there was by then.
+    /// When the log was verified from its first row to its last, and whether it held: by itself,
+    /// or with all others, which was said of each that there was by then.
     fn verified(&self, r: &OrgLog, now: Micros) -> AnyView {
-        let wrong = |v: &&Verification| v.fault_log.as_deref() == Some(r.head.id.as_str());
-        if let Some(failed) = self.verified.failed.iter().find(wrong) {
-            return view! { {state("state-bad", "warning", "Does not hold")}<small>{ago(failed.started_at, now)}</small> }
-                .into_any();
+        let id = r.head.id.as_str();
+        let failed = self.verified.failed.iter().find(|wrong| wrong.log_id == id);
+        let alone = self.verified.alone.iter().find(|v| v.log_id.as_deref() == Some(id));
+        let later = |v: &&Verification| failed.is_none_or(|f| v.started_at > f.started_at);
+        if let Some(alone) = alone.filter(later) {
+            let said = state("state-ok", "check", "Holds by itself");
+            return view! { {said}<small>{ago(alone.started_at, now)}</small> }.into_any();
+        }
+        if let Some(failed) = failed {
+            let row = failed.seq.map(|seq| format!("row {}, ", grouped(seq)));
+            return view! {
+                <span title=failed.what.clone()>{state("state-bad", "warning", "Does not hold")}</span>
+                <small>{row}{ago(failed.started_at, now)}</small>
+            }
+            .into_any();
         }
         let there = |started: Micros| r.org.as_ref().is_none_or(|org| org.since <= started);
         match &self.verified.held {
             Some(held) if there(held.started_at) => ago(held.started_at, now),
             _ => view! { <span class="muted">"Not yet"</span> }.into_any(),
         }
+    }
+
+    /// The button that verifies this log alone, or how far that is.
+    fn verify(&self, r: &OrgLog, name: String) -> AnyView {
+        let id = r.head.id.clone();
+        if let Some(running) = self.running.as_ref().filter(|v| v.log_id.as_ref() == Some(&id)) {
+            return super::integrity::running(running, &self.here);
+        }
+        view! {
+            <form class="inline-form" method="post" action="/do/verify_log">
+                <input type="hidden" name="log" value=id />
+                <input type="hidden" name="back" value=self.here.clone() />
+                <button class="btn btn-sm" aria-label=format!("Verify the log of {name}")>{icon("check")}"Verify"</button>
+            </form>
+        }
+        .into_any()
+    }
+}
+
+/// What a log is called.
+fn name_of(r: &OrgLog) -> String {
+    match &r.org {
+        Some(org) => org.name.clone(),
+        None if r.head.id == "platform" => "the platform".to_owned(),
+        None => r.head.id.clone(),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The overview: what needs a look, and how the platform has used its right to impersonate. Every
-//! figure leads to the list or the stretch of the timeline that it counts.
+//! figure leads to the part of the timeline that it counts, or, where it counts orgs, to their list.
 
 use axum::extract::Query;
 use axum::response::Response;
@@ -76,6 +76,8 @@ struct Need {
     means: &'static str,
     n: i64,
     href: &'static str,
+    /// Another place that shows them: the address, and what it is called.
+    beside: Option<(&'static str, String)>,
     first: Vec<Item>,
 }
 
@@ -148,41 +150,46 @@ fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
+fn as_list(href: &'static str) -> Option<(&'static str, String)> {
+    Some((href, "as a list".to_owned()))
+}
+
 async fn needs(conn: &mut AnyConnection, now: Micros) -> Step<Vec<Need>> {
     let mut all = Vec::new();
-    for (verdict, icon, title, means, href) in [
+    for (verdict, icon, title, means, (href, list)) in [
         (
             Verdict::Tampered,
             "warning",
             "Tampered",
             "A log’s proof fails. Keep the database as it is, and call security.",
-            "/impersonations?verdict=tampered",
+            ("/audit?verdict=tampered", "/impersonations?verdict=tampered"),
         ),
         (
             Verdict::Mismatch,
             "unlink",
             "Mismatch",
             "The two logs disagree, or a token outlived its time.",
-            "/impersonations?verdict=mismatch",
+            ("/audit?verdict=mismatch", "/impersonations?verdict=mismatch"),
         ),
         (
             Verdict::Incomplete,
             "dashed",
             "Incomplete",
             "A row that belongs there is missing.",
-            "/impersonations?verdict=incomplete",
+            ("/audit?verdict=incomplete", "/impersonations?verdict=incomplete"),
         ),
     ] {
         let first = trails(standing::page(conn, verdict, None, FIRST).await?);
         let n = standing::count(conn, verdict).await?;
-        all.push(Need { icon, title, means, n, href, first });
+        all.push(Need { icon, title, means, n, href, beside: as_list(list), first });
     }
     all.push(Need {
         icon: "clock",
         title: "Open too long",
         means: "More than a minute after the handoff, or until the token expired.",
         n: standing::count_overstayed(conn).await?,
-        href: "/impersonations?show=overstayed",
+        href: "/audit?standing=overstayed",
+        beside: as_list("/impersonations?show=overstayed"),
         first: trails(standing::page_overstayed(conn, None, FIRST).await?),
     });
     let sent = overview::unacknowledged(conn, None, FIRST).await?;
@@ -191,7 +198,8 @@ async fn needs(conn: &mut AnyConnection, now: Micros) -> Step<Vec<Need>> {
         title: "Handoff not acknowledged",
         means: "Sent, and the Owner has not confirmed it.",
         n: overview::count_unacknowledged(conn).await?,
-        href: "/impersonations?show=unacknowledged",
+        href: "/audit?standing=unacknowledged",
+        beside: as_list("/impersonations?show=unacknowledged"),
         first: sent
             .into_iter()
             .map(|h| Item {
@@ -202,6 +210,7 @@ async fn needs(conn: &mut AnyConnection, now: Micros) -> Step<Vec<Need>> {
             .collect(),
     });
     let owing = overview::owing(conn, MANY).await?;
+    let under = overview::count_owing_impersonations(conn).await?;
     let org = |name: &str, slug: &str, at| Item {
         name: name.to_owned(),
         href: format!("/orgs/{slug}"),
@@ -213,6 +222,10 @@ async fn needs(conn: &mut AnyConnection, now: Micros) -> Step<Vec<Need>> {
         means: "Orgs with a vault token that was replaced and still works.",
         n: count(owing.len()),
         href: "/orgs?show=owing",
+        beside: (under > 0).then(|| {
+            let said = if under == 1 { "impersonation" } else { "impersonations" };
+            ("/audit?standing=owing", format!("{under} {said} in the timeline"))
+        }),
         first: owing.iter().take(3).map(|o| org(&o.name, &o.slug, o.since)).collect(),
     });
     let keys = owner_keys::expiring(conn, now + SOON * time::DAY, MANY).await?;
@@ -222,6 +235,7 @@ async fn needs(conn: &mut AnyConnection, now: Micros) -> Step<Vec<Need>> {
         means: "Orgs whose Owner’s key on file has expired, or does within 30 days.",
         n: count(keys.len()),
         href: "/orgs?show=key_expiring",
+        beside: None,
         first: keys.iter().take(3).map(|k| org(&k.name, &k.slug, k.expires_at)).collect(),
     });
     Ok(all)
@@ -249,11 +263,14 @@ fn card(need: &Need, now: Micros) -> AnyView {
             view! { <a class="need-n" href=need.href aria-label=says>{need.n}</a> }.into_any(),
         )
     };
+    let beside = need.beside.as_ref().filter(|_| need.n > 0).map(|(href, said)| {
+        view! { " "<a href=*href>{said.clone()}<span class="sr-only">{format!(": {}", need.title)}</span></a> }
+    });
     view! {
         <li class=class>
             <h3>{icon(need.icon)}{need.title}</h3>
             {link}
-            <p>{need.means}</p>
+            <p>{need.means}{beside}</p>
             {(!need.first.is_empty()).then(|| view! { <ul>{items}</ul> })}
         </li>
     }

@@ -4,7 +4,7 @@ use leptos::prelude::*;
 
 use super::impersonations_filter::{LONGEST, handed_off_query, open_for_query};
 use super::overview::{Figures, Range};
-use crate::model::{Micros, SecretType, time};
+use crate::model::{Micros, SecretType, Stand, time};
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
 use crate::web::charts::frame::{Cell, Table, figure, key};
@@ -80,16 +80,27 @@ pub fn lengths(f: &Figures) -> AnyView {
             Table::default(),
         );
     }
-    let ended = |soon: bool| {
-        format!("/impersonations?{}", handed_off_query(f.range.from, f.range.to, soon))
+    // Each by its start, as they are counted.
+    let ended = |stand: Stand| {
+        let start = actions::PLATFORM_IMPERSONATION_STARTED;
+        timeline(&format!("action={start}&standing={stand}"), f.range)
+    };
+    let listed = |soon: bool| {
+        let href = format!("/impersonations?{}", handed_off_query(f.range.from, f.range.to, soon));
+        let which =
+            if soon { ", those that ended within a minute" } else { ", those that ended later" };
+        view! { <small><a href=href>"as a list"<span class="sr-only">{which}</span></a></small> }
     };
     let later = (at_once < handed_off).then(|| {
-        view! { <small><a href=ended(false)>{format!("{} later", handed_off - at_once)}</a></small> }
+        view! {
+            <small><a href=ended(Stand::Late)>{format!("{} later", handed_off - at_once)}</a></small>
+            {listed(false)}
+        }
     });
     let lead = view! {
         <dl class="figure-facts">
             {facts}
-            <div><dt>"Ended within a minute of the handoff"</dt><dd><a href=ended(true)>{share(at_once, handed_off)}</a><small>{format!("{at_once} of {handed_off}")}</small>{later}</dd></div>
+            <div><dt>"Ended within a minute of the handoff"</dt><dd><a href=ended(Stand::Prompt)>{share(at_once, handed_off)}</a><small>{format!("{at_once} of {handed_off}")}</small>{listed(true)}{later}</dd></div>
         </dl>
     };
     let minutes = by_minute(&counted);

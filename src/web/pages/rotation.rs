@@ -72,8 +72,11 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
     let r = &l.rotation;
     let back = format!("/rotations/{}", r.id);
     let org_href = format!("/orgs/{}", l.org.slug);
-    let handoff = match &l.grant {
-        Some(grant) => impersonation_handoff::panel(l.delivery.as_ref(), grant, acts, &back),
+    let handoff = match &r.impersonation_id {
+        Some(_) => {
+            let over = l.grant.as_ref().is_none_or(|grant| grant.ended_at.is_some());
+            impersonation_handoff::panel(l.delivery.as_ref(), over, acts, &back)
+        }
         None => view! {
             <section class="panel" aria-label="Handoff">
                 <div class="panel-head"><h2>"Handoff"</h2><p>"self-service"</p></div>
@@ -82,9 +85,9 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
         }
         .into_any(),
     };
-    let timeline = l.grant.as_ref().map(|g| {
+    let timeline = r.impersonation_id.as_ref().map(|under| {
         view! {
-            <a class="btn" href=format!("/audit?impersonation={}", g.id)>{icon("timeline")}"In the timeline"</a>
+            <a class="btn" href=format!("/audit?impersonation={under}")>{icon("timeline")}"In the timeline"</a>
         }
     });
     view! {
@@ -140,10 +143,10 @@ fn versions(l: &Loaded, now: Micros) -> AnyView {
 
 fn facts(l: &Loaded, org_href: &str) -> AnyView {
     let r = &l.rotation;
-    let under = match &l.grant {
-        Some(g) => view! {
-            <a class="mono" href=format!("/impersonations/{}", g.id)>{short(&g.id)}</a>
-            <small>{g.reason.clone()}</small>
+    let under = match &r.impersonation_id {
+        Some(under) => view! {
+            <a class="mono" href=format!("/impersonations/{under}")>{short(under)}</a>
+            <small>{l.grant.as_ref().map(|g| g.reason.clone())}</small>
         }
         .into_any(),
         None => "nobody: self-service".into_any(),

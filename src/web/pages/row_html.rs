@@ -4,6 +4,7 @@
 use super::places::{Tree, Trees};
 use super::rows::{Shown, fields, note, pretty};
 use super::timeline_lines::{Difference, action};
+use super::timeline_marks::Mark;
 use crate::audit::trail::ReadRow;
 use crate::auth::credential::hex;
 use crate::model::time;
@@ -24,6 +25,8 @@ pub struct Draw<'a> {
     pub org: Option<String>,
     /// What its twin says otherwise, and what it says itself.
     pub differ: Vec<(&'static str, String)>,
+    /// What of it does not go with the rest of its impersonation.
+    pub marks: Vec<&'a Mark>,
 }
 
 impl Draw<'_> {
@@ -95,6 +98,14 @@ impl Draw<'_> {
                 .text(value)
                 .tags("</code></p>");
         }
+        for mark in &self.marks {
+            to.tags("<p class=\"ev-diff\">");
+            for (n, (what, value)) in mark.values.iter().enumerate() {
+                to.tags("<span>").text(what).tags(" <code>").text(value).tags("</code>");
+                to.tags(if n == 0 { ",</span> " } else { "</span>" });
+            }
+            to.tags("</p>");
+        }
         to.into_string()
     }
 }
@@ -134,6 +145,21 @@ pub fn missing(name: &str, platform: bool) -> String {
     to.tags("<code class=\"action\">")
         .text(name)
         .tags("</code> <strong>missing</strong></span></div>");
+    to.into_string()
+}
+
+/// A gap of which nothing says where it belongs.
+#[must_use]
+pub fn unplaced(rows: u64, platform: bool) -> String {
+    let log = if platform { "platform" } else { "org" };
+    let said = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+    let are = if rows == 1 { "is" } else { "are" };
+    let mut to = Html::default();
+    to.tags("<div class=\"ev-line\">");
+    side(&mut to, platform);
+    to.tags("<span class=\"ev-missing\">").icon("icon icon-sm", "warning").tags("<span>");
+    to.text(&format!("{said} of the {log} log {are} missing, by the counts at the end"));
+    to.tags("</span></span></div>");
     to.into_string()
 }
 

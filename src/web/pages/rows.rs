@@ -134,7 +134,7 @@ pub fn fields(row: &AuditRow) -> Vec<(String, Shown)> {
 }
 
 fn detail(name: &str, value: &Value) -> Shown {
-    let instant = name.ends_with("_at") || name.ends_with("_until");
+    let instant = ["_at", "_until", ".at"].iter().any(|end| name.ends_with(end));
     match value {
         Value::String(text) if text.trim_end().contains('\n') => Shown::Lines(text.clone()),
         Value::String(text) => Shown::Plain(text.clone()),
@@ -148,18 +148,47 @@ fn detail(name: &str, value: &Value) -> Shown {
                 .collect();
             Shown::Plain(words.join(", "))
         }
-        // What the checks saw: a line each.
-        Value::Array(items) => Shown::Lines(
-            items
-                .iter()
-                .map(|item| match (item["check"].as_str(), item["saw"].as_str()) {
-                    (Some(check), Some(saw)) => format!("{check}: {saw}"),
-                    _ => item.to_string(),
-                })
-                .collect::<Vec<_>>()
-                .join("\n"),
-        ),
+        Value::Array(_) | Value::Object(_) => {
+            let mut lines = Vec::new();
+            several(None, value, &mut lines);
+            Shown::Lines(lines.join("\n"))
+        }
         other => Shown::Plain(other.to_string()),
+    }
+}
+
+/// What has parts, a line each: a check is told as how it came out and what it saw.
+fn several(name: Option<&str>, value: &Value, lines: &mut Vec<String>) {
+    let within = |key: &str| name.map_or(key.to_owned(), |name| format!("{name}.{key}"));
+    match value {
+        Value::Array(items) => {
+            for item in items {
+                let came_out = match item["passed"].as_bool() {
+                    Some(true) => "passed: ",
+                    Some(false) => "failed: ",
+                    None => "",
+                };
+                lines.push(match (item["check"].as_str(), item["saw"].as_str()) {
+                    (Some(check), Some(saw)) => format!("{check}: {came_out}{saw}"),
+                    _ => item.to_string(),
+                });
+            }
+        }
+        Value::Object(parts) => {
+            // What has parts of its own comes last.
+            let (simple, deep): (Vec<_>, Vec<_>) =
+                parts.iter().partition(|(_, part)| !part.is_array() && !part.is_object());
+            for (key, part) in simple.into_iter().chain(deep) {
+                let name = within(key);
+                match (part, detail(&name, part)) {
+                    (Value::Array(_) | Value::Object(_), _) => several(Some(&name), part, lines),
+                    (_, Shown::Plain(text) | Shown::Id(text) | Shown::Lines(text)) => {
+                        lines.push(format!("{name}: {text}"));
+                    }
+                }
+            }
+        }
+        other => lines.push(other.to_string()),
     }
 }
 
@@ -190,6 +219,14 @@ mod tests {
             detail("eligibility", &json!([{"check": "consent", "saw": "on"}])),
             Shown::Lines("consent: on".into())
         );
+        let ticket =
+            json!({"authenticated": {"at": 0, "how": "SSO"}, "filed_at": 0, "number": "NOV-1"});
+        let lines = "filed_at: 1970-01-01T00:00:00.000000Z\nnumber: NOV-1\n\
+                     authenticated.at: 1970-01-01T00:00:00.000000Z\nauthenticated.how: SSO";
+        assert_eq!(detail("ticket", &ticket), Shown::Lines(lines.into()));
+        let asked = json!({"checks": [{"check": "consent", "passed": false, "saw": "off"}], "eligible": false});
+        let lines = "eligible: false\nconsent: failed: off";
+        assert_eq!(detail("eligibility", &asked), Shown::Lines(lines.into()));
         assert_eq!(detail("org_checkpoint", &json!("a\nb\n")), Shown::Lines("a\nb\n".into()));
     }
 

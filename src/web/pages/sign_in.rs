@@ -284,8 +284,12 @@ pub async fn lookup(
         if outside || crate::store::tickets::by_id(conn, &number).await?.is_some() {
             return Ok(format!("/tickets/{number}"));
         }
-        if crate::store::impersonations::by_id(conn, &q.to_lowercase()).await?.is_some() {
-            return Ok(format!("/impersonations/{}", q.to_lowercase()));
+        let id = q.to_lowercase();
+        // Its rows in the logs are enough: the register may have lost the grant.
+        if crate::store::impersonations::by_id(conn, &id).await?.is_some()
+            || !crate::store::audit::of_impersonation(conn, &id).await?.is_empty()
+        {
+            return Ok(format!("/impersonations/{id}"));
         }
         if crate::store::orgs::by_slug(conn, &q.to_lowercase()).await?.is_some() {
             return Ok(format!("/orgs/{}", q.to_lowercase()));

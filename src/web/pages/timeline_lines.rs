@@ -3,43 +3,13 @@
 
 use std::collections::HashSet;
 
+use super::timeline_gaps;
+use super::timeline_marks::{self, Mark};
+use crate::audit::timeline::one_step;
 use crate::audit::trail::{Judged, ReadRow};
 use crate::model::{Micros, time};
-use crate::proof::actions::{
-    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_DELIVERED, HANDOFF_SENT,
-    IMPERSONATION_ENDED, IMPERSONATION_STARTED, OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_CANCELLED,
-    OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGED, PLATFORM_HANDOFF_ACKNOWLEDGED,
-    PLATFORM_IMPERSONATION_ENDED, PLATFORM_IMPERSONATION_STARTED, PLATFORM_OWNER_KEY_CHANGE_ASKED,
-    PLATFORM_OWNER_KEY_CHANGE_CANCELLED, PLATFORM_OWNER_KEY_CHANGE_OBJECTED,
-    PLATFORM_OWNER_KEY_CHANGED, PLATFORM_SECRET_DELIVERED, PLATFORM_SECRET_HANDED_OFF,
-    PLATFORM_TEST_EVENT_SENT, PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED,
-    WEBHOOK_TEST_EVENT_SENT, may_follow_end, rotated, rotated_type,
-};
-use crate::proof::trail::Rule;
-use crate::proof::verdict::{RuleState, TrailVerdict};
-
-/// What one step writes into both logs: the platform's action, and the org's.
-const TWINS: &[(&str, &str)] = &[
-    (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED),
-    (PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT),
-    (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED),
-    (PLATFORM_HANDOFF_ACKNOWLEDGED, HANDOFF_ACKNOWLEDGED),
-    (PLATFORM_TEST_EVENT_SENT, WEBHOOK_TEST_EVENT_SENT),
-    (PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED),
-    (CONSENT_ENABLED, CONSENT_ENABLED),
-    (CONSENT_DISABLED, CONSENT_DISABLED),
-    (PLATFORM_OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_ASKED),
-    (PLATFORM_OWNER_KEY_CHANGE_CANCELLED, OWNER_KEY_CHANGE_CANCELLED),
-    (PLATFORM_OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGE_OBJECTED),
-    (PLATFORM_OWNER_KEY_CHANGED, OWNER_KEY_CHANGED),
-    (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
-];
-
-/// Whether one step writes these two actions: the platform's, and the org's.
-#[must_use]
-pub fn twins(platform: &str, org: &str) -> bool {
-    TWINS.contains(&(platform, org))
-}
+pub(super) use crate::proof::actions::TWINS;
+pub use crate::proof::actions::twins;
 
 /// Details that both rows of a pair must give alike, where they give them.
 const COMMON_DETAILS: &[&str] = &[
@@ -68,6 +38,8 @@ pub enum Cell<'a> {
     Row(&'a ReadRow),
     /// A row of this action ought to be here, and is not.
     Missing(String),
+    /// So many rows of this log are missing, and nothing says which, or where.
+    Unplaced(u64),
     /// Nothing, and nothing is expected.
     Nothing,
 }
@@ -92,6 +64,8 @@ pub enum Tie {
     Tied,
     /// A pair that does not.
     Broken,
+    /// What is there does not go with the rest of the impersonation.
+    Marked,
     /// A side, or both, is missing.
     Missing,
 }
@@ -105,6 +79,8 @@ pub struct Line<'a> {
     pub org: Cell<'a>,
     /// What a pair does not agree on.
     pub differ: Vec<Difference>,
+    /// What does not go with the other rows of the impersonation.
+    pub marks: Vec<Mark>,
 }
 
 impl<'a> Line<'a> {
@@ -116,7 +92,26 @@ impl<'a> Line<'a> {
         } else {
             (Cell::Nothing, Cell::Row(row))
         };
-        Self { platform, org, differ: Vec::new() }
+        Self::of(platform, org)
+    }
+
+    /// A line of these two sides, which do not differ.
+    pub(super) fn of(platform: Cell<'a>, org: Cell<'a>) -> Self {
+        Self { platform, org, differ: Vec::new(), marks: Vec::new() }
+    }
+
+    /// A pair.
+    fn pair(platform: &'a ReadRow, org: &'a ReadRow) -> Self {
+        let differ = differences(platform, org);
+        Self { differ, ..Self::of(Cell::Row(platform), Cell::Row(org)) }
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = &'a ReadRow> + use<'a> {
+        let row = |cell: &Cell<'a>| match cell {
+            Cell::Row(row) => Some(*row),
+            _ => None,
+        };
+        [row(&self.platform), row(&self.org)].into_iter().flatten()
     }
 }
 
@@ -131,21 +126,16 @@ impl Line<'_> {
     #[must_use]
     pub fn tie(&self) -> Tie {
         match (&self.platform, &self.org) {
-            (Cell::Missing(_), _) | (_, Cell::Missing(_)) => Tie::Missing,
-            (Cell::Row(_), Cell::Row(_)) if self.differ.is_empty() => Tie::Tied,
-            (Cell::Row(_), Cell::Row(_)) => Tie::Broken,
+            (Cell::Missing(_) | Cell::Unplaced(_), _)
+            | (_, Cell::Missing(_) | Cell::Unplaced(_)) => Tie::Missing,
+            (Cell::Row(_), Cell::Row(_)) if !self.differ.is_empty() => Tie::Broken,
+            _ if !self.marks.is_empty() => Tie::Marked,
+            (Cell::Row(_), Cell::Row(_)) => Tie::Tied,
             _ => Tie::Single,
         }
     }
 
-    fn rows(&self) -> impl Iterator<Item = &ReadRow> {
-        [&self.platform, &self.org].into_iter().filter_map(|cell| match cell {
-            Cell::Row(row) => Some(*row),
-            _ => None,
-        })
-    }
-
-    fn has(&self, wanted: &str) -> bool {
+    pub(super) fn has(&self, wanted: &str) -> bool {
         self.rows().any(|r| action(r) == wanted)
             || [&self.platform, &self.org]
                 .into_iter()
@@ -164,22 +154,8 @@ pub fn action(row: &ReadRow) -> &str {
 #[must_use]
 pub fn lines<'a>(judged: &'a Judged, secret_type: Option<&str>) -> Vec<Line<'a>> {
     let mut all = paired(&judged.platform, &judged.org);
-    let gaps = Gaps { judged, verdict: &judged.verdict };
-    let start = (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED);
-    let end = (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED);
-    gaps.close(&mut all, start, (Rule::PlatformStarted, Rule::OrgStarted), |_| 0);
-    gaps.close(&mut all, end, (Rule::PlatformEnded, Rule::OrgEnded), end_of);
-    if gaps.fails(Rule::Rotated) && !judged.org.iter().any(|r| rotated_type(action(r)).is_some()) {
-        let at = all
-            .iter()
-            .position(|line| line.has(end.0) || line.has(end.1))
-            .unwrap_or_else(|| end_of(&all));
-        let name = rotated(secret_type.unwrap_or("secret"));
-        all.insert(
-            at,
-            Line { platform: Cell::Nothing, org: Cell::Missing(name), differ: Vec::new() },
-        );
-    }
+    timeline_gaps::draw(&mut all, judged, secret_type);
+    timeline_marks::draw(&mut all, judged);
     all
 }
 
@@ -192,24 +168,7 @@ pub fn loose_pair<'a>(one: &'a ReadRow, other: &'a ReadRow) -> Option<Line<'a>> 
         (false, true) => (other, one),
         _ => return None,
     };
-    let twins = TWINS.contains(&(action(platform), action(org)));
-    let together = (platform.entry.at - org.entry.at).abs() < time::SECOND
-        && platform.entry.org_id == org.entry.org_id;
-    (twins && together).then(|| Line {
-        platform: Cell::Row(platform),
-        org: Cell::Row(org),
-        differ: differences(platform, org),
-    })
-}
-
-/// Where the end of an impersonation belongs: before what may come after it.
-fn end_of(lines: &[Line<'_>]) -> usize {
-    lines
-        .iter()
-        .rposition(|line| {
-            line.rows().next().is_none() || line.rows().any(|r| !may_follow_end(action(r)))
-        })
-        .map_or(0, |last| last + 1)
+    one_step(&platform.entry, &org.entry).then(|| Line::pair(platform, org))
 }
 
 fn paired<'a>(platform: &'a [ReadRow], org: &'a [ReadRow]) -> Vec<Line<'a>> {
@@ -222,11 +181,7 @@ fn paired<'a>(platform: &'a [ReadRow], org: &'a [ReadRow]) -> Vec<Line<'a>> {
         all.push(match twin {
             Some((i, other)) => {
                 taken.insert(i);
-                Line {
-                    platform: Cell::Row(row),
-                    org: Cell::Row(other),
-                    differ: differences(row, other),
-                }
+                Line::pair(row, other)
             }
             None => Line::single(row),
         });
@@ -236,55 +191,6 @@ fn paired<'a>(platform: &'a [ReadRow], org: &'a [ReadRow]) -> Vec<Line<'a>> {
     // Stable: rows of one log and one instant keep the log's order.
     all.sort_by_key(Line::at);
     all
-}
-
-/// The rows that the verdict found missing.
-struct Gaps<'a> {
-    judged: &'a Judged,
-    verdict: &'a TrailVerdict,
-}
-
-impl Gaps<'_> {
-    fn fails(&self, rule: Rule) -> bool {
-        self.verdict.rule(rule).is_some_and(|r| r.result == RuleState::Failed)
-    }
-
-    /// Draws the gaps of a pair of rows: beside the twin that is there, or else at `place`.
-    fn close(
-        &self,
-        lines: &mut Vec<Line<'_>>,
-        (platform, org): (&str, &str),
-        (platform_rule, org_rule): (Rule, Rule),
-        place: impl Fn(&[Line<'_>]) -> usize,
-    ) {
-        let lacks = |rows: &[ReadRow], name: &str, rule| {
-            self.fails(rule) && !rows.iter().any(|r| action(r) == name)
-        };
-        let no_platform = lacks(&self.judged.platform, platform, platform_rule);
-        let no_org = lacks(&self.judged.org, org, org_rule);
-        if !no_platform && !no_org {
-            return;
-        }
-        let missing = |is: bool, name: &str| {
-            if is { Cell::Missing(name.to_owned()) } else { Cell::Nothing }
-        };
-        let beside = lines.iter_mut().find(|line| line.has(platform) || line.has(org));
-        match beside {
-            Some(line) if no_platform => line.platform = missing(true, platform),
-            Some(line) => line.org = missing(true, org),
-            None => {
-                let at = place(lines);
-                lines.insert(
-                    at,
-                    Line {
-                        platform: missing(no_platform, platform),
-                        org: missing(no_org, org),
-                        differ: Vec::new(),
-                    },
-                );
-            }
-        }
-    }
 }
 
 /// What the two rows of a pair do not agree on.
@@ -359,4 +265,4 @@ fn said(r: &ReadRow) -> Vec<Said> {
 
 #[cfg(test)]
 #[path = "timeline_lines_tests.rs"]
-mod tests;
+pub(super) mod tests;

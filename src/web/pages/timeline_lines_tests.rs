@@ -1,15 +1,20 @@
 use serde_json::{Map, json};
 
 use super::*;
+use crate::proof::actions::{
+    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_SENT, IMPERSONATION_ENDED,
+    IMPERSONATION_STARTED, PLATFORM_HANDOFF_ACKNOWLEDGED, PLATFORM_IMPERSONATION_ENDED,
+    PLATFORM_IMPERSONATION_STARTED, PLATFORM_SECRET_HANDED_OFF,
+};
 use crate::proof::merkle::leaf_hash;
 use crate::proof::row::{ActorType, AuditRow, Outcome, PLATFORM_LOG, org_log};
 use crate::proof::trail::{ProofState, Trail};
 use crate::store::audit::Entry;
 
-const ID: &str = "01920000-0000-7000-8000-0000000000aa";
-const EXPIRES: i64 = 900 * time::SECOND;
+pub(in super::super) const ID: &str = "01920000-0000-7000-8000-0000000000aa";
+pub(in super::super) const EXPIRES: i64 = 900 * time::SECOND;
 
-fn row(platform: bool, seq: u64, at: i64, action: &str) -> AuditRow {
+pub(in super::super) fn row(platform: bool, seq: u64, at: i64, action: &str) -> AuditRow {
     let mut details = Map::new();
     if action.contains("started") {
         details.insert("expires_at".into(), json!(EXPIRES));
@@ -58,7 +63,7 @@ fn read(row: AuditRow) -> ReadRow {
 }
 
 /// A whole trail: start at 0, rotation at 20 s, handoff at 30 s, end at 40 s, acknowledged later.
-fn whole() -> (Vec<AuditRow>, Vec<AuditRow>) {
+pub(in super::super) fn whole() -> (Vec<AuditRow>, Vec<AuditRow>) {
     let s = time::SECOND;
     let platform = vec![
         row(true, 1, 0, PLATFORM_IMPERSONATION_STARTED),
@@ -76,7 +81,10 @@ fn whole() -> (Vec<AuditRow>, Vec<AuditRow>) {
     (platform, org)
 }
 
-fn judged((platform, org): (Vec<AuditRow>, Vec<AuditRow>), now: i64) -> Judged {
+pub(in super::super) fn judged(
+    (platform, org): (Vec<AuditRow>, Vec<AuditRow>),
+    now: i64,
+) -> Judged {
     let verdict = Trail {
         impersonation_id: ID,
         platform: &platform,
@@ -95,11 +103,30 @@ fn judged((platform, org): (Vec<AuditRow>, Vec<AuditRow>), now: i64) -> Judged {
     }
 }
 
+/// The same with what the end rows record of it.
+pub(in super::super) fn counted() -> (Vec<AuditRow>, Vec<AuditRow>) {
+    let (mut platform, mut org) = whole();
+    for row in platform.iter_mut().chain(&mut org).filter(|r| r.action.ends_with("ended")) {
+        for (name, value) in [
+            ("cause", json!("handoff")),
+            ("ended_at", json!(row.at)),
+            ("platform_rows", json!(3)),
+            ("org_rows", json!(4)),
+            ("platform_last_seq", json!(3)),
+            ("org_last_seq", json!(4)),
+        ] {
+            row.details.insert(name.into(), value);
+        }
+    }
+    (platform, org)
+}
+
 /// Each line as `platform | org`, with `!` before what is missing.
-fn drawn(j: &Judged) -> Vec<String> {
+pub(in super::super) fn drawn(j: &Judged) -> Vec<String> {
     let cell = |c: &Cell<'_>| match c {
         Cell::Row(r) => action(r).to_owned(),
         Cell::Missing(name) => format!("!{name}"),
+        Cell::Unplaced(n) => format!("!{n}"),
         Cell::Nothing => String::new(),
     };
     lines(j, Some("vault_token"))
@@ -110,7 +137,7 @@ fn drawn(j: &Judged) -> Vec<String> {
 
 #[test]
 fn rows_of_one_step_stand_on_one_line_in_the_order_of_time() {
-    let j = judged(whole(), 1000 * time::SECOND);
+    let j = judged(counted(), 1000 * time::SECOND);
     assert_eq!(
         drawn(&j),
         [
@@ -195,17 +222,24 @@ fn what_a_pair_does_not_agree_on_is_named_with_both_values() {
 
 #[test]
 fn rows_of_no_impersonation_are_a_pair_if_one_step_wrote_them() {
-    let platform = read(row(true, 1, 5, CONSENT_ENABLED));
-    let org = read(row(false, 1, 9, CONSENT_ENABLED));
+    let loose = |platform, seq, at, action| {
+        let mut row = row(platform, seq, at, action);
+        row.impersonation_id = None;
+        row
+    };
+    let platform = read(loose(true, 1, 5, CONSENT_ENABLED));
+    let org = read(loose(false, 1, 9, CONSENT_ENABLED));
     assert_eq!(loose_pair(&org, &platform).map(|l| l.tie()), Some(Tie::Tied));
     assert!(loose_pair(&org, &org).is_none());
-    let later = read(row(false, 2, 2 * time::SECOND, CONSENT_ENABLED));
+    let later = read(loose(false, 2, 2 * time::SECOND, CONSENT_ENABLED));
     assert!(loose_pair(&platform, &later).is_none());
-    let other = read(row(false, 2, 9, CONSENT_DISABLED));
+    let other = read(loose(false, 2, 9, CONSENT_DISABLED));
     assert!(loose_pair(&platform, &other).is_none());
-    let mut elsewhere = row(false, 3, 9, CONSENT_ENABLED);
+    let mut elsewhere = loose(false, 3, 9, CONSENT_ENABLED);
     elsewhere.org_id = Some("o-2".into());
     assert!(loose_pair(&platform, &read(elsewhere)).is_none());
+    let under = read(row(false, 1, 9, CONSENT_ENABLED));
+    assert!(loose_pair(&platform, &under).is_none(), "it is of an impersonation");
 }
 
 #[test]

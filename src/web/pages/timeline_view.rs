@@ -7,15 +7,17 @@ use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use super::places::{self, Trees};
-use super::row_html::{Draw, missing};
+use super::row_html::{Draw, missing, unplaced};
 use super::timeline_lines::{Cell, Line, Tie, lines, loose_pair};
+use crate::audit::logged::Logged;
 use crate::audit::timeline::{Group, Item};
 use crate::audit::trail::{Proofs, ReadRow};
 use crate::audit::{AuditError, LogKey};
 use crate::model::{Micros, time};
 use crate::proof::verdict::Verdict;
+use crate::store::impersonations::Impersonation;
 use crate::store::orgs;
-use crate::web::components::{icon, id_link, verdict};
+use crate::web::components::{icon, id_link, state, verdict};
 
 /// What the table needs besides the rows: the names of orgs and the trees of the logs.
 #[derive(Debug, Clone, Default)]
@@ -178,10 +180,10 @@ fn group_body(group: &Group, book: &Book, frame: &Frame, day: &str, now: Micros)
         Verdict::Open => "tl-group is-live",
         Verdict::Incomplete | Verdict::Mismatch | Verdict::Tampered => "tl-group needs-look",
     };
-    let secret_type = secret_type_of(group);
+    let logged = logged(group);
     let in_group = InGroup { matching: &group.matching, filtered: frame.filtered };
     let mut shown_day = day.to_owned();
-    let rows = lines(&group.judged, secret_type.as_deref())
+    let rows = lines(&group.judged, logged.secret_type.as_deref())
         .iter()
         .map(|line| {
             // A group may reach over midnight: then each new day stands on the axis.
@@ -203,19 +205,30 @@ fn group_body(group: &Group, book: &Book, frame: &Frame, day: &str, now: Micros)
         .collect_view();
     view! {
         <tbody class=class>
-            <tr class="tl-head"><th colspan="3" scope="rowgroup">{caption(group, secret_type, book, frame, now)}</th></tr>
+            <tr class="tl-head"><th colspan="3" scope="rowgroup">{caption(group, logged, book, frame, now)}</th></tr>
             {rows}
         </tbody>
     }
     .into_any()
 }
 
-/// The type of secret: of the grant, or of the first row that names one.
-fn secret_type_of(group: &Group) -> Option<String> {
-    group.grant.as_ref().map(|g| g.secret_type.as_str().to_owned()).or_else(|| {
-        let mut rows = group.judged.platform.iter().chain(&group.judged.org);
-        rows.find_map(|r| r.entry.secret_type.clone())
-    })
+/// What the rows of a group say of its grant. The register is not asked for what they say.
+fn logged(group: &Group) -> Logged {
+    let rows: Vec<_> = group.judged.platform.iter().chain(&group.judged.org).collect();
+    let said = Logged::of(&rows).or_else(|| group.grant.as_ref().map(Logged::of_register));
+    said.unwrap_or_default()
+}
+
+/// How long it was, or where it stands.
+fn lasted(logged: &Logged, grant: Option<&Impersonation>, now: Micros) -> String {
+    match (logged.started_at, logged.ended_at, grant) {
+        (Some(started), Some(ended), _) => time::span(ended - started),
+        (_, _, Some(g)) if g.live(now) => format!("open for {}", time::span(now - g.started_at)),
+        (_, None, Some(g)) if g.ended_at.is_none() => {
+            "expired, its end is being written".to_owned()
+        }
+        _ => "no end in the logs".to_owned(),
+    }
 }
 
 /// What folds a group. Only its summary is in it: a table's rows cannot stand in a disclosure, so
@@ -231,42 +244,18 @@ fn fold(group: &Group, fold: Fold) -> AnyView {
     .into_any()
 }
 
-fn caption(
-    group: &Group,
-    secret_type: Option<String>,
-    book: &Book,
-    frame: &Frame,
-    now: Micros,
-) -> AnyView {
-    let first = group.judged.platform.first().or(group.judged.org.first());
-    let ticket = group
-        .grant
-        .as_ref()
-        .map(|g| g.ticket_id.clone())
-        .or_else(|| first.and_then(|r| r.entry.ticket_ref.clone()));
-    let org_id = group
-        .grant
-        .as_ref()
-        .map(|g| g.org_id.clone())
-        .or_else(|| first.and_then(|r| r.entry.org_id.clone()));
+fn caption(group: &Group, logged: Logged, book: &Book, frame: &Frame, now: Micros) -> AnyView {
+    let lasted = lasted(&logged, group.grant.as_ref(), now);
+    let Logged { ticket, org_id, admin_name, secret_type, started_at, .. } = logged;
     let org = org_id.map(|id| match book.orgs.get(&id) {
         Some((name, slug)) => {
             view! { <a href=format!("/orgs/{slug}")>{name.clone()}</a> }.into_any()
         }
         None => view! { <span class="mono">{id}</span> }.into_any(),
     });
-    let admin = first
-        .and_then(|r| r.row.as_ref())
-        .map(|row| view! { <span>{row.actor_name.clone()}</span> });
-    let lasted = group.grant.as_ref().map_or("no such grant is on record".to_owned(), |g| match g
-        .ended_at
-    {
-        Some(ended) => time::span(ended - g.started_at),
-        None if g.live(now) => format!("open for {}", time::span(now - g.started_at)),
-        None => "expired, its end is being written".to_owned(),
-    });
     // Folded, it has no row that says when it was.
-    let began = frame.fold.and(group.grant.as_ref().map(|g| g.started_at));
+    let began = frame.fold.and(started_at);
+    let lost = group.grant.is_none();
     view! {
         <div class="tl-cap">
             {frame.fold.map(|how| fold(group, how))}
@@ -275,9 +264,10 @@ fn caption(
             {ticket.map(|t| view! { <a class="mono" href=format!("/tickets/{t}")>{t.clone()}</a> })}
             {org}
             {secret_type.map(|t| view! { <span class="mono">{t}</span> })}
-            {admin}
+            {admin_name.map(|name| view! { <span>{name}</span> })}
             {began.map(|at| view! { <span class="tl-cap-at">"from "{clock(at)}</span> })}
             <span>{lasted}</span>
+            {lost.then(|| state("state-bad", "warning", "not in the register"))}
             {verdict(group.judged.verdict.verdict)}
         </div>
     }
@@ -304,6 +294,10 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
         Tie::Tied => "tl-row is-pair",
         Tie::Broken => "tl-row is-mismatch",
         Tie::Missing => "tl-row is-missing",
+        Tie::Marked => match (&line.platform, &line.org) {
+            (Cell::Row(_), Cell::Row(_)) => "tl-row is-pair is-marked",
+            _ => "tl-row is-marked",
+        },
     };
     let context = |row: &ReadRow| group.is_some_and(|g| g.context(row));
     // The column of the orgs' logs is of many logs, unless the filter is for one.
@@ -314,6 +308,7 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
     let cell = |cell: &Cell<'_>, platform: bool| match cell {
         Cell::Nothing => String::new(),
         Cell::Missing(name) => missing(name, platform),
+        Cell::Unplaced(rows) => unplaced(*rows, platform),
         Cell::Row(row) => Draw {
             row,
             trees: &book.trees,
@@ -321,6 +316,7 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
             alone: group.is_none(),
             org: whose(row),
             differ: Draw::half(&line.differ, platform),
+            marks: line.marks.iter().filter(|m| m.platform == platform).collect(),
         }
         .html(),
     };
@@ -335,16 +331,24 @@ fn line_row(line: &Line<'_>, book: &Book, frame: &Frame, group: Option<&InGroup<
         }
         _ => None,
     };
+    let word = match (tie, line.marks.first()) {
+        (Tie::Broken, _) => Some("differ"),
+        (_, mark) => mark.map(|m| m.word),
+    };
     view! {
         <tr class=class>
             <td class=dim(&line.platform, "tl-p") inner_html=cell(&line.platform, true)></td>
             <td class="tl-axis">
                 <div class="tl-at">{line.at().map(clock)}</div>
                 {apart.map(|at| view! { <div class="tl-at">{clock(at)}</div> })}
-                {(tie == Tie::Broken).then(|| view! { <p class="tl-broken">{icon("unlink")}"differ"</p> })}
+                {word.map(|word| view! { <p class="tl-broken">{icon("unlink")}{word}</p> })}
             </td>
             <td class=dim(&line.org, "tl-o") inner_html=cell(&line.org, false)></td>
         </tr>
     }
     .into_any()
 }
+
+#[cfg(test)]
+#[path = "timeline_view_tests.rs"]
+mod tests;

@@ -1,0 +1,219 @@
+//! The overview's figures, each beside what the page that it leads to shows.
+
+use axum::body::Body;
+use http::{Request, StatusCode, header};
+
+use super::doors_tests::Site;
+use crate::audit::{LogId, NewRow};
+use crate::model::time;
+use crate::proof::actions;
+use crate::store::impersonations::Impersonation;
+use crate::testing::breakable::Mood;
+use crate::testing::story::{ADA, BEN, CLEO, LEAKED, STUCK, STUCK_TOO};
+use crate::testing::{Bench, both_engines};
+use crate::tests::tamper;
+
+both_engines!(each_figure_is_what_its_page_shows, a_revocation_that_is_made_is_owed_no_more);
+
+const VAULT_TICKET: &str = "NOV-4803";
+
+async fn get(site: &Site, cookie: &str, address: &str) -> String {
+    let request = Request::builder().uri(address).header(header::COOKIE, cookie);
+    let response = site.send(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::OK, "{address}");
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 24).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap().replace("<!>", "").replace("<!---->", "")
+}
+
+/// How many impersonations a filter of the timeline shows, page by page.
+async fn shown(site: &Site, cookie: &str, address: &str) -> usize {
+    let (mut address, mut n) = (address.to_owned(), 0);
+    loop {
+        let page = get(site, cookie, &address).await;
+        n += page.matches("<tbody class=\"tl-group").count();
+        let Some(older) = page.split_once(">Older").map(|(before, _)| before) else { break };
+        // On the last page it is a word and no link.
+        let link = older.rsplit_once('<').map_or("", |(_, tag)| tag);
+        let Some((_, href)) = link.split_once("href=\"/audit?") else { break };
+        address = format!("/audit?{}", href.split('"').next().unwrap().replace("&amp;", "&"));
+        assert!(address.contains("before="), "{address}");
+    }
+    n
+}
+
+/// Writes a row of an impersonation that the procedure does not write so.
+async fn plant(bench: &Bench, grant: &Impersonation, log: LogId, action: &str) {
+    let who = bench.at_work(ADA).await.actor();
+    let who = if log == LogId::Platform { who } else { who.impersonating() };
+    let mut tx = bench.desk.begin().await.unwrap();
+    bench.desk.log(&mut tx, &log, NewRow::new(action, &who).under(grant)).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Impersonations of each kind that the overview counts.
+async fn each_kind(bench: &Bench) {
+    let org = |grant: &Impersonation| LogId::Org(grant.org_id.clone());
+    // Handed off at once, not acknowledged; with a vault token that still works.
+    for ticket in [STUCK, VAULT_TICKET] {
+        let ada = bench.at_work(ADA).await;
+        let grant = bench.impersonate(&ada, ticket).await.unwrap();
+        bench.clock.advance(time::SECOND);
+        if ticket == VAULT_TICKET {
+            bench.vault.set(Mood::RevokesNothing);
+        }
+        bench.rotate(&grant).await.unwrap();
+        bench.clock.advance(time::SECOND);
+        bench.hand_off(&ada, &grant.id).await.unwrap();
+        bench.clock.advance(time::MINUTE);
+    }
+    // Ended with nothing rotated: incomplete.
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, LEAKED).await.unwrap();
+    bench.clock.advance(time::SECOND);
+    bench.end(&ada, &grant.id).await.unwrap();
+    bench.clock.advance(time::MINUTE);
+    // A handoff long before its end: too long open, and late.
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, LEAKED).await.unwrap();
+    plant(bench, &grant, LogId::Platform, actions::PLATFORM_SECRET_HANDED_OFF).await;
+    bench.clock.advance(3 * time::MINUTE);
+    bench.end(&ada, &grant.id).await.unwrap();
+    bench.clock.advance(time::MINUTE);
+    // A second start: the logs disagree.
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, LEAKED).await.unwrap();
+    plant(bench, &grant, org(&grant), actions::IMPERSONATION_STARTED).await;
+    bench.clock.advance(time::SECOND);
+    bench.end(&ada, &grant.id).await.unwrap();
+    bench.clock.advance(time::MINUTE);
+    // Nobody ended it.
+    let ben = bench.at_work(BEN).await;
+    bench.impersonate(&ben, STUCK_TOO).await.unwrap();
+    bench.clock.advance(time::HOUR);
+    bench.desk.sweep().await.unwrap();
+    // A row that somebody changed.
+    let ben = bench.at_work(BEN).await;
+    let grant = bench.impersonate(&ben, "NOV-4804").await.unwrap();
+    bench.clock.advance(time::SECOND);
+    bench.end(&ben, &grant.id).await.unwrap();
+    tamper::unlock(bench).await;
+    tamper::change(
+        bench,
+        &format!(
+            "UPDATE audit_entry SET body = body || ' ' WHERE impersonation_id = '{}' \
+             AND action = 'impersonation.started'",
+            grant.id
+        ),
+    )
+    .await;
+    while bench.desk.judge_due().await.unwrap() > 0 {}
+}
+
+/// The cards with a figure: what each is called, its figure, and where the figure and what stands
+/// beside it lead.
+fn cards(page: &str) -> Vec<(String, usize, Vec<String>)> {
+    let text = |html: &str| {
+        let mut inside = false;
+        let visible = |c: &char| {
+            let shown = !inside && *c != '<';
+            match c {
+                '<' => inside = true,
+                '>' => inside = false,
+                _ => {}
+            }
+            shown && *c != '>'
+        };
+        html.chars().filter(visible).collect::<String>()
+    };
+    page.split("<li class=\"need")
+        .skip(1)
+        .map(|card| {
+            let card = card.split("<ul>").next().unwrap();
+            let title = card.split_once("<h3>").unwrap().1.split_once("</h3>").unwrap().0;
+            let figure = card.split_once("class=\"need-n\"").unwrap().1;
+            let figure = figure.split_once('>').unwrap().1.split_once("</a>").unwrap().0;
+            let links = card.split("href=\"").skip(1).filter(|l| l.starts_with('/'));
+            let links = links.map(|l| l.split('"').next().unwrap().replace("&amp;", "&"));
+            (
+                text(title),
+                text(figure).parse().unwrap_or(0),
+                links.filter(|l| !l.starts_with("/icons")).collect(),
+            )
+        })
+        .collect()
+}
+
+async fn each_figure_is_what_its_page_shows(bench: Bench) {
+    each_kind(&bench).await;
+    let site = Site::on(bench).await;
+    let cookie = site.cookie(CLEO).await;
+    let overview = get(&site, &cookie, "/overview?days=30").await;
+    let cards = cards(&overview);
+    let mut seen = Vec::new();
+    for (title, figure, links) in &cards {
+        let timeline = links.iter().find(|l| l.starts_with("/audit?"));
+        if title.contains("expiring") {
+            continue;
+        }
+        let timeline = timeline.unwrap_or_else(|| panic!("{title}: {links:?}"));
+        assert!(*figure > 0, "{title} occurs");
+        let n = shown(&site, &cookie, timeline).await;
+        assert_eq!(n, *figure, "{title}: {timeline}");
+        // The list beside it is as long.
+        let list = links.iter().find(|l| !l.starts_with("/audit?")).unwrap();
+        let list = get(&site, &cookie, list).await;
+        let (_, rows) = list.split_once("<tbody").unwrap();
+        let rows = rows.split_once("</tbody>").unwrap().0.matches("<tr").count();
+        assert_eq!(rows, *figure, "{title}, as a list");
+        seen.push(title.as_str());
+    }
+    assert_eq!(
+        seen,
+        [
+            "Tampered",
+            "Mismatch",
+            "Incomplete",
+            "Open too long",
+            "Handoff not acknowledged",
+            "Revoke owed"
+        ]
+    );
+    // How many ended within a minute of the handoff, and later.
+    let (_, lengths) = overview.split_once("Ended within a minute of the handoff").unwrap();
+    let lengths = lengths.split_once("</dl>").unwrap().0;
+    for (standing, figure) in [("standing=prompt", 2), ("standing=late", 1)] {
+        let mut links = lengths.split("href=\"").skip(1).map(|l| l.split('"').next().unwrap());
+        let link = links.find(|l| l.contains(standing)).unwrap().replace("&amp;", "&");
+        assert_eq!(shown(&site, &cookie, &link).await, figure, "{link}");
+    }
+    assert!(lengths.contains("2 of 3") && lengths.contains("1 later"), "{lengths}");
+}
+
+/// Protects the timeline from showing what was true once: the list of what is due is told of a
+/// revocation, though its row is of no impersonation.
+async fn a_revocation_that_is_made_is_owed_no_more(bench: Bench) {
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, VAULT_TICKET).await.unwrap();
+    bench.vault.set(Mood::RevokesNothing);
+    bench.rotate(&grant).await.unwrap();
+    bench.hand_off(&ada, &grant.id).await.unwrap();
+    while bench.desk.judge_due().await.unwrap() > 0 {}
+    let site = Site::on(bench).await;
+    let cookie = site.cookie(CLEO).await;
+    assert_eq!(shown(&site, &cookie, "/audit?standing=owing").await, 1);
+    assert_eq!(shown(&site, &cookie, "/audit?standing=unacknowledged").await, 1);
+    site.bench.vault.set(Mood::Well);
+    site.bench.clock.advance(2 * time::DAY);
+    site.bench.desk.send_due().await.unwrap();
+    while site.bench.desk.judge_due().await.unwrap() > 0 {}
+    let cookie = site.cookie(CLEO).await;
+    assert_eq!(shown(&site, &cookie, "/audit?standing=owing").await, 0);
+    let handoff = site.bench.handoff_of(&grant.id).await;
+    let mut tx = site.bench.desk.begin().await.unwrap();
+    let who = site.bench.at_work(ADA).await;
+    let step =
+        site.bench.desk.acknowledge_by_staff(&mut tx, &who, &handoff.id, "by telephone").await;
+    site.bench.desk.settle(tx, step).await.unwrap();
+    while site.bench.desk.judge_due().await.unwrap() > 0 {}
+    assert_eq!(shown(&site, &cookie, "/audit?standing=unacknowledged").await, 0);
+}
