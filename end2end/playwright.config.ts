@@ -5,7 +5,7 @@ export default defineConfig({
   outputDir: 'artifacts/results',
   workers: 2,
   // Generous: the machine may be building something else meanwhile.
-  timeout: 120_000,
+  timeout: 300_000,
   expect: { timeout: 10_000 },
   forbidOnly: !!process.env.CI,
   reporter: [['list'], ['html', { outputFolder: 'artifacts/report', open: 'never' }]],
@@ -41,12 +41,11 @@ export default defineConfig({
     { name: 'auditor', testMatch: 'auditor.spec.ts' },
     { name: 'timeline', testMatch: 'timeline.spec.ts' },
     // Counts what happened, so nothing else may happen there.
-    { name: 'overview', testMatch: 'looks-overview.spec.ts', timeout: 300_000 },
+    { name: 'overview', testMatch: 'looks-overview.spec.ts' },
     {
       name: 'looks',
       testMatch: /(looks-.*|nov-4814).spec.ts/,
       testIgnore: 'looks-overview.spec.ts',
-      timeout: 300_000,
     },
   ],
 });
