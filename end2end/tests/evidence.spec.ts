@@ -170,7 +170,7 @@ test('a server that says another verdict than its evidence has is noticed', asyn
   await page.goto(address);
   await expect(heading).toHaveText('Your browser: complete');
   await page.context().clearCookies();
-  await found(page).getByText('The key that you pinned').click();
+  await found(page).getByText('The key that you pinned', { exact: true }).click();
   await page.getByRole('button', { name: 'Pin it and check' }).click();
   await expect(heading).toHaveText('Your browser could not check it');
   await look(page, 'impersonation-not-fetched');
@@ -187,7 +187,7 @@ test('a pinned key that is not the one of the logs is an alarm', async ({ page, 
   await expect(found(page).getByRole('alert')).toContainText('call security');
   await expect(found(page)).toContainText(key);
   await look(page, 'impersonation-other-key');
-  await found(page).getByText('The key that you pinned').click();
+  await found(page).getByText('The key that you pinned', { exact: true }).click();
   await page.getByLabel(field).fill(key);
   await page.getByRole('button', { name: 'Pin it and check' }).click();
   await expect(found(page).getByRole('heading')).toHaveText('Your browser: complete');
