@@ -201,12 +201,15 @@ test('the palette leads anywhere by keyboard', async ({ page, demo, browser }) =
   });
 
   await test.step('what is no part of the console is looked up', async () => {
+    // It is there once the page is live.
+    await expect(opener).toBeVisible();
     await page.keyboard.press('Control+k');
     await field.fill('4802');
     await expect(palette.getByRole('option')).toHaveCount(1);
     await look(page, 'palette-lookup');
     await page.keyboard.press('Enter');
     await expect(page).toHaveURL('/tickets/NOV-4802');
+    await expect(opener).toBeVisible();
     await page.keyboard.press('Control+k');
     await field.fill('organ');
     await palette.getByRole('option', { name: 'Organizations' }).click();
@@ -233,7 +236,7 @@ test('a log is found on the page of their integrity', async ({ page, demo }) => 
     await expect(page.getByText(/^All [\d,]+ rows hold$/)).toBeVisible({ timeout: 200 });
   }).toPass({ timeout: 20_000 });
   const logs = page.getByRole('region', { name: 'Logs' });
-  await expect(logs.getByRole('row').filter({ hasText: 'Platform log' })).toContainText(/(ago|just now)$/);
+  await expect(logs.getByRole('row').filter({ hasText: 'Platform log' })).toContainText(/(ago|just now)\s*Verify$/);
   await logs.getByLabel('Org').fill(demo.orgs[0].name.slice(1, 6).toUpperCase());
   await logs.getByRole('button', { name: 'Find' }).click();
   await expect(logs.locator('tbody tr')).toHaveCount(1);
