@@ -317,7 +317,7 @@ impl Question {
         grouped: bool,
         limit: i64,
     ) -> Result<Vec<Entry>> {
-        let (question, _) = self.from_here(conn, seek).await?;
+        let (question, _) = self.place_beyond(conn, seek).await?;
         question.rows_to(conn, seek, None, grouped, limit).await
     }
 

@@ -178,7 +178,7 @@ async fn of_frequent(b: &Bench) -> Vec<List> {
         };
         for seek in [Seek::Newest, Seek::Older(key.clone()), Seek::Newer(first.clone())] {
             // The last place that is asked for is the one of the last condition.
-            let run = async |tx: &mut Tx| question.from_here(tx.conn(), &seek).await;
+            let run = async |tx: &mut Tx| question.place_beyond(tx.conn(), &seek).await;
             let place = figure(b, format!("place by {filter:?}, {seek:?}"), index, run).await;
             assert!(place.sql.contains(" OFFSET "), "{}", place.sql);
             all.push(place);

@@ -28,7 +28,7 @@ impl Question {
 
     /// The question as it is best asked from a place, and, where what leads is frequent there too,
     /// the place behind as many rows of it as are looked at.
-    pub(crate) async fn from_here(
+    pub(crate) async fn place_beyond(
         &self,
         conn: &mut AnyConnection,
         seek: &Seek,
@@ -66,7 +66,7 @@ impl Question {
         grouped: bool,
         limit: i64,
     ) -> Result<Looked> {
-        let (question, stop) = self.from_here(conn, seek).await?;
+        let (question, stop) = self.place_beyond(conn, seek).await?;
         let rows = question.rows_to(conn, seek, stop.as_ref(), grouped, limit).await?;
         let full = i64::try_from(rows.len()).is_ok_and(|n| n >= limit);
         Ok(Looked { rows, to: stop.filter(|_| !full) })

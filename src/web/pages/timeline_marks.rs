@@ -40,6 +40,9 @@ pub(super) fn draw(lines: &mut [Line<'_>], judged: &Judged) {
     }
 }
 
+/// A phase of an impersonation: what it is called, and whether a row is of it.
+type Phase<'a> = (&'static str, fn(&At<'a>) -> bool);
+
 /// A row as it is read, and as it is stored.
 #[derive(Clone, Copy)]
 struct At<'a> {
@@ -256,7 +259,7 @@ impl<'a> Marks<'a> {
                 }
             }
         }
-        let phases: [(&'static str, fn(&At<'a>) -> bool); 4] = [
+        let phases: [Phase<'a>; 4] = [
             ("before the start at", At::starts),
             ("before the rotation at", At::rotates),
             ("before the handoff at", At::hands_off),
