@@ -278,7 +278,8 @@ mod tests {
     #[test]
     fn each_field_that_was_changed_is_named_with_both_values() {
         let logged = logged(&rows());
-        let changes: [(&str, fn(&mut Impersonation)); 11] = [
+        type Change = (&'static str, fn(&mut Impersonation));
+        let changes: [Change; 11] = [
             ("Admin", |g| g.admin_id = "eve".into()),
             ("Owner", |g| g.owner_id = "eve".into()),
             ("Org", |g| g.org_id = "birch".into()),
