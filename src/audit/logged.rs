@@ -277,8 +277,8 @@ mod tests {
 
     #[test]
     fn each_field_that_was_changed_is_named_with_both_values() {
-        let logged = logged(&rows());
         type Change = (&'static str, fn(&mut Impersonation));
+        let logged = logged(&rows());
         let changes: [Change; 11] = [
             ("Admin", |g| g.admin_id = "eve".into()),
             ("Owner", |g| g.owner_id = "eve".into()),
