@@ -16,7 +16,33 @@ use crate::store::audit::{self, Head, Stretch};
 /// The nodes that are known.
 #[derive(Debug, Default)]
 pub struct Nodes {
+    /// By the level of what they are made of, and their place there.
+    tiles: HashMap<(u8, u64), Arc<Tile>>,
+    /// Those by themselves, by level and index.
     known: HashMap<(u8, u64), Hash>,
+}
+
+/// Up to 256 nodes of a level that stand beside each other, and what follows from them alone: of
+/// each of the next seven levels the nodes whose subtrees are whole.
+#[derive(Debug)]
+struct Tile {
+    levels: Vec<Vec<Hash>>,
+}
+
+impl Tile {
+    fn of(hashes: Vec<Hash>) -> Self {
+        let mut levels = vec![hashes];
+        // The root of all 256 is stored, too, and is part of the next tile.
+        while let Some(below) = levels.last().filter(|below| below.len() > 1 && levels.len() < 8) {
+            let pairs = below.as_chunks::<2>().0;
+            levels.push(pairs.iter().map(|[l, r]| merkle::node_hash(l, r)).collect());
+        }
+        Self { levels }
+    }
+
+    fn hashes(&self) -> &[Hash] {
+        self.levels.first().map_or(&[], Vec::as_slice)
+    }
 }
 
 /// A node that was not read.
@@ -31,22 +57,23 @@ pub type Forest = HashMap<String, Nodes>;
 /// such are kept as the signed root confirms, and those never change.
 #[derive(Debug, Default)]
 pub struct Edges {
-    kept: Mutex<HashMap<Stretch, Arc<[Hash]>>>,
+    kept: Mutex<HashMap<Stretch, Arc<Tile>>>,
 }
 
-/// How many edges are kept, of 8 KB at most.
+/// How many edges are kept, of 16 KB at most.
 const EDGES: usize = 1024;
 
 /// The length of a hash, in bytes.
 const HASH: usize = 32;
 
 impl Edges {
-    fn get(&self, stretch: &Stretch) -> Option<Arc<[Hash]>> {
+    fn get(&self, stretch: &Stretch) -> Option<Arc<Tile>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(stretch).cloned()
     }
 
-    /// Keeps the hashes of an edge where `frontier`, that of the whole log, follows from them.
-    fn keep(&self, stretch: &Stretch, frontier: &Frontier, hashes: &[Hash]) {
+    /// Keeps an edge where `frontier`, that of the whole log, follows from its hashes.
+    fn keep(&self, stretch: &Stretch, frontier: &Frontier, edge: &Arc<Tile>) {
+        let hashes = edge.hashes();
         let mut own = Frontier::new();
         for hash in hashes {
             own.push(*hash);
@@ -62,7 +89,7 @@ impl Edges {
         if kept.len() >= EDGES {
             kept.clear();
         }
-        kept.insert(stretch.clone(), hashes.into());
+        kept.insert(stretch.clone(), edge.clone());
     }
 }
 
@@ -113,16 +140,14 @@ pub async fn forest(
         let (from, hashes) = (index * 256, hashes.as_chunks::<32>().0);
         let stretch = Stretch { log_id: log, level: tile_level * 8, from, to: from + 256 };
         if hashes.len() == 256 && missing.remove(&stretch) {
-            let nodes = forest.entry(stretch.log_id).or_default();
-            let level = u8::try_from(stretch.level).unwrap_or(u8::MAX);
-            nodes.add(level, u64::try_from(from).unwrap_or(u64::MAX), hashes.to_vec());
+            let tile = Arc::new(Tile::of(hashes.to_vec()));
+            forest.entry(stretch.log_id.clone()).or_default().add(&stretch, tile);
         }
     }
     loose.retain(|stretch: &Stretch| stretch.from < stretch.to);
     loose.retain(|stretch| {
-        let Some(hashes) = edges.get(stretch) else { return true };
-        let nodes = forest.entry(stretch.log_id.clone()).or_default();
-        nodes.add_edge(stretch, &hashes);
+        let Some(edge) = edges.get(stretch) else { return true };
+        forest.entry(stretch.log_id.clone()).or_default().add(stretch, edge);
         false
     });
     // Tiles of logs that are older than the table of tiles are read hash by hash.
@@ -140,14 +165,15 @@ pub async fn forest(
         let Some(row) = found.get(&(s.log_id.clone(), s.level)) else { continue };
         let places = row.range(s.from..s.to);
         let hashes: Vec<Hash> = places.clone().map(|(_, hash)| *hash).collect();
-        if let Some(frontier) = frontiers.get(s.log_id.as_str())
-            && s.to - s.from < 256
-        {
-            edges.keep(&s, frontier, &hashes);
-        }
         let nodes = forest.entry(s.log_id.clone()).or_default();
         if i64::try_from(hashes.len()) == Ok(s.to - s.from) {
-            nodes.add_edge(&s, &hashes);
+            let edge = Arc::new(Tile::of(hashes));
+            if let Some(frontier) = frontiers.get(s.log_id.as_str())
+                && s.to - s.from < 256
+            {
+                edges.keep(&s, frontier, &edge);
+            }
+            nodes.add(&s, edge);
             continue;
         }
         let level = u8::try_from(s.level).unwrap_or(u8::MAX);
@@ -181,34 +207,11 @@ impl Nodes {
         Ok(forest.remove(&head.id).unwrap_or_default())
     }
 
-    /// Adds the nodes of a stretch of a level, and everything above that follows from them alone.
-    fn add_edge(&mut self, stretch: &Stretch, mut hashes: &[Hash]) {
+    /// Adds the nodes of a stretch that begins where a tile does.
+    fn add(&mut self, stretch: &Stretch, tile: Arc<Tile>) {
         let level = u8::try_from(stretch.level).unwrap_or(u8::MAX);
-        let mut first = u64::try_from(stretch.from).unwrap_or(u64::MAX);
-        while !hashes.is_empty() {
-            // The widest full subtree that is left.
-            let (part, rest) = hashes.split_at(1 << hashes.len().ilog2());
-            self.add(level, first, part.to_vec());
-            first += part.len() as u64;
-            hashes = rest;
-        }
-    }
-
-    /// Adds the nodes of a level from `first` on, as many as a power of two, and everything above
-    /// that follows from them alone.
-    fn add(&mut self, mut level: u8, mut first: u64, mut hashes: Vec<Hash>) {
-        loop {
-            for (index, hash) in (first..).zip(&hashes) {
-                self.known.insert((level, index), *hash);
-            }
-            // The root of it all is stored, too, and is part of the next tile.
-            if hashes.len() <= 2 {
-                return;
-            }
-            hashes =
-                hashes.as_chunks::<2>().0.iter().map(|[l, r]| merkle::node_hash(l, r)).collect();
-            (level, first) = (level + 1, first / 2);
-        }
+        let first = u64::try_from(stretch.from).unwrap_or(u64::MAX);
+        self.tiles.insert((level, first / 256), tile);
     }
 
     /// The roots of the full subtrees that make up a tree of `size`, widest first.
@@ -227,7 +230,12 @@ impl Nodes {
     /// # Errors
     /// [`NoNode`] where what it is made of was not read.
     pub fn get(&self, level: u8, index: u64) -> Result<Hash, NoNode> {
-        if let Some(hash) = self.known.get(&(level, index)) {
+        let above = level % 8;
+        let (tile, place) = (index >> (8 - above), index & (0xff >> above));
+        let in_tile = self.tiles.get(&(level - above, tile)).and_then(|tile| {
+            tile.levels.get(usize::from(above))?.get(usize::try_from(place).ok()?)
+        });
+        if let Some(hash) = in_tile.or_else(|| self.known.get(&(level, index))) {
             return Ok(*hash);
         }
         if level.is_multiple_of(8) {

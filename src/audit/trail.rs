@@ -1,7 +1,7 @@
 //! The dual trail of one impersonation: its rows in both logs, proven against the signed
 //! checkpoints, and the verdict.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use sqlx::AnyConnection;
 
@@ -10,8 +10,9 @@ use super::{AuditError, LogKey};
 use crate::model::Micros;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{self, Frontier};
+use crate::proof::note::open_notes;
 use crate::proof::row::AuditRow;
-use crate::proof::trail::{ProofState, Trail};
+use crate::proof::trail::{Opened, ProofState, Signatures, Trail};
 use crate::proof::trail_recorded::{Beginnings, recordings};
 use crate::proof::verdict::TrailVerdict;
 use crate::store::audit::{self, Entry, Head};
@@ -199,6 +200,10 @@ fn judge_with(
     let read = |rows: &[ReadRow]| rows.iter().filter_map(|r| r.row.clone()).collect::<Vec<_>>();
     let (platform_rows, org_rows) = (read(&platform), read(&org));
     let verifiers = key.verifiers();
+    let signatures = match depth {
+        Depth::Rows => Signatures::By(&verifiers),
+        Depth::Proofs => Signatures::Checked(&proofs.opened),
+    };
     let beginnings = match depth {
         Depth::Rows => None,
         Depth::Proofs => Some(proofs.beginnings(&platform_rows, &org_rows)),
@@ -209,7 +214,7 @@ fn judge_with(
         org: &org_rows,
         platform_proof,
         org_proof,
-        verifiers: Some(&verifiers),
+        signatures,
         beginnings: beginnings.as_ref(),
         now,
     }
@@ -222,6 +227,8 @@ fn judge_with(
 pub struct Proofs {
     logs: HashMap<String, Log>,
     nodes: Forest,
+    /// The checkpoints that the rows hold.
+    opened: Opened,
 }
 
 #[derive(Debug)]
@@ -243,16 +250,21 @@ impl Proofs {
         edges: &Edges,
     ) -> Result<Self, AuditError> {
         let mut seqs: HashMap<String, Vec<u64>> = HashMap::new();
+        let mut notes = BTreeSet::new();
         for ReadRow { entry, row, .. } in rows {
             let of = seqs.entry(entry.log_id.clone()).or_default();
             of.extend(u64::try_from(entry.seq).ok());
             // The path of the last row that a recorded checkpoint knows of is what leads from it
             // to the whole log.
             for recording in recordings(row, row) {
+                notes.insert(recording.note);
                 let Some(checkpoint) = recording.checkpoint() else { continue };
                 seqs.entry(recording.log()).or_default().extend(checkpoint.size.checked_sub(1));
             }
         }
+        let notes: Vec<&str> = notes.into_iter().collect();
+        let opened = open_notes(&notes, &key.verifiers());
+        let opened = notes.into_iter().map(str::to_owned).zip(opened).collect();
         let ids: Vec<String> = seqs.keys().cloned().collect();
         let heads = audit::heads_of(conn, &ids).await?;
         let signed = |head: &Head| {
@@ -285,7 +297,7 @@ impl Proofs {
             })
             .collect();
         let nodes = forest(conn, &wanted, edges).await?;
-        Ok(Self { logs, nodes })
+        Ok(Self { logs, nodes, opened })
     }
 
     /// The head of a log, as it was read, and what its checkpoint says.

@@ -38,6 +38,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::services::ServeDir;
@@ -114,7 +115,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(pages)
         .merge(api::router())
         .merge(vault::router(&app))
-        .layer(CompressionLayer::new())
+        // A page of the timeline is made in less time than the best compression of it takes.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .merge(assets)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(layers::cross_site))

@@ -16,7 +16,7 @@ use crate::proof::evidence_keys::keys;
 use crate::proof::merkle::{leaf_hash, verify_consistency, verify_inclusion};
 use crate::proof::note::NoteVerifier;
 use crate::proof::row::{AuditRow, PLATFORM_LOG};
-use crate::proof::trail::{ProofState, Trail};
+use crate::proof::trail::{ProofState, Signatures, Trail};
 use crate::proof::trail_recorded::Beginnings;
 use crate::proof::verdict::{TrailVerdict, Verdict};
 
@@ -219,7 +219,7 @@ pub fn verify(text: &str, pinned: &[NoteVerifier], now: i64) -> Result<Report, E
         org: &org,
         platform_proof,
         org_proof,
-        verifiers: Some(&verifiers),
+        signatures: Signatures::By(&verifiers),
         beginnings: Some(&beginnings),
         now,
     }

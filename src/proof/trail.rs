@@ -1,8 +1,10 @@
 //! The dual trail of one impersonation, and the rules it is held against.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::proof::note::NoteVerifier;
+use crate::proof::note::{NoteError, NoteVerifier, OpenedNote};
 use crate::proof::row::AuditRow;
 use crate::proof::trail_recorded::Beginnings;
 
@@ -18,6 +20,22 @@ pub enum ProofState {
     Broken(String),
 }
 
+/// How the signatures of checkpoints in rows are checked.
+#[derive(Debug, Clone, Copy)]
+pub enum Signatures<'a> {
+    /// Not at all.
+    NotChecked,
+    /// By these public keys, those of the logs.
+    By(&'a [NoteVerifier]),
+    /// They were checked together with many others ([`open_notes`]): what came of each note.
+    ///
+    /// [`open_notes`]: crate::proof::note::open_notes
+    Checked(&'a Opened),
+}
+
+/// What came of opening notes, by the note.
+pub type Opened = HashMap<String, Result<OpenedNote, NoteError>>;
+
 /// All there is to judge one impersonation by.
 #[derive(Debug, Clone)]
 pub struct Trail<'a> {
@@ -31,9 +49,8 @@ pub struct Trail<'a> {
     pub platform_proof: ProofState,
     /// Whether the org log's rows are proven.
     pub org_proof: ProofState,
-    /// The public keys of the logs, to check the checkpoints that the end rows hold. With `None`
-    /// their signatures are not checked.
-    pub verifiers: Option<&'a [NoteVerifier]>,
+    /// How the signatures of the checkpoints that the end rows hold are checked.
+    pub signatures: Signatures<'a>,
     /// What the logs are proven to have begun with, to hold the checkpoints against that each has
     /// of the other. With `None` they are not compared.
     pub beginnings: Option<&'a Beginnings>,

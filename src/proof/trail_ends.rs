@@ -2,8 +2,9 @@
 //! last, and how far the other log had come.
 
 use crate::proof::checkpoint::Checkpoint;
-use crate::proof::note::open_note;
+use crate::proof::note::{NoteError, open_note};
 use crate::proof::row::{ActorType, AuditRow, Outcome, PLATFORM_LOG, org_log};
+use crate::proof::trail::Signatures;
 use crate::proof::trail_facts::Finding::{self, Disagrees, Missing, Passed, Pending};
 use crate::proof::trail_facts::{Facts, Recorded, Side, utc};
 
@@ -163,9 +164,9 @@ fn cover(
     if !fits {
         return Disagrees(format!("it covers {size} rows, and should cover {how} {wanted}"));
     }
-    let signature = match facts.trail.verifiers {
-        Some(_) => "signature checked",
-        None => "signature not checked",
+    let signature = match facts.trail.signatures {
+        Signatures::NotChecked => "signature not checked",
+        Signatures::By(_) | Signatures::Checked(_) => "signature checked",
     };
     Passed(format!("it covers {size} rows of {}; {signature}", checkpoint.origin))
 }
@@ -174,11 +175,16 @@ fn read_checkpoint(facts: &Facts<'_>, holder: &AuditRow, key: &str) -> Result<Ch
     let note = holder
         .detail_str(key)
         .ok_or_else(|| format!("the end row in {} holds none", holder.log))?;
-    let read = match facts.trail.verifiers {
-        None => Checkpoint::unverified(note),
-        Some(verifiers) => open_note(note, verifiers)
-            .map_err(Into::into)
-            .and_then(|opened| Checkpoint::parse(&opened.text)),
+    let opened = match facts.trail.signatures {
+        Signatures::NotChecked => {
+            return Checkpoint::unverified(note).map_err(|error| error.to_string());
+        }
+        Signatures::By(verifiers) => open_note(note, verifiers),
+        // What was not among them is nobody's.
+        Signatures::Checked(all) => all.get(note).cloned().unwrap_or(Err(NoteError::Unsigned)),
     };
-    read.map_err(|error| error.to_string())
+    opened
+        .map_err(Into::into)
+        .and_then(|opened| Checkpoint::parse(&opened.text))
+        .map_err(|error| error.to_string())
 }

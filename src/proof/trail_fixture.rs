@@ -10,6 +10,7 @@ use crate::proof::actions::*;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::note::{NoteKey, NoteVerifier};
 use crate::proof::row::{ActorType, AuditRow, Outcome, PLATFORM_LOG, org_log};
+use crate::proof::trail::Signatures;
 use crate::proof::trail_recorded::{Beginnings, recordings};
 use crate::proof::verdict::{ProofState, Rule, Trail, TrailVerdict};
 
@@ -210,7 +211,7 @@ impl Case {
             org: &self.org,
             platform_proof: self.platform_proof.clone(),
             org_proof: self.org_proof.clone(),
-            verifiers: Some(&self.verifiers),
+            signatures: Signatures::By(&self.verifiers),
             beginnings: Some(&beginnings),
             now: self.now,
         }

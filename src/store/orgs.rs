@@ -193,13 +193,32 @@ pub async fn page(
         .await?)
 }
 
-/// Makes concurrent steps about the org wait for this transaction, and says whether there is
-/// Id and name of orgs, in the order of their names.
+/// Id and name of so many orgs, in the order of their names. They come as one text: each row by
+/// itself is handed from thread to thread, and a page that lets one choose an org has them all.
 pub async fn names(conn: &mut AnyConnection, limit: i64) -> Result<Vec<(String, String)>> {
-    Ok(sqlx::query_as("SELECT id, name FROM org ORDER BY name, id LIMIT $1")
+    const BETWEEN: &str = "\u{1e}";
+    const WITHIN: &str = "\u{1f}";
+    // What is between them cannot be in them.
+    let plain = |column: &str| format!("replace({column}, $2, '')");
+    let sql = format!(
+        "SELECT string_agg({} || $3 || {}, $2) FROM (SELECT id, name FROM org ORDER BY name, id LIMIT $1) o",
+        plain("id"),
+        plain("name")
+    );
+    let all: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .bind(limit)
-        .fetch_all(conn)
-        .await?)
+        .bind(BETWEEN)
+        .bind(WITHIN)
+        .fetch_one(conn)
+        .await?;
+    let mut names: Vec<(String, String)> = all
+        .iter()
+        .flat_map(|all| all.split(BETWEEN))
+        .filter_map(|one| one.split_once(WITHIN))
+        .map(|(id, name)| (id.to_owned(), name.to_owned()))
+        .collect();
+    names.sort_by(|(id, name), (other_id, other)| (name, id).cmp(&(other, other_id)));
+    Ok(names)
 }
 
 /// Id, name and short name of these orgs.
@@ -220,6 +239,7 @@ pub async fn named(
     Ok(all)
 }
 
+/// Makes concurrent steps about the org wait for this transaction, and says whether there is
 /// such an org.
 pub async fn lock(tx: &mut Tx, id: &str) -> Result<bool> {
     let done = sqlx::query("UPDATE org SET step = step + 1 WHERE id = $1")

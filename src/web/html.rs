@@ -2,13 +2,19 @@
 //! theirs would take most of the page's time.
 //!
 //! Tags are literals of this program. Whatever comes from anywhere else goes through
-//! [`Html::text`], which leaves nothing in it that HTML gives a meaning to.
+//! [`Html::text`] or [`Html::content`], which leave nothing in it that HTML gives a meaning to.
 
 /// A piece of HTML.
 #[derive(Debug, Default)]
 pub struct Html(String);
 
 impl Html {
+    /// With room for so many bytes, so that it need not grow for them.
+    #[must_use]
+    pub fn for_about(bytes: usize) -> Self {
+        Self(String::with_capacity(bytes))
+    }
+
     /// Markup of our own.
     pub fn tags(&mut self, markup: &'static str) -> &mut Self {
         self.0.push_str(markup);
@@ -18,6 +24,12 @@ impl Html {
     /// Text, or the value of an attribute in quotes: escaped.
     pub fn text(&mut self, text: &str) -> &mut Self {
         html_escape::encode_safe_to_string(text, &mut self.0);
+        self
+    }
+
+    /// Text between tags, where quotes are but text: never the value of an attribute.
+    pub fn content(&mut self, text: &str) -> &mut Self {
+        html_escape::encode_text_to_string(text, &mut self.0);
         self
     }
 
@@ -60,6 +72,18 @@ mod tests {
             html.text(&text);
             let html = html.into_string();
             prop_assert!(!html.contains(['<', '>', '"', '\'']), "{html}");
+            prop_assert_eq!(html_escape::decode_html_entities(&html), text);
+        }
+    }
+
+    proptest! {
+        /// Between tags, too.
+        #[test]
+        fn no_content_becomes_markup(text in any::<String>()) {
+            let mut html = Html::default();
+            html.content(&text);
+            let html = html.into_string();
+            prop_assert!(!html.contains(['<', '>']), "{html}");
             prop_assert_eq!(html_escape::decode_html_entities(&html), text);
         }
     }

@@ -14,6 +14,8 @@ pub mod strip;
 
 use leptos::prelude::*;
 
+use super::html::Html;
+
 /// Something of a chart that leads somewhere: a place in percent across and pixels down.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
@@ -45,22 +47,19 @@ pub fn px(y: f64) -> String {
 
 /// The picture and, over it, what can be clicked. `height` is in pixels.
 pub fn picture(name: &str, height: f64, drawn: AnyView, hits: Vec<Hit>) -> AnyView {
-    let hits = hits
-        .into_iter()
-        .map(|hit| {
-            view! {
-                <a href=hit.href tabindex="-1">
-                    <rect class="chart-hit" x=percent(hit.x) y=px(hit.y) width=percent(hit.width) height=px(hit.height)>
-                        <title>{hit.title}</title>
-                    </rect>
-                </a>
-            }
-        })
-        .collect_view();
+    let mut over = Html::default();
+    for hit in hits {
+        over.tags("<a href=\"")
+            .text(&hit.href)
+            .tags("\" tabindex=\"-1\"><rect class=\"chart-hit\" x=\"");
+        over.text(&percent(hit.x)).tags("\" y=\"").text(&px(hit.y)).tags("\" width=\"");
+        over.text(&percent(hit.width)).tags("\" height=\"").text(&px(hit.height));
+        over.tags("\"><title>").content(&hit.title).tags("</title></rect></a>");
+    }
     view! {
         <div class="chart">
             <svg class="chart-drawn" role="img" aria-label=name.to_owned() width="100%" height=px(height)>{drawn}</svg>
-            <svg class="chart-hits" aria-hidden="true" width="100%" height=px(height)>{hits}</svg>
+            <svg class="chart-hits" aria-hidden="true" width="100%" height=px(height) inner_html=over.into_string()></svg>
         </div>
     }
     .into_any()

@@ -5,6 +5,7 @@ use leptos::prelude::*;
 
 use super::{Hit, percent, picture, px, scale};
 use crate::model::{Micros, time};
+use crate::web::html::Html;
 
 const TOP: f64 = 2.0;
 const BOTTOM: f64 = 34.0;
@@ -35,31 +36,27 @@ pub fn draw(
     let max = counts.iter().copied().max().unwrap_or(0).max(1);
     let step = 100.0 / counts.len().max(1) as f64;
     let mut hits = Vec::new();
-    let bars = counts
-        .iter()
-        .zip(parts(from, to, counts.len()))
-        .enumerate()
-        .map(|(i, (&n, (start, end)))| {
-            let x = step * i as f64;
-            hits.push(Hit {
-                x,
-                y: 0.0,
-                width: step,
-                height: BOTTOM,
-                href: href(start, end),
-                title: format!("{n} from {} to {}", time::minutes(start), time::minutes(end)),
-            });
-            let height = if n == 0 { 0.0 } else { (BOTTOM - scale::down(n, max, TOP, BOTTOM)).max(2.0) };
-            (n > 0).then(|| {
-                view! {
-                    <rect class="strip-bar" x=percent(x + step * 0.1) y=px(BOTTOM - height) width=percent(step * 0.8)
-                        height=px(height)></rect>
-                }
-            })
-        })
-        .collect_view();
+    let mut drawn = Html::default();
+    for (i, (&n, (start, end))) in counts.iter().zip(parts(from, to, counts.len())).enumerate() {
+        let x = step * i as f64;
+        hits.push(Hit {
+            x,
+            y: 0.0,
+            width: step,
+            height: BOTTOM,
+            href: href(start, end),
+            title: format!("{n} from {} to {}", time::minutes(start), time::minutes(end)),
+        });
+        if n == 0 {
+            continue;
+        }
+        let height = (BOTTOM - scale::down(n, max, TOP, BOTTOM)).max(2.0);
+        drawn.tags("<rect class=\"strip-bar\" x=\"").text(&percent(x + step * 0.1));
+        drawn.tags("\" y=\"").text(&px(BOTTOM - height)).tags("\" width=\"");
+        drawn.text(&percent(step * 0.8)).tags("\" height=\"").text(&px(height)).tags("\"></rect>");
+    }
     let drawn = view! {
-        {bars}
+        <g inner_html=drawn.into_string()></g>
         <line class="chart-axis" x1="0%" x2="100%" y1=px(BOTTOM) y2=px(BOTTOM)></line>
         <text class="chart-tick" x="0%" y=px(HEIGHT - 3.0)>{time::minutes(from)}</text>
         <text class="chart-tick" x="100%" y=px(HEIGHT - 3.0) text-anchor="end">{time::minutes(to)}</text>

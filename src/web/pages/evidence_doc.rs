@@ -252,15 +252,16 @@ fn entry(row: &AuditRow) -> AnyView {
     let said = note(row);
     let items = fields(row)
         .into_iter()
-        .filter(|(name, _)| !["log", "action"].contains(&name.as_str()))
+        .filter(|(name, _)| !["log", "action"].contains(name))
         .map(|(name, shown)| {
             let value = match shown {
-                Shown::Plain(text) | Shown::Id(text) => view! { {text} }.into_any(),
+                Shown::Plain(text) => text.into_owned().into_any(),
+                Shown::Id(text) => text.to_owned().into_any(),
                 Shown::Lines(text) => {
                     view! { <span class="ev-lines">{text.trim_end().to_owned()}</span> }.into_any()
                 }
             };
-            view! { <dt>{name}</dt><dd>{value}</dd> }
+            view! { <dt>{name.to_owned()}</dt><dd>{value}</dd> }
         })
         .collect_view();
     view! {

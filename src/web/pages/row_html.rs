@@ -11,6 +11,9 @@ use crate::model::time;
 use crate::proof::row::AuditRow;
 use crate::web::html::Html;
 
+/// What a row comes to as HTML, more or less, in bytes.
+const ROW: usize = 6 * 1024;
+
 /// How a row is drawn.
 pub struct Draw<'a> {
     /// The row.
@@ -60,14 +63,14 @@ impl Draw<'_> {
     #[must_use]
     pub fn html(&self) -> String {
         let (r, e) = (self.row, &self.row.entry);
-        let mut to = Html::default();
+        let mut to = Html::for_about(ROW);
         to.tags("<details class=\"ev\" id=\"r-").text(&e.id).tags("\"><summary>");
         to.tags("<span class=\"ev-dot\" aria-hidden=\"true\"></span>");
         side(&mut to, r.platform());
-        to.tags("<code class=\"action\">").text(action(r)).tags("</code>");
+        to.tags("<code class=\"action\">").content(action(r)).tags("</code>");
         let said = self.said();
         if !said.is_empty() {
-            to.tags("<span class=\"ev-note\">").text(&said).tags("</span>");
+            to.tags("<span class=\"ev-note\">").content(&said).tags("</span>");
         }
         to.icon("icon ev-chev", "chevron").tags("</summary><div class=\"ev-body\">");
         match &r.row {
@@ -83,9 +86,9 @@ impl Draw<'_> {
         to.tags("<div class=\"ev-foot\"><details class=\"disclose\"><summary>")
             .icon("icon", "chevron");
         to.tags("Raw JSON</summary><pre class=\"raw\" tabindex=\"0\" role=\"region\" aria-label=\"Raw JSON of ");
-        to.text(&what).tags("\">").text(&pretty(&e.body)).tags("</pre></details>");
+        to.text(&what).tags("\">").content(&pretty(&e.body)).tags("</pre></details>");
         to.tags("<a href=\"/audit/rows/").text(&e.id).tags("\">").icon("icon", "link");
-        to.tags("Link to this row<span class=\"sr-only\">, ").text(&what);
+        to.tags("Link to this row<span class=\"sr-only\">, ").content(&what);
         to.tags("</span></a></div></div></details>");
         if let Some(fault) = r.fault() {
             to.tags("<p class=\"ev-diff\">").icon("icon icon-sm", "warning");
@@ -120,15 +123,15 @@ pub fn field_list(row: &AuditRow) -> String {
 
 fn field_items(to: &mut Html, row: &AuditRow) {
     for (name, shown) in fields(row) {
-        to.tags("<dt>").text(&name).tags("</dt><dd>");
+        to.tags("<dt>").content(name).tags("</dt><dd>");
         match shown {
-            Shown::Plain(text) => to.text(&text),
+            Shown::Plain(text) => to.content(&text),
             Shown::Id(text) => {
-                to.tags("<span class=\"idc\"><code>").text(&text).tags("</code>");
-                to.copy(&text, &name).tags("</span>")
+                to.tags("<span class=\"idc\"><code>").content(text).tags("</code>");
+                to.copy(text, name).tags("</span>")
             }
             Shown::Lines(text) => {
-                to.tags("<span class=\"ev-lines\">").text(text.trim_end()).tags("</span>")
+                to.tags("<span class=\"ev-lines\">").content(text.trim_end()).tags("</span>")
             }
         };
         to.tags("</dd>");

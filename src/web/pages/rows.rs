@@ -1,5 +1,7 @@
 //! What is said of one row of a log: its note, its fields, its text.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use crate::model::{Channel, EndCause, Micros, time};
@@ -92,29 +94,30 @@ fn failed_checks(row: &AuditRow) -> String {
 
 /// How a field is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shown {
+pub enum Shown<'a> {
     /// Words.
-    Plain(String),
+    Plain(Cow<'a, str>),
     /// An id, with a copy button.
-    Id(String),
+    Id(&'a str),
     /// Several lines, each as it is.
-    Lines(String),
+    Lines(Cow<'a, str>),
 }
 
 /// Every field that a row has, by the names that it has in the log.
 #[must_use]
-pub fn fields(row: &AuditRow) -> Vec<(String, Shown)> {
-    let plain = |name: &str, value: &str| (name.to_owned(), Shown::Plain(value.to_owned()));
-    let id = |name: &str, value: &str| (name.to_owned(), Shown::Id(value.to_owned()));
+pub fn fields(row: &AuditRow) -> Vec<(&str, Shown<'_>)> {
+    fn plain<'a>(name: &'a str, value: impl Into<Cow<'a, str>>) -> (&'a str, Shown<'a>) {
+        (name, Shown::Plain(value.into()))
+    }
     let mut all = vec![
         plain("log", &row.log),
-        plain("seq", &row.seq.to_string()),
-        id("id", &row.id),
-        plain("at", &time::rfc3339(row.at)),
+        plain("seq", row.seq.to_string()),
+        ("id", Shown::Id(&row.id)),
+        plain("at", time::rfc3339(row.at)),
         plain("action", &row.action),
         plain("outcome", row.outcome.word()),
         plain("actor_type", row.actor_type.word()),
-        plain("actor", &format!("{} ({})", row.actor_name, row.actor_id)),
+        plain("actor", format!("{} ({})", row.actor_name, row.actor_id)),
     ];
     let optional = [
         ("impersonation_id", &row.impersonation_id, true),
@@ -126,34 +129,34 @@ pub fn fields(row: &AuditRow) -> Vec<(String, Shown)> {
     ];
     for (name, value, is_id) in optional {
         if let Some(value) = value {
-            all.push(if is_id { id(name, value) } else { plain(name, value) });
+            all.push(if is_id { (name, Shown::Id(value)) } else { plain(name, value) });
         }
     }
-    all.extend(row.details.iter().map(|(name, value)| (name.clone(), detail(name, value))));
+    all.extend(row.details.iter().map(|(name, value)| (name.as_str(), detail(name, value))));
     all
 }
 
-fn detail(name: &str, value: &Value) -> Shown {
+fn detail<'a>(name: &str, value: &'a Value) -> Shown<'a> {
     let instant = ["_at", "_until", ".at"].iter().any(|end| name.ends_with(end));
     match value {
-        Value::String(text) if text.trim_end().contains('\n') => Shown::Lines(text.clone()),
-        Value::String(text) => Shown::Plain(text.clone()),
+        Value::String(text) if text.trim_end().contains('\n') => Shown::Lines(text.into()),
+        Value::String(text) => Shown::Plain(text.into()),
         Value::Number(n) if instant => {
-            Shown::Plain(n.as_i64().map_or_else(|| n.to_string(), time::rfc3339))
+            Shown::Plain(n.as_i64().map_or_else(|| n.to_string(), time::rfc3339).into())
         }
         Value::Array(items) if items.iter().all(|i| i.is_string() || i.is_number()) => {
             let words: Vec<_> = items
                 .iter()
                 .map(|i| i.as_str().map_or_else(|| i.to_string(), str::to_owned))
                 .collect();
-            Shown::Plain(words.join(", "))
+            Shown::Plain(words.join(", ").into())
         }
         Value::Array(_) | Value::Object(_) => {
             let mut lines = Vec::new();
             several(None, value, &mut lines);
-            Shown::Lines(lines.join("\n"))
+            Shown::Lines(lines.join("\n").into())
         }
-        other => Shown::Plain(other.to_string()),
+        other => Shown::Plain(other.to_string().into()),
     }
 }
 
@@ -182,9 +185,10 @@ fn several(name: Option<&str>, value: &Value, lines: &mut Vec<String>) {
                 let name = within(key);
                 match (part, detail(&name, part)) {
                     (Value::Array(_) | Value::Object(_), _) => several(Some(&name), part, lines),
-                    (_, Shown::Plain(text) | Shown::Id(text) | Shown::Lines(text)) => {
+                    (_, Shown::Plain(text) | Shown::Lines(text)) => {
                         lines.push(format!("{name}: {text}"));
                     }
+                    (_, Shown::Id(text)) => lines.push(format!("{name}: {text}")),
                 }
             }
         }
@@ -195,10 +199,13 @@ fn several(name: Option<&str>, value: &Value, lines: &mut Vec<String>) {
 /// The stored text of a row, indented for reading.
 #[must_use]
 pub fn pretty(body: &str) -> String {
-    serde_json::from_str::<Value>(body)
-        .ok()
-        .and_then(|v| serde_json::to_string_pretty(&v).ok())
-        .unwrap_or_else(|| body.to_owned())
+    let (mut from, mut to) = (serde_json::Deserializer::from_str(body), Vec::new());
+    let written =
+        serde_transcode::transcode(&mut from, &mut serde_json::Serializer::pretty(&mut to));
+    match (written, from.end(), String::from_utf8(to)) {
+        (Ok(()), Ok(()), Ok(text)) => text,
+        _ => body.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -240,6 +247,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_shown_as_it_is() {
         assert_eq!(pretty("{not json"), "{not json");
+        assert_eq!(pretty("{\"a\":1} and more"), "{\"a\":1} and more");
         assert_eq!(pretty("{\"a\":1}"), "{\n  \"a\": 1\n}");
     }
 }

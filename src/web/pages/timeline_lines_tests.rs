@@ -8,7 +8,7 @@ use crate::proof::actions::{
 };
 use crate::proof::merkle::leaf_hash;
 use crate::proof::row::{ActorType, AuditRow, Outcome, PLATFORM_LOG, org_log};
-use crate::proof::trail::{ProofState, Trail};
+use crate::proof::trail::{ProofState, Signatures, Trail};
 use crate::store::audit::Entry;
 
 pub(in super::super) const ID: &str = "01920000-0000-7000-8000-0000000000aa";
@@ -91,7 +91,7 @@ pub(in super::super) fn judged(
         org: &org,
         platform_proof: ProofState::NotChecked,
         org_proof: ProofState::NotChecked,
-        verifiers: None,
+        signatures: Signatures::NotChecked,
         beginnings: None,
         now,
     }
