@@ -114,21 +114,46 @@ impl LogKey {
     /// [`AuditError::OtherKey`] where another key signed it, [`AuditError::Unreadable`] where it
     /// is no checkpoint of this log.
     pub fn open_head(&self, head: &Head) -> Result<Checkpoint, AuditError> {
-        let log = match &head.org_id {
-            None => LogId::Platform,
-            Some(id) => LogId::Org(id.clone()),
-        };
-        newest(&head.checkpoint, &self.verifiers(), &self.origin_of(&log)).map_err(|e| match e {
-            CheckpointError::Note(NoteError::Unsigned) => {
-                AuditError::OtherKey { log: head.id.clone() }
-            }
-            e => AuditError::Unreadable { log: head.id.clone(), what: e.to_string() },
-        })
+        newest(&head.checkpoint, &self.verifiers(), &self.origin_of(&log_of(head)))
+            .map_err(|e| unopened(head, e))
+    }
+
+    /// What the heads of several logs were signed as: of each what [`LogKey::open_head`] gives, with
+    /// their signatures checked together.
+    #[must_use]
+    pub fn open_heads(&self, heads: &[Head]) -> Vec<Result<Checkpoint, AuditError>> {
+        let origins: Vec<String> = heads.iter().map(|head| self.origin_of(&log_of(head))).collect();
+        let notes: Vec<(&str, &str)> = heads
+            .iter()
+            .zip(&origins)
+            .map(|(head, origin)| (head.checkpoint.as_str(), origin.as_str()))
+            .collect();
+        let verifiers = self.verifiers();
+        let opened = Checkpoint::open_each(&notes, verifiers.get(..1).unwrap_or_default());
+        opened
+            .into_iter()
+            .zip(heads)
+            .map(|(opened, head)| opened.map_err(|e| unopened(head, e)))
+            .collect()
     }
 
     fn held(&self) -> Held {
         // What is in there is replaced whole: a thread that died has left nothing half done.
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn log_of(head: &Head) -> LogId {
+    match &head.org_id {
+        None => LogId::Platform,
+        Some(id) => LogId::Org(id.clone()),
+    }
+}
+
+fn unopened(head: &Head, e: CheckpointError) -> AuditError {
+    match e {
+        CheckpointError::Note(NoteError::Unsigned) => AuditError::OtherKey { log: head.id.clone() },
+        e => AuditError::Unreadable { log: head.id.clone(), what: e.to_string() },
     }
 }
 

@@ -20,6 +20,7 @@ pub mod strips;
 pub mod tiles;
 pub mod timeline;
 pub mod trail;
+mod unreadable;
 pub mod verify;
 pub mod witnessed;
 

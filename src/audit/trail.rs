@@ -8,6 +8,7 @@ use sqlx::AnyConnection;
 use super::nodes::{Edges, Forest, forest};
 use super::{AuditError, LogKey};
 use crate::model::Micros;
+use crate::on_two::on_two;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{self, Frontier};
 use crate::proof::note::open_notes;
@@ -24,6 +25,8 @@ pub struct ReadRow {
     pub entry: Entry,
     /// What it says; absent where it cannot be read.
     pub row: Option<AuditRow>,
+    /// What is wrong with it by itself.
+    broken: Option<String>,
     /// Why it is not proven to be in its log as signed, where that was looked at ([`read_proven`]).
     unproven: Option<String>,
 }
@@ -32,7 +35,8 @@ impl ReadRow {
     /// Reads a stored row.
     #[must_use]
     pub fn of(entry: Entry) -> Self {
-        Self { row: AuditRow::parse(&entry.body).ok(), entry, unproven: None }
+        let row = AuditRow::parse(&entry.body).ok();
+        Self { broken: broken(&entry, row.as_ref()), row, entry, unproven: None }
     }
 
     /// Whether it is of the platform's log.
@@ -45,17 +49,18 @@ impl ReadRow {
     /// text, or that it is not in its log, where that was looked at.
     #[must_use]
     pub fn fault(&self) -> Option<String> {
-        let e = &self.entry;
-        let place = format!("row {} of {}", e.seq, e.log_id);
-        if merkle::leaf_hash(e.body.as_bytes()).as_slice() != e.leaf_hash.as_slice() {
-            return Some(format!("{place} is not what was hashed"));
-        }
-        let Some(row) = &self.row else { return Some(format!("{place} cannot be read")) };
-        if !columns_agree(e, row) {
-            return Some(format!("{place}: its columns do not say what its text says"));
-        }
-        self.unproven.clone()
+        self.broken.clone().or_else(|| self.unproven.clone())
     }
+}
+
+fn broken(e: &Entry, row: Option<&AuditRow>) -> Option<String> {
+    let place = || format!("row {} of {}", e.seq, e.log_id);
+    if merkle::leaf_hash(e.body.as_bytes()).as_slice() != e.leaf_hash.as_slice() {
+        return Some(format!("{} is not what was hashed", place()));
+    }
+    let Some(row) = row else { return Some(format!("{} cannot be read", place())) };
+    (!columns_agree(e, row))
+        .then(|| format!("{}: its columns do not say what its text says", place()))
 }
 
 /// Whether the columns by which a row is found say what its text says.
@@ -123,23 +128,22 @@ pub async fn judge_all(
 ) -> Result<(HashMap<String, Judged>, Proofs), AuditError> {
     let mut rows: HashMap<String, Vec<ReadRow>> =
         impersonation_ids.iter().map(|id| (id.clone(), Vec::new())).collect();
-    for entry in audit::of_impersonations(conn, impersonation_ids).await? {
-        if let Some(id) = &entry.impersonation_id
+    let entries = audit::of_impersonations(conn, impersonation_ids).await?;
+    for row in on_two(entries, ReadRow::of) {
+        if let Some(id) = &row.entry.impersonation_id
             && let Some(of) = rows.get_mut(id)
         {
-            of.push(ReadRow::of(entry));
+            of.push(row);
         }
     }
     let all = rows.values().flatten().chain(loose.iter());
     let proofs = Proofs::load(conn, key, all, edges).await?;
     loose.iter_mut().for_each(|row| proofs.mark(row));
-    let judged = rows
-        .into_iter()
-        .map(|(id, rows)| {
-            let judged = judge_with(key, &proofs, &id, rows, Depth::Proofs, now);
-            (id, judged)
-        })
-        .collect();
+    let judged = on_two(rows.into_iter().collect(), |(id, rows)| {
+        let judged = judge_with(key, &proofs, &id, rows, Depth::Proofs, now);
+        (id, judged)
+    });
+    let judged = judged.into_iter().collect();
     Ok((judged, proofs))
 }
 
@@ -267,9 +271,8 @@ impl Proofs {
         let opened = notes.into_iter().map(str::to_owned).zip(opened).collect();
         let ids: Vec<String> = seqs.keys().cloned().collect();
         let heads = audit::heads_of(conn, &ids).await?;
-        let signed = |head: &Head| {
-            let signed =
-                key.open_head(head).map_err(|e| format!("the checkpoint of {}: {e}", head.id))?;
+        let signed = |head: &Head, opened: Result<Checkpoint, AuditError>| {
+            let signed = opened.map_err(|e| format!("the checkpoint of {}: {e}", head.id))?;
             if i64::try_from(signed.size) != Ok(head.size) {
                 return Err(format!(
                     "{} says that it has {} rows, its checkpoint {}",
@@ -283,9 +286,11 @@ impl Proofs {
             }
             Ok(signed)
         };
+        let checkpoints = key.open_heads(&heads);
         let logs: HashMap<String, Log> = heads
             .into_iter()
-            .map(|head| (head.id.clone(), Log { signed: signed(&head), head }))
+            .zip(checkpoints)
+            .map(|(head, opened)| (head.id.clone(), Log { signed: signed(&head, opened), head }))
             .collect();
         let wanted: Vec<(&Head, Vec<u64>)> = logs
             .values()

@@ -10,7 +10,7 @@ pub use super::cross::{agree, cross_recorded};
 pub use super::recorded::Claim;
 use super::recorded::Collector;
 use super::stretch::{self, Bad, Checking, Signatures, Stretch};
-use super::{AuditError, LogId, resume};
+use super::{AuditError, LogId, resume, unreadable};
 use crate::model::Micros;
 use crate::proof::actions;
 use crate::proof::checkpoint::{Checkpoint, CheckpointError};
@@ -100,6 +100,22 @@ pub async fn whole_log_against(
 /// # Errors
 /// As for [`whole_log`].
 pub async fn log_from(
+    conn: &mut AnyConnection,
+    verifiers: &[NoteVerifier],
+    origin: &str,
+    head: &Head,
+    since: Option<&Checkpoint>,
+    elsewhere: &[Checkpoint],
+    progress: impl FnMut(u64),
+) -> Result<Result<Verified, Fault>, AuditError> {
+    match log_as_read(conn, verifiers, origin, head, since, elsewhere, progress).await {
+        Ok(found) => Ok(found),
+        // Whatever of a log cannot be read is wrong with it.
+        Err(error) => unreadable::fault(conn, head, error).await.map(Err),
+    }
+}
+
+async fn log_as_read(
     conn: &mut AnyConnection,
     verifiers: &[NoteVerifier],
     origin: &str,

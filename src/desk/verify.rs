@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::verify_logs::Faults;
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::verify::Fault;
 use crate::audit::{LogId, NewRow};
@@ -83,11 +84,13 @@ impl Desk {
         let beats = tokio::spawn(self.clone().beat(begun.id.clone(), done.clone()));
         let found = self.verify_logs(begun.log_id.as_deref(), &done).await;
         beats.abort();
-        let outcome = match found {
-            Ok(found) => self.record_verification(&begun, &who, &done, found.in_order()).await,
-            Err(e) => Err(e),
-        };
-        if let Err(e) = outcome {
+        let found = found.map(Faults::in_order).unwrap_or_else(|e| {
+            tracing::error!(error = %e, "verifying the logs");
+            let log = begun.log_id.clone().unwrap_or_else(|| "platform".to_owned());
+            // What is not known to hold does not.
+            vec![Fault { log, row: None, what: format!("the logs could not be read: {e}") }]
+        });
+        if let Err(e) = self.record_verification(&begun, &who, &done, found).await {
             // It counts as stopped once it has been silent for a while.
             tracing::error!(error = %e, "a verification of the logs");
         }

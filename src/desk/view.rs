@@ -1,11 +1,16 @@
 //! The auditors are audited: who looks at the audit pages leaves a row, one for a person, page
 //! and filter in ten minutes.
 
+use sqlx::AnyConnection;
+
 use super::{AtWork, Desk, Step};
 use crate::audit::{LogId, NewRow};
-use crate::model::time;
+use crate::model::{Micros, time};
 use crate::proof::actions;
 use crate::store::{Tx, audit};
+
+/// Within this time the looks of somebody at the same are one.
+const ONE_LOOK: Micros = 10 * time::MINUTE;
 
 impl Desk {
     /// Notes that somebody looks at an audit page, before it is shown.
@@ -17,7 +22,7 @@ impl Desk {
         let mut tx = self.begin().await?;
         audit::lock(&mut tx, "platform").await?;
         let what = format!("{page}?{filter}");
-        if audit::note_view(&mut tx, &who.staff.id, &what, now - 10 * time::MINUTE, now).await? {
+        if audit::note_view(&mut tx, &who.staff.id, &what, now - ONE_LOOK, now).await? {
             let row = NewRow::new(actions::PLATFORM_AUDIT_VIEWED, &who.actor())
                 .with("page", page)
                 .with("filter", filter);
@@ -27,6 +32,24 @@ impl Desk {
             tx.rollback().await?;
         }
         Ok(())
+    }
+
+    /// As [`Desk::note_view`]; a look that is on record already does not wait for whoever writes.
+    ///
+    /// # Errors
+    /// As [`Desk::note_view`].
+    pub async fn note_view_once(
+        &self,
+        conn: &mut AnyConnection,
+        who: &AtWork,
+        page: &str,
+        filter: &str,
+    ) -> Step<()> {
+        let (what, since) = (format!("{page}?{filter}"), self.now() - ONE_LOOK);
+        if audit::viewed_since(conn, &who.staff.id, &what, since).await? {
+            return Ok(());
+        }
+        self.note_view(who, page, filter).await
     }
 
     /// Notes that somebody takes something out of the logs, before it is given to them: what, and
@@ -57,7 +80,7 @@ impl Desk {
         let mut tx = self.begin().await?;
         audit::lock(&mut tx, "platform").await?;
         let what = format!("evidence?{filter}&rows={}+{}", rows.0, rows.1);
-        if audit::note_view(&mut tx, &who.staff.id, &what, now - 10 * time::MINUTE, now).await? {
+        if audit::note_view(&mut tx, &who.staff.id, &what, now - ONE_LOOK, now).await? {
             self.exported(&mut tx, who, "evidence", filter, rows).await?;
             tx.commit().await?;
         } else {

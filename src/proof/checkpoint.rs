@@ -109,6 +109,19 @@ impl Checkpoint {
             .collect()
     }
 
+    /// Opens many signed checkpoints of different logs at once, each with its origin.
+    pub fn open_each(
+        notes: &[(&str, &str)],
+        verifiers: &[NoteVerifier],
+    ) -> Vec<Result<Self, CheckpointError>> {
+        let texts: Vec<&str> = notes.iter().map(|(note, _)| *note).collect();
+        open_notes(&texts, verifiers)
+            .into_iter()
+            .zip(notes)
+            .map(|(opened, (_, origin))| Self::of_log(&opened?.text, origin))
+            .collect()
+    }
+
     fn of_log(text: &str, expected_origin: &str) -> Result<Self, CheckpointError> {
         let checkpoint = Self::parse(text)?;
         if checkpoint.origin != expected_origin {

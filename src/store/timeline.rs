@@ -22,7 +22,7 @@ use crate::proof::verdict::Verdict;
 pub use reach::Looked;
 
 /// How far rows are counted to see what is rare, and how many of what is not a page looks at.
-const RARE: i64 = 2000;
+const RARE: i64 = 1500;
 
 /// What the timeline is narrowed to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,8 +97,8 @@ impl Condition {
 /// What leads a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lead {
-    /// Time alone. Where something is asked for, all of it is frequent, and which of it leads
-    /// depends on the place that is read from (`reach`).
+    /// Time alone. Where several things are asked for, which of them leads depends on the place
+    /// that is read from (`reach`).
     Time,
     /// The condition at this place.
     One(usize),
@@ -124,7 +124,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// Looks at a filter: what its text names, and what of it is rarest.
+    /// Looks at a filter: what its text names.
     pub async fn of(conn: &mut AnyConnection, filter: &Filter) -> Result<Self> {
         Self::of_rare(conn, filter, RARE).await
     }
@@ -167,7 +167,9 @@ impl Question {
         conditions.retain(|condition| seen.insert(condition.clone()));
         let (lead, from, to) = (Lead::Time, filter.from, filter.to);
         let mut question = Self { conditions, lead, rare, from, to };
-        question.lead = question.rarest(conn).await?;
+        if let [only] = question.leads()[..] {
+            question.lead = only;
+        }
         Ok(question)
     }
 
@@ -183,21 +185,6 @@ impl Question {
             leads.insert(0, Lead::OrgAction(org, action));
         }
         leads
-    }
-
-    async fn rarest(&self, conn: &mut AnyConnection) -> Result<Lead> {
-        let leads = self.leads();
-        if let [] | [_] = leads[..] {
-            return Ok(leads.first().copied().unwrap_or(Lead::Time));
-        }
-        let mut best = (self.rare + 1, Lead::Time);
-        for lead in leads {
-            let found = self.led_by(lead).count_to(conn, best.0).await?;
-            if found < best.0 {
-                best = (found, lead);
-            }
-        }
-        Ok(best.1)
     }
 
     /// The question that asks for what leads, and for nothing else.

@@ -22,7 +22,7 @@ async fn statements(b: &Bench) -> Vec<List> {
         let run = async |tx: &mut Tx| audit::count(tx.conn(), &filter).await;
         all.push(figure(b, format!("count by {what}"), counted_from, run).await);
         let run = async |tx: &mut Tx| {
-            let question = Question::of(tx.conn(), &filter).await?;
+            let question = Question::of(tx.conn(), &filter).await?.for_all(tx.conn()).await?;
             question.counts(tx.conn(), &[(0, 300), (300, 600), (600, 900)]).await
         };
         all.push(figure(b, format!("strip by {what}"), index, run).await);

@@ -6,8 +6,8 @@ use crate::desk::StepError;
 use crate::model::time;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::row::Outcome;
-use crate::store::audit;
 use crate::store::verification::{Verification, newest, standing_failure, wrong_in};
+use crate::store::{Engine, audit};
 use crate::testing::story::{ADA, CLEO};
 use crate::testing::{Bench, both_engines};
 
@@ -220,4 +220,37 @@ async fn from_a_checkpoint_on_only_what_is_new_is_read(bench: Bench) {
     // What the rows before it are told by has to be there.
     change(&bench, "DELETE FROM audit_subtree WHERE log_id = 'platform' AND idx = 0").await;
     assert!(check(Some(&since)).await.0.is_err());
+}
+
+/// Protects against somebody who makes a verification stop, so that it finds nothing. Only SQLite
+/// keeps a value that is not of its column's type.
+#[tokio::test]
+async fn what_cannot_be_read_is_found_and_not_passed_over() {
+    let bench = Bench::new(Engine::Sqlite).await;
+    opened(&bench).await;
+    bench.sql("CREATE TABLE before AS SELECT * FROM audit_entry").await.unwrap();
+    for (column, row) in [("body", 1), ("action", 2), ("leaf_hash", 1), ("at", 2)] {
+        let spoil = |to: &str| {
+            format!(
+                "UPDATE audit_entry SET {column} = {to} WHERE log_id = 'org/org-birch' AND seq = {row}"
+            )
+        };
+        change(&bench, &spoil("CAST(x'ff00' AS BLOB)")).await;
+        bench.clock.advance(time::SECOND);
+        verify(&bench, ADA).await;
+        let mut conn = bench.desk.store.read().await.unwrap();
+        let found =
+            standing_failure(&mut conn).await.unwrap().unwrap_or_else(|| panic!("{column}"));
+        drop(conn);
+        assert_eq!(found.fault_log.as_deref(), Some("org/org-birch"), "{column}");
+        assert!(found.fault.unwrap().contains(&format!("row {row}")), "{column}");
+        let back = format!(
+            "(SELECT {column} FROM before b WHERE b.log_id = audit_entry.log_id AND b.seq = audit_entry.seq)"
+        );
+        change(&bench, &spoil(&back)).await;
+    }
+    bench.clock.advance(time::SECOND);
+    verify(&bench, ADA).await;
+    let mut conn = bench.desk.store.read().await.unwrap();
+    assert_eq!(standing_failure(&mut conn).await.unwrap(), None, "all of it is back");
 }

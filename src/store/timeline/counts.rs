@@ -11,11 +11,17 @@ impl Question {
         if !self.undecided() {
             return Ok(self);
         }
-        let mut best = (i64::MAX, Lead::Time);
-        for lead in self.leads() {
-            let found = self.led_by(lead).count_to(conn, best.0).await?;
-            if found < best.0 {
-                best = (found, lead);
+        // What is rare is found out before what is frequent is counted to its end.
+        let mut best = (self.rare.saturating_add(1), Lead::Time);
+        for most in [best.0, i64::MAX] {
+            if best.1 == Lead::Time {
+                best.0 = most;
+                for lead in self.leads() {
+                    let found = self.led_by(lead).count_to(conn, best.0).await?;
+                    if found < best.0 {
+                        best = (found, lead);
+                    }
+                }
             }
         }
         Ok(Self { lead: best.1, ..self })

@@ -37,10 +37,21 @@ impl Question {
             return Ok((self.clone(), None));
         }
         let mut best: Option<(Lead, Key)> = None;
+        // Those of which so few are left that all of them can be looked at: of these the fewest.
+        let mut few: Option<(Lead, i64)> = None;
         for lead in self.leads() {
-            let Some(to) = self.led_by(lead).place(conn, seek).await? else {
-                // So few of these are left that all of them can be looked at.
-                return Ok((Self { lead, ..self.clone() }, None));
+            let led = self.led_by(lead);
+            let to = match few {
+                None => led.place(conn, seek).await?,
+                Some(_) => None,
+            };
+            let Some(to) = to else {
+                let most = few.map_or(self.rare.saturating_add(1), |(_, found)| found);
+                let found = led.count_to(conn, most).await?;
+                if few.is_none() || found < most {
+                    few = Some((lead, found));
+                }
+                continue;
             };
             // What gets furthest with as many rows is the rarest here.
             let further = best.as_ref().is_none_or(|(_, best)| match seek {
@@ -50,6 +61,9 @@ impl Question {
             if further {
                 best = Some((lead, to));
             }
+        }
+        if let Some((lead, _)) = few {
+            return Ok((Self { lead, ..self.clone() }, None));
         }
         Ok(match best {
             Some((lead, to)) => (Self { lead, ..self.clone() }, Some(to)),

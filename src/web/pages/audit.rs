@@ -71,7 +71,8 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
     let (known, mut problems) = checked(door, ask).await?;
     problems.extend(unreadable);
     // Who looks is on record before anything is seen.
-    desk.note_view(&door.who, "/audit", &ask.query_sound(&problems)).await?;
+    let sound = ask.query_sound(&problems);
+    desk.note_view_once(&mut door.conn, &door.who, "/audit", &sound).await?;
     let seek = match ask.seek() {
         Some(seek) if problems.is_empty() => seek,
         _ => {

@@ -14,6 +14,7 @@ use crate::audit::timeline::{Group, Item};
 use crate::audit::trail::{Proofs, ReadRow};
 use crate::audit::{AuditError, LogKey};
 use crate::model::{Micros, time};
+use crate::on_two::on_two;
 use crate::proof::verdict::Verdict;
 use crate::store::impersonations::Impersonation;
 use crate::store::orgs;
@@ -112,6 +113,12 @@ pub fn table(items: &[Item], book: &Book, frame: &Frame, now: Micros) -> AnyView
     let mut bodies: Vec<AnyView> = Vec::new();
     let mut loose: Vec<AnyView> = Vec::new();
     let mut day = String::new();
+    let groups = items.iter().filter_map(|item| match item {
+        Item::Group(group) => Some((group, time::date(stands_at(item)))),
+        Item::Row(_) => None,
+    });
+    let groups = on_two(groups.collect(), |(group, day)| group_body(group, book, frame, &day, now));
+    let mut groups = groups.into_iter();
     let mut rest = items.iter().peekable();
     while let Some(item) = rest.next() {
         let at = stands_at(item);
@@ -135,9 +142,9 @@ pub fn table(items: &[Item], book: &Book, frame: &Frame, now: Micros) -> AnyView
                 let line = twin.unwrap_or_else(|| Line::single(row));
                 loose.push(line_row(&line, book, frame, None));
             }
-            Item::Group(group) => {
+            Item::Group(_) => {
                 close(&mut loose, &mut bodies);
-                bodies.push(group_body(group, book, frame, &day, now));
+                bodies.extend(groups.next());
             }
         }
     }
