@@ -8,7 +8,7 @@ use super::nodes::Edges;
 use super::trail::{Judged, Proofs, ReadRow, judge_all};
 use super::{AuditError, LogKey};
 use crate::model::{Micros, time};
-use crate::proof::actions::twins;
+use crate::proof::actions::{PLATFORM_IMPERSONATION_STARTED, twins};
 use crate::proof::row::AuditRow;
 use crate::proof::terms;
 use crate::store::audit::{self, Filter, Seek};
@@ -192,6 +192,7 @@ fn matches(f: &Filter, r: &ReadRow) -> bool {
         && is(&f.secret_type, e.secret_type.as_ref())
         && f.text.as_ref().is_none_or(|text| says(text, r))
         && f.check.as_ref().is_none_or(|check| failed(r, check))
+        && f.open_for.is_none_or(|_| e.action == PLATFORM_IMPERSONATION_STARTED)
         && f.from.is_none_or(|t| e.at >= t)
         && f.to.is_none_or(|t| e.at < t)
 }

@@ -187,6 +187,19 @@ async fn each_figure_is_what_its_page_shows(bench: Bench) {
         assert_eq!(shown(&site, &cookie, &link).await, figure, "{link}");
     }
     assert!(lengths.contains("2 of 3") && lengths.contains("1 later"), "{lengths}");
+    // For how long tokens were open: each bar is as high as its timeline is long.
+    let (mut bars, mut tokens) = (0, 0);
+    for row in overview.split("<tr><th scope=\"row\"><a href=\"").skip(1) {
+        let (link, rest) = row.split_once('"').unwrap();
+        if link.contains("open_for=") {
+            let figure = rest.split_once("<td>").unwrap().1.split_once('<').unwrap().0;
+            let figure: usize = figure.parse().unwrap();
+            let link = link.replace("&amp;", "&");
+            assert_eq!(shown(&site, &cookie, &link).await, figure, "{link}");
+            (bars, tokens) = (bars + 1, tokens + figure);
+        }
+    }
+    assert!(bars > 0 && tokens > 3, "{bars} bars of {tokens} tokens");
 }
 
 /// Protects the timeline from showing what was true once: the list of what is due is told of a

@@ -4,11 +4,12 @@
 
 use sqlx::{AnyConnection, FromRow};
 
-use super::timeline::verdict_term;
+use super::timeline::{open_for_term, verdict_term};
 use super::{Key, Result, Tx};
-use crate::model::{Micros, Stand};
+use crate::model::{Micros, Stand, time};
 use crate::proof::actions::{
-    PLATFORM_IMPERSONATION_REFUSED, PLATFORM_ROTATION_REFUSED, PLATFORM_VAULT_TOKEN_OLD_REVOKED,
+    PLATFORM_IMPERSONATION_REFUSED, PLATFORM_IMPERSONATION_STARTED, PLATFORM_ROTATION_REFUSED,
+    PLATFORM_VAULT_TOKEN_OLD_REVOKED,
 };
 use crate::proof::row::AuditRow;
 use crate::proof::verdict::Verdict;
@@ -47,6 +48,23 @@ pub struct Standing {
     pub judged_at: Micros,
     /// When time alone may change the verdict.
     pub due_at: Option<Micros>,
+}
+
+/// The most minutes that lengths are told apart by; what was open longer counts as this.
+pub const MOST_MINUTES: u8 = 30;
+
+impl Standing {
+    /// For how many whole minutes the token was open, [`MOST_MINUTES`] at most; nothing where it
+    /// is not known to have begun and ended.
+    #[must_use]
+    pub fn minutes_open(&self) -> Option<u8> {
+        minutes(self.opened_at, self.ended_at)
+    }
+}
+
+fn minutes(opened: Option<Micros>, ended: Option<Micros>) -> Option<u8> {
+    let length = ended?.saturating_sub(opened?).max(0) / time::MINUTE;
+    Some(u8::try_from(length).map_or(MOST_MINUTES, |minutes| minutes.min(MOST_MINUTES)))
 }
 
 /// Something that the projection has not taken in yet.
@@ -178,6 +196,14 @@ pub async fn save(tx: &mut Tx, s: &Standing, stands: &[Stand]) -> Result<()> {
             .execute(tx.conn())
             .await?;
     }
+    let before: Option<(Option<Micros>, Option<Micros>)> = sqlx::query_as(
+        "SELECT opened_at, ended_at FROM trail_standing WHERE impersonation_id = $1",
+    )
+    .bind(&s.impersonation_id)
+    .fetch_optional(tx.conn())
+    .await?;
+    let before = before.and_then(|(opened, ended)| minutes(opened, ended));
+    found_by_length(tx, &s.impersonation_id, before, s.minutes_open()).await?;
     sqlx::query(
         "INSERT INTO trail_standing (impersonation_id, standing, overstayed, org_id, admin_id, ticket_ref, secret_type, \
          opened_at, handed_off_at, ended_at, end_cause, newest_at, newest_id, judged_at, due_at) \
@@ -205,6 +231,39 @@ pub async fn save(tx: &mut Tx, s: &Standing, stands: &[Stand]) -> Result<()> {
     .bind(s.due_at)
     .execute(tx.conn())
     .await?;
+    Ok(())
+}
+
+/// Lets the start of an impersonation be found by how many minutes its token was open, and no more
+/// by how many it was `before`.
+pub async fn found_by_length(
+    tx: &mut Tx,
+    impersonation_id: &str,
+    before: Option<u8>,
+    minutes: Option<u8>,
+) -> Result<()> {
+    if let Some(before) = before.filter(|_| before != minutes) {
+        sqlx::query(
+            "DELETE FROM audit_term WHERE term = $1 AND (at, id) IN \
+             (SELECT at, id FROM audit_entry WHERE impersonation_id = $2)",
+        )
+        .bind(open_for_term(before))
+        .bind(impersonation_id)
+        .execute(tx.conn())
+        .await?;
+    }
+    if let Some(minutes) = minutes {
+        // Of all the starts there are, this is one: no engine may look for it among them.
+        sqlx::query(
+            "INSERT INTO audit_term (term, at, id) SELECT $1, at, id FROM audit_entry \
+             WHERE impersonation_id = $2 AND action || '' = $3 ON CONFLICT (term, at, id) DO NOTHING",
+        )
+        .bind(open_for_term(minutes))
+        .bind(impersonation_id)
+        .bind(PLATFORM_IMPERSONATION_STARTED)
+        .execute(tx.conn())
+        .await?;
+    }
     Ok(())
 }
 

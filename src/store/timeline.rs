@@ -45,6 +45,9 @@ pub struct Filter {
     pub verdict: Option<Verdict>,
     /// Rows of impersonations that stood like this when they were last judged.
     pub standing: Option<Stand>,
+    /// Starts of impersonations whose tokens were open for so many whole minutes
+    /// ([`super::standing::Standing::minutes_open`]).
+    pub open_for: Option<u8>,
     /// Refused attempts that failed this check.
     pub check: Option<String>,
     /// Rows at or after this instant.
@@ -112,6 +115,13 @@ pub fn verdict_term(word: &str) -> String {
     format!("={word}")
 }
 
+/// The word under which the starts of impersonations are whose tokens were open for so many whole
+/// minutes.
+#[must_use]
+pub fn open_for_term(minutes: u8) -> String {
+    verdict_term(&format!("open-for-{minutes}"))
+}
+
 /// A filter that was looked at: which conditions it has, and which one leads.
 #[derive(Debug, Clone)]
 pub struct Question {
@@ -151,6 +161,7 @@ impl Question {
             conditions.push(Condition::Has(verdict_term(verdict.word())));
         }
         conditions.extend(filter.standing.map(|s| Condition::Has(verdict_term(s.as_str()))));
+        conditions.extend(filter.open_for.map(|n| Condition::Has(open_for_term(n))));
         conditions.extend(filter.check.iter().map(|c| Condition::Has(terms::of_check(c))));
         let pieces: BTreeSet<&str> =
             filter.text.iter().flat_map(|t| t.split_whitespace()).collect();

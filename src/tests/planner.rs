@@ -121,6 +121,7 @@ pub(super) fn filters() -> Vec<(&'static str, &'static str, Filter)> {
         ("a word", "audit_term_pkey", Filter { text: x(), ..any() }),
         ("words", "audit_term_pkey", Filter { text: Some("x y".to_owned()), ..any() }),
         ("a verdict", "audit_term_pkey", Filter { verdict: Some(Verdict::Open), ..any() }),
+        ("a length", "audit_term_pkey", Filter { open_for: Some(5), ..any() }),
         ("a standing", "audit_term_pkey", Filter { standing: Some(Stand::Late), ..any() }),
         ("a check", "audit_term_pkey", Filter { check: x(), ..any() }),
         ("a word and time", "audit_term_pkey", Filter { text: x(), from: Some(1), ..any() }),

@@ -11,6 +11,7 @@ use crate::proof::terms;
 use crate::proof::verdict::Verdict;
 use crate::store::Key;
 use crate::store::audit::{Filter, Seek};
+use crate::store::standing::MOST_MINUTES;
 use crate::web::components::short;
 use crate::web::door::encode;
 
@@ -44,6 +45,8 @@ pub struct Ask {
     pub verdict: String,
     /// How an impersonation stands besides its verdict.
     pub standing: String,
+    /// For how many whole minutes a token was open.
+    pub open_for: String,
     /// A check that a refused attempt failed.
     pub check: String,
     /// From when, UTC.
@@ -78,7 +81,7 @@ pub struct Problem {
 
 impl Ask {
     /// The fields that narrow, by their names in the address.
-    pub(super) fn fields(&self) -> [(&'static str, &str); 12] {
+    pub(super) fn fields(&self) -> [(&'static str, &str); 13] {
         [
             ("text", self.text.trim()),
             ("org", self.org.trim()),
@@ -89,6 +92,7 @@ impl Ask {
             ("secret_type", self.secret_type.trim()),
             ("verdict", self.verdict.trim()),
             ("standing", self.standing.trim()),
+            ("open_for", self.open_for.trim()),
             ("check", self.check.trim()),
             ("from", self.from.trim()),
             ("to", self.to.trim()),
@@ -112,6 +116,7 @@ impl Ask {
             text: text(&self.text),
             verdict: VERDICTS.into_iter().find(|v| v.word() == self.verdict.trim()),
             standing: self.standing.trim().parse().ok(),
+            open_for: minutes(&self.open_for),
             check: text(&self.check),
             from: instant(&self.from, Micros::MAX),
             to: instant(&self.to, Micros::MIN),
@@ -159,6 +164,9 @@ impl Ask {
                     "There is no such verdict."
                 }
                 "standing" if value.parse::<Stand>().is_err() => "There is no such standing.",
+                "open_for" if minutes(value).is_none() => {
+                    "This is a number of whole minutes, from 0 to 30: 30 is what was open as long or longer."
+                }
                 "secret_type" if value.parse::<SecretType>().is_err() => {
                     "There is no such type of secret."
                 }
@@ -251,6 +259,7 @@ impl Ask {
                 "secret_type" => &mut self.secret_type,
                 "verdict" => &mut self.verdict,
                 "standing" => &mut self.standing,
+                "open_for" => &mut self.open_for,
                 "check" => &mut self.check,
                 "from" => &mut self.from,
                 "to" => &mut self.to,
@@ -289,6 +298,7 @@ impl Ask {
                     "standing" => {
                         value.parse::<Stand>().map_or(value.to_owned(), |s| s.label().to_owned())
                     }
+                    "open_for" => format!("open for {value} min"),
                     "check" => format!(
                         "refused because of {}",
                         value.parse::<Check>().map_or(value.to_owned(), |c| c.label().to_owned())
@@ -300,6 +310,11 @@ impl Ask {
             })
             .collect()
     }
+}
+
+/// How many whole minutes, where lengths are told apart by so many.
+fn minutes(value: &str) -> Option<u8> {
+    value.trim().parse().ok().filter(|minutes| *minutes <= MOST_MINUTES)
 }
 
 fn ticket_like(value: &str) -> bool {

@@ -23,6 +23,7 @@ fn each_field_that_cannot_be_meant_is_named() {
         text: "a b c d e f g h i".into(),
         verdict: "good".into(),
         standing: "well".into(),
+        open_for: "31".into(),
         check: String::new(),
         from: "yesterday".into(),
         to: "2026-13-01".into(),
@@ -42,6 +43,7 @@ fn each_field_that_cannot_be_meant_is_named() {
             "secret_type",
             "verdict",
             "standing",
+            "open_for",
             "from",
             "to",
             "place"
@@ -62,6 +64,7 @@ fn good_fields_have_no_problem() {
         text: "rotated NOV-4801".into(),
         verdict: "mismatch".into(),
         standing: "overstayed".into(),
+        open_for: " 30 ".into(),
         check: String::new(),
         from: "2026-11-23".into(),
         to: "2026-11-23T09:52".into(),
@@ -72,6 +75,7 @@ fn good_fields_have_no_problem() {
     assert_eq!(fields(&ask), Vec::<&str>::new());
     let filter = ask.filter();
     assert_eq!(filter.ticket.as_deref(), Some("NOV-4801"));
+    assert_eq!(filter.open_for, Some(30));
     assert_eq!(filter.impersonation.as_deref(), Some("01920000-0000-7000-8000-0000000000aa"));
 }
 

@@ -138,9 +138,12 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
     }
     .into_any();
     let checks = Check::ALL.iter().map(|c| (c.to_string(), c.label().to_owned())).collect();
-    let more = ["verdict", "standing", "impersonation", "check", "from", "to"].iter().any(|name| {
-        wrong(name) || ask.fields().iter().any(|(field, value)| field == name && !value.is_empty())
-    });
+    let more = ["verdict", "standing", "open_for", "impersonation", "check", "from", "to"]
+        .iter()
+        .any(|name| {
+            wrong(name)
+                || ask.fields().iter().any(|(field, value)| field == name && !value.is_empty())
+        });
     let chips = ask
         .chips(known)
         .into_iter()
@@ -167,6 +170,7 @@ pub fn form(ask: &Ask, known: &Known, problems: &[Problem]) -> AnyView {
                 <div class="filters-line">
                     {field("verdict", "Verdict", choice("verdict", "Any verdict", ask.verdict.trim(), verdicts))}
                     {field("standing", "Standing", choice("standing", "Any standing", ask.standing.trim(), stands))}
+                    {field("open_for", "Open for (minutes)", text("open_for", ask.open_for.trim(), "", None))}
                     {field("impersonation", "Impersonation id", text("impersonation", ask.impersonation.trim(), "", None))}
                     {field("check", "Refused because of", choice("check", "Any check", ask.check.trim(), checks))}
                     {field("from", "From (UTC)", instant("from", ask.from.trim()))}

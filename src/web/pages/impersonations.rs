@@ -10,7 +10,7 @@ use sqlx::AnyConnection;
 
 use super::audit_filter::address;
 pub use super::impersonations_filter::Ask;
-use super::impersonations_filter::{LONGEST, Show};
+use super::impersonations_filter::Show;
 use super::impersonations_row::{Line, row};
 use crate::audit::logged::{Logged, Register};
 use crate::audit::trail::{Depth, judge};
@@ -18,7 +18,7 @@ use crate::desk::Step;
 use crate::model::Micros;
 use crate::proof::verdict::Verdict;
 use crate::store::impersonations::{self, Impersonation};
-use crate::store::standing::{self, Standing};
+use crate::store::standing::{self, MOST_MINUTES, Standing};
 use crate::store::{Key, orgs, overview, staff};
 use crate::web::components::{empty, pager};
 use crate::web::door::{Door, encode};
@@ -108,7 +108,7 @@ async fn found(
         }
         Show::OpenFor { from, to, minutes } => {
             let least = i64::from(minutes) * 60;
-            let most = if minutes >= LONGEST { i64::MAX } else { least + 60 };
+            let most = if minutes >= MOST_MINUTES { i64::MAX } else { least + 60 };
             let page = overview::open_for(conn, (from, to), (least, most), before, limit).await?;
             page.into_iter().map(|s| Found::standing(s, by_start)).collect()
         }

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::model::{Micros, time};
 use crate::proof::verdict::Verdict;
+use crate::store::standing::MOST_MINUTES;
 use crate::web::door::encode;
 
 /// What the page is asked for.
@@ -56,9 +57,6 @@ pub enum Show {
         soon: bool,
     },
 }
-
-/// The most minutes that have a bar of their own in the overview; more are counted together.
-pub const LONGEST: u8 = 30;
 
 const VERDICTS: [Verdict; 5] =
     [Verdict::Complete, Verdict::Open, Verdict::Incomplete, Verdict::Mismatch, Verdict::Tampered];
@@ -120,8 +118,8 @@ impl Show {
                 "Started from {} to {} and open for {}.",
                 time::minutes(from),
                 time::minutes(to),
-                if minutes >= LONGEST {
-                    format!("{LONGEST} minutes or more")
+                if minutes >= MOST_MINUTES {
+                    format!("{MOST_MINUTES} minutes or more")
                 } else {
                     format!("{minutes} to {} minutes", minutes + 1)
                 }
@@ -138,7 +136,7 @@ impl Show {
 }
 
 /// The query for those that began from `from` to before `to` and were open for `minutes` whole
-/// minutes; [`LONGEST`] stands for all that were open as long or longer.
+/// minutes; [`MOST_MINUTES`] stands for all that were open as long or longer.
 #[must_use]
 pub fn open_for_query(from: Micros, to: Micros, minutes: u8) -> String {
     let (from, to) = (time::rfc3339(from), time::rfc3339(to));

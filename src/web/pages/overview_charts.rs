@@ -2,11 +2,12 @@
 
 use leptos::prelude::*;
 
-use super::impersonations_filter::{LONGEST, handed_off_query, open_for_query};
+use super::impersonations_filter::{handed_off_query, open_for_query};
 use super::overview::{Figures, Range};
 use crate::model::{Micros, SecretType, Stand, time};
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
+use crate::store::standing::MOST_MINUTES;
 use crate::web::charts::frame::{Cell, Table, figure, key};
 use crate::web::charts::{bars, histogram, scale, stacked};
 use crate::web::door::encode;
@@ -15,6 +16,11 @@ use crate::web::door::encode;
 fn timeline(narrowed: &str, range: Range) -> String {
     let (from, to) = (time::rfc3339(range.from), time::rfc3339(range.to));
     format!("/audit?{narrowed}&from={}&to={}", encode(&from), encode(&to))
+}
+
+/// The timeline of the tokens that were open for so many whole minutes.
+fn open_for(minutes: u8, range: Range) -> String {
+    timeline(&format!("open_for={minutes}"), range)
 }
 
 /// A share as people read it: `98.2 %`.
@@ -35,7 +41,7 @@ fn plain(text: impl Into<String>) -> Cell {
 /// stands for all that were open as long or longer.
 #[must_use]
 pub fn by_minute(counted: &[(i64, i64)]) -> Vec<i64> {
-    let last = usize::from(LONGEST);
+    let last = usize::from(MOST_MINUTES);
     let mut all = vec![0; last + 1];
     for &(seconds, n) in counted {
         let minute = usize::try_from(seconds / 60).unwrap_or(0).min(last);
@@ -63,11 +69,14 @@ pub fn lengths(f: &Figures) -> AnyView {
                 "median" => "Median".to_owned(),
                 other => format!("{other} within"),
             };
-            // To the bar that it falls into.
-            let minute = u8::try_from(*at / 60).unwrap_or(LONGEST).min(LONGEST);
-            let href =
+            // To those of the bar that it falls into.
+            let minute = u8::try_from(*at / 60).unwrap_or(MOST_MINUTES).min(MOST_MINUTES);
+            let list =
                 format!("/impersonations?{}", open_for_query(f.range.from, f.range.to, minute));
-            view! { <div><dt>{label}</dt><dd><a href=href>{span(*at)}</a></dd></div> }
+            let which = format!(", those that were open for {minute} minutes");
+            view! {
+                <div><dt>{label}</dt><dd><a href=open_for(minute, f.range)>{span(*at)}</a><small><a href=list>"as a list"<span class="sr-only">{which}</span></a></small></dd></div>
+            }
         })
         .collect_view();
     if total == 0 {
@@ -106,16 +115,13 @@ pub fn lengths(f: &Figures) -> AnyView {
     let minutes = by_minute(&counted);
     let shown = minutes.iter().rposition(|n| *n > 0).unwrap_or(0).max(14) + 1;
     let name_of = |minute: usize| {
-        if minute >= usize::from(LONGEST) {
-            format!("{LONGEST} min or more")
+        if minute >= usize::from(MOST_MINUTES) {
+            format!("{MOST_MINUTES} min or more")
         } else {
             format!("{minute} to {} min", minute + 1)
         }
     };
-    let href = |minute: usize| {
-        let minute = u8::try_from(minute).unwrap_or(LONGEST);
-        format!("/impersonations?{}", open_for_query(f.range.from, f.range.to, minute))
-    };
+    let href = |minute: usize| open_for(u8::try_from(minute).unwrap_or(MOST_MINUTES), f.range);
     let bins: Vec<histogram::Bin> = minutes
         .iter()
         .take(shown)
