@@ -50,12 +50,12 @@ const ATTACKS: [Attack; 6] = [
     Attack {
         name: "the end cut off, with everything that knew of it",
         log: "org/org-0001",
-        says: &["log org/org-0001: somebody else has seen", "recorded"],
+        says: &["log org/org-0001, row ", "somebody else has seen", "recorded"],
     },
     Attack {
         name: "a log replaced by an older copy of itself",
         log: "platform",
-        says: &["log platform: somebody else has seen", "recorded"],
+        says: &["log platform, row ", "somebody else has seen", "recorded"],
     },
 ];
 

@@ -55,7 +55,9 @@ for (const verdict of ['complete', 'mismatch', 'incomplete']) {
     await page.goto(`${here}/evidence`);
     await look(page, `size-evidence-${verdict}`);
     await page.goto(`${year.address}/audit?impersonation=${here.split('/').pop()}`);
-    await page.locator('a[href^="/audit/rows/"]').first().click();
+    // A row shows its link when it is opened.
+    const row = await page.locator('a[href^="/audit/rows/"]').first().getAttribute('href');
+    await page.goto(year.address + row);
     await look(page, `size-row-${verdict}`);
   });
 }

@@ -201,7 +201,7 @@ pub async fn names(conn: &mut AnyConnection, limit: i64) -> Result<Vec<(String, 
     // What is between them cannot be in them.
     let plain = |column: &str| format!("replace({column}, $2, '')");
     let sql = format!(
-        "SELECT string_agg({} || $3 || {}, $2) FROM (SELECT id, name FROM org ORDER BY name, id LIMIT $1) o",
+        "SELECT string_agg({} || $3 || {}, $2) FROM (SELECT id, name FROM org ORDER BY name, id LIMIT $1) x",
         plain("id"),
         plain("name")
     );

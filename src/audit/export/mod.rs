@@ -173,14 +173,17 @@ mod tests {
     #[test]
     fn a_row_that_is_not_what_was_hashed_does_not_leave() {
         let good = stored(&row("vault_token.rotated"));
-        let mut other_text = good.clone();
-        other_text.entry.body = other_text.entry.body.replace("Ada", "Eve");
-        let mut other_column = good.clone();
-        other_column.entry.ticket_ref = None;
-        let mut unreadable = good;
-        unreadable.entry.body = "{}".to_owned();
-        unreadable.entry.leaf_hash = leaf_hash(b"{}").to_vec();
-        unreadable.row = None;
+        let altered = |change: &dyn Fn(&mut Entry)| {
+            let mut entry = good.entry.clone();
+            change(&mut entry);
+            ReadRow::of(entry)
+        };
+        let other_text = altered(&|entry| entry.body = entry.body.replace("Ada", "Eve"));
+        let other_column = altered(&|entry| entry.ticket_ref = None);
+        let unreadable = altered(&|entry| {
+            entry.body = "{}".to_owned();
+            entry.leaf_hash = leaf_hash(b"{}").to_vec();
+        });
         for format in Format::ALL {
             for wrong in [&other_text, &other_column, &unreadable] {
                 let said = format.line(wrong).unwrap_err();

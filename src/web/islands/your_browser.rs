@@ -190,8 +190,8 @@ fn outcome(s: Shared, done: &Compared) -> AnyView {
     };
     view! {
         {body}
-        <details>
-            <summary>"The key that you pinned"</summary>
+        <details class="disclose">
+            <summary>{icon("chevron")}"The key that you pinned"</summary>
             {field(s)}
         </details>
     }
@@ -283,7 +283,7 @@ fn field(s: Shared) -> AnyView {
             <textarea class="input" id="pinned-key" rows="2" spellcheck="false" autocomplete="off" aria-describedby="pinned-key-hint"
                 prop:value=move || s.typed.get()
                 on:input=move |event| s.typed.set(event_target_value(&event))></textarea>
-            <p class="field-hint hash" id="pinned-key-hint">{compared}</p>
+            <p class="field-hint" id="pinned-key-hint">{compared}</p>
         </div>
         <div class="form-actions">
             <button class="btn btn-sm" type="button" on:click=move |_| {

@@ -149,8 +149,8 @@ pub fn panel(id: &str, key: &str) -> AnyView {
 fn by_command(file: &str, key: &str, open: bool) -> AnyView {
     let command = format!("keyturn verify {file} --key '{key}'");
     view! {
-        <details open=open>
-            <summary>"Check it without a browser"</summary>
+        <details class="disclose" open=open>
+            <summary>{icon("chevron")}"Check it without a browser"</summary>
             <p class="idc"><code class="hash">{command.clone()}</code>{copy(command, "command")}</p>
             <p class="field-hint">"It needs no database and no network, and exits with 0 where the file proves a complete trail."</p>
         </details>

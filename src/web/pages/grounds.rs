@@ -125,8 +125,8 @@ pub(super) fn panel(g: &Grounds) -> AnyView {
     };
     let again = g.rotation.as_ref().map(|asked| {
         view! {
-            <details class="panel-body">
-                <summary>"Asked again at the rotation"</summary>
+            <details class="panel-body disclose">
+                <summary>{icon("chevron")}"Asked again at the rotation"</summary>
                 <p class="muted">{said(asked)}</p>
                 {checks(asked)}
             </details>

@@ -201,7 +201,7 @@ impl Logs {
                 <td data-label="Checkpoint"><a href=format!("/logs/{id}/checkpoint")>{ago(r.head.last_at, now)}</a></td>
                 <td data-label="Witness">{self.witnessed(r, now)}</td>
                 <td data-label="Verified">
-                    <div class="stack-2">
+                    <div class="log-verified">
                         <div class="witness">{self.verified(r, now)}</div>
                         {self.verify(r, name_of(r))}
                     </div>
