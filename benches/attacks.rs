@@ -189,6 +189,8 @@ async fn make(attack: &Attack, copy: &Path) -> Result<(), Failure> {
         "the end cut off, with everything that knew of it" => set_back(&mut conn, log, 97).await?,
         _ => set_back(&mut conn, log, 50).await?,
     }
+    // Nor does the database know any more what the witness has seen.
+    run(&mut conn, "DELETE FROM witness_state".to_owned()).await?;
     conn.close().await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::routing::get;
 use keyturn::desk::Desk;
-use keyturn::model::{Micros, time};
+use keyturn::model::{Micros, Stand, time};
 use keyturn::policy::eligibility::Check;
 use keyturn::proof::verdict::Verdict;
 use keyturn::store::Key;
@@ -81,6 +81,16 @@ fn filters(ids: &Ids) -> Vec<Asked> {
         verdict("verdict incomplete", Verdict::Incomplete),
         verdict("verdict mismatch", Verdict::Mismatch),
         verdict("verdict tampered", Verdict::Tampered),
+        by("open for two minutes", "open_for=2", Filter { open_for: Some(2), ..any() }),
+        by(
+            "starts that ended promptly",
+            "action=platform.impersonation_started&standing=prompt",
+            Filter {
+                action: some("platform.impersonation_started"),
+                standing: Some(Stand::Prompt),
+                ..any()
+            },
+        ),
         by("text, one word", "text=rotated", Filter { text: some("rotated"), ..any() }),
         by(
             "text, three words",
@@ -211,10 +221,12 @@ impl Site<'_> {
         for (name, seek) in [
             ("newest", Seek::Newest),
             ("middle", Seek::Older(middle)),
-            ("deepest", Seek::Older(deep)),
+            ("deepest", Seek::Older(deep.clone())),
+            ("from the end up", Seek::Newer(deep)),
         ] {
             let place = match &seek {
                 Seek::Older(key) => format!("before={key}"),
+                Seek::Newer(key) => format!("after={key}"),
                 _ => String::new(),
             };
             let join = if query.is_empty() || place.is_empty() { "" } else { "&" };
@@ -262,17 +274,21 @@ fn missed(name: &str, depths: &[Depth]) -> Vec<String> {
             missed.push(format!("{name}, {}: {page:.1} ms at the median", depth.name));
         }
     }
-    if let [newest, .., deepest] = depths {
-        let ratio = median(deepest.pages.clone()) / median(newest.pages.clone());
-        // What a page costs is what is on it: pages of unlike rows say nothing about depth.
-        let (groups, lines) =
-            (newest.on_it.0 == deepest.on_it.0, (newest.on_it.1, deepest.on_it.1));
-        let alike = groups && lines.0.abs_diff(lines.1) * 5 <= lines.0;
-        if alike && ratio > DEEPEST {
-            missed.push(format!("{name}: the deepest page takes {ratio:.2} times the newest"));
+    if let [newest, .., deepest, up] = depths {
+        for far in [deepest, up] {
+            let ratio = median(far.pages.clone()) / median(newest.pages.clone());
+            if alike(newest, far) && ratio > DEEPEST {
+                missed.push(format!("{name}, {}: {ratio:.2} times the newest", far.name));
+            }
         }
     }
     missed
+}
+
+/// Whether as much is on two pages. What a page costs is what is on it: pages of unlike rows say
+/// nothing about depth.
+fn alike(one: &Depth, other: &Depth) -> bool {
+    one.on_it.0 == other.on_it.0 && one.on_it.1.abs_diff(other.on_it.1) * 5 <= one.on_it.1
 }
 
 /// Measures, prints, and says what is not as fast as it has to be.
@@ -326,10 +342,15 @@ fn print(name: &str, depths: &[Depth]) {
             n => format!("{:.2}", page / f64::from(u32::try_from(n).unwrap_or(u32::MAX))),
         };
         println!(
-            "| {name} | {} | {:.2} | {page:.2} ({:.2} of the newest) | {} | {each} | {handler:.3} | {bare:.2} | {:.0} | {:.1} |",
+            "| {name} | {} | {:.2} | {page:.2} ({:.2} of the newest{}) | {} | {each} | {handler:.3} | {bare:.2} | {:.0} | {:.1} |",
             depth.name,
             depth.first,
             page / newest,
+            if depths.first().is_some_and(|newest| alike(newest, depth)) {
+                ""
+            } else {
+                ", on which other rows are"
+            },
             depth.on_it.0,
             page / handler,
             page / bare

@@ -104,19 +104,22 @@ pub async fn agree(
     }
     // What is beside each other in a tree is read together.
     claims.sort_by(|a, b| (&a.origin, a.size).cmp(&(&b.origin, b.size)));
+    let mut agreed = HashMap::new();
     for part in claims.chunks(CLAIMS) {
-        if let Some(fault) = disagrees(conn, &by_origin, part).await? {
+        if let Some(fault) = disagrees(conn, &by_origin, part, &mut agreed).await? {
             return Ok(Err(fault));
         }
     }
     Ok(Ok(claims.len() as u64))
 }
 
-/// The first log that is not what one of them says of it.
-async fn disagrees(
+/// The first log that is not what one of them says of it. They are in the order of their sizes,
+/// and the largest that a log agreed with is in `agreed`: what is wrong comes after it.
+async fn disagrees<'a>(
     conn: &mut AnyConnection,
     by_origin: &HashMap<&str, &Head>,
-    claims: &[Claim],
+    claims: &'a [Claim],
+    agreed: &mut HashMap<&'a str, u64>,
 ) -> Result<Option<Fault>, AuditError> {
     let mut wanted: BTreeMap<&str, (&Head, Vec<u64>)> = BTreeMap::new();
     for claim in claims {
@@ -129,15 +132,21 @@ async fn disagrees(
     for claim in claims {
         let Some(head) = by_origin.get(&*claim.origin) else { continue };
         if root_at(claim.size, forest.get(&head.id)) != Some(claim.root) {
+            let from = agreed.get(&*claim.origin).copied().unwrap_or_default();
             return Ok(Some(Fault {
                 log: head.id.clone(),
-                row: None,
+                row: Some(from),
                 what: format!(
-                    "row {} of {} recorded it with {} rows and another content: it was rewritten or replaced by another copy",
-                    claim.seq, claim.holder, claim.size
+                    "at least one of the rows {from} to {} is not what it was when row {} of {} recorded it with {} rows: \
+                     it was rewritten or replaced by another copy",
+                    claim.size.saturating_sub(1),
+                    claim.seq,
+                    claim.holder,
+                    claim.size
                 ),
             }));
         }
+        agreed.insert(&claim.origin, claim.size);
     }
     Ok(None)
 }

@@ -107,10 +107,8 @@ pub async fn count(
     }
     let (start, width, n) = cut(from, to);
     // How a trail stands may change with time, and with it what matches.
-    let judged = match (filter.verdict, filter.standing, filter.open_for) {
-        (None, None, None) => String::new(),
-        _ => standing::judged_last(conn).await?,
-    };
+    let judged =
+        if filter.is_judged() { standing::judged_last(conn).await? } else { String::new() };
     let question = Question::of(conn, filter).await?;
     let before = before.filter(|before| {
         let same = before.density.from == start && before.density.width == width;

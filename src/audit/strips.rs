@@ -116,9 +116,8 @@ impl Strips {
             asked.outcome = Some(outcome.clone());
             return asked;
         }
-        // By verdict everything is counted anew whenever any trail was judged: on a busy platform
-        // that is always.
-        if filter.verdict.is_some() && before.as_ref().is_some_and(Kept::rests) {
+        // What is judged is counted anew whenever any trail was: on a busy platform that is always.
+        if filter.is_judged() && before.as_ref().is_some_and(Kept::rests) {
             asked.rests = true;
             return asked;
         }

@@ -90,7 +90,7 @@ impl Desk {
         let heads = audit::heads(moment.conn()).await?;
         let question = Question::of(moment.conn(), &wanted.filter).await?;
         let question = question.for_all(moment.conn()).await?;
-        let (set, rows) = if wanted.filter.verdict.is_some() {
+        let (set, rows) = if wanted.filter.is_judged() {
             let fixed = draw_up(moment.conn(), &question).await?;
             let rows = i64::try_from(fixed.len()).unwrap_or(i64::MAX);
             (Rows::Fixed(fixed.into_iter()), rows)

@@ -213,8 +213,10 @@ fn same_expiry(facts: &Facts<'_>) -> Finding {
         if expiry <= row.at {
             return Disagrees(format!("it expires at {}, before it starts", utc(expiry)));
         }
-        if *agreed.get_or_insert(expiry) != expiry {
-            return Disagrees("the start rows record two different expiries".into());
+        let first = *agreed.get_or_insert(expiry);
+        if first != expiry {
+            let (first, other) = (utc(first), utc(expiry));
+            return Disagrees(format!("the start rows record two expiries: {first}, and {other}"));
         }
     }
     agreed.map_or_else(|| Pending("there is no start row".into()), |expiry| Passed(utc(expiry)))
@@ -226,8 +228,9 @@ fn same_cause(facts: &Facts<'_>) -> Finding {
         let Some(cause) = row.detail_str("cause").filter(|cause| !cause.is_empty()) else {
             return Disagrees(format!("{name} gives no cause"));
         };
-        if *agreed.get_or_insert(cause) != cause {
-            return Disagrees("the end rows give two different causes".into());
+        let first = *agreed.get_or_insert(cause);
+        if first != cause {
+            return Disagrees(format!("the end rows give two causes: {first}, and {cause}"));
         }
     }
     agreed.map_or_else(|| Pending("there is no end row".into()), |cause| Passed(cause.to_owned()))

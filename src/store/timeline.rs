@@ -56,6 +56,15 @@ pub struct Filter {
     pub to: Option<Micros>,
 }
 
+impl Filter {
+    /// Whether what matches may change with every trail that is judged, and not only with what is
+    /// appended.
+    #[must_use]
+    pub fn is_judged(&self) -> bool {
+        self.verdict.is_some() || self.standing.is_some() || self.open_for.is_some()
+    }
+}
+
 /// The columns that have an index in the order of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Column {

@@ -115,6 +115,7 @@ async fn of_impersonations(b: &Bench) -> Vec<List> {
             Some(5)
         )),
         asked!(b, "impersonation_pkey", |tx| impersonations::by_ids(tx.conn(), ids)),
+        asked!(b, "audit_entry_id_key", |tx| audit::by_ids(tx.conn(), ids)),
         asked!(b, "impersonation_pkey", |tx| impersonations::by_id(tx.conn(), "x")),
         asked!(b, "impersonation_one_per_admin|impersonation_live", |tx| impersonations::open_of(
             tx.conn(),

@@ -14,12 +14,15 @@ use crate::proof::trail::Rule;
 use crate::proof::verdict::{RuleState, Verdict};
 use crate::store::audit::{self, Filter, Seek};
 use crate::store::impersonations::Impersonation;
+use crate::store::verification::standing_failure;
 use crate::testing::story::{ADA, STUCK, member_id};
 use crate::testing::{Bench, both_engines};
 use crate::tests::tamper::{bytes, change, unlock};
+use crate::tests::verification::verify as pressed;
 
 both_engines!(
     one_log_rewritten_with_its_key_is_given_away_by_the_other,
+    the_page_finds_what_only_the_other_log_knows,
     what_the_other_log_did_not_record_whoever_kept_a_checkpoint_finds,
     a_row_of_no_impersonation_that_was_changed_with_its_hash_is_marked_and_does_not_leave,
     a_checkpoint_that_evidence_is_made_of_is_missed,
@@ -110,6 +113,7 @@ async fn one_log_rewritten_with_its_key_is_given_away_by_the_other(bench: Bench)
         alone.unwrap().expect("by itself it is in order");
         let fault = bench.verify_all().await.unwrap_err();
         assert_eq!(fault.log, log, "{fault}");
+        assert!(fault.row.is_some(), "{fault}");
 
         let judged = bench.verdict(&grant.id).await;
         let failed: Vec<Rule> = judged.failed().map(|rule| rule.rule).collect();
@@ -125,6 +129,18 @@ async fn one_log_rewritten_with_its_key_is_given_away_by_the_other(bench: Bench)
         forge(&bench, log, action, "Eve", "Ada").await;
         assert_eq!(bench.verdict(&grant.id).await.verdict, Verdict::Complete);
     }
+}
+
+/// Protects who looks at the pages, and never runs the command.
+async fn the_page_finds_what_only_the_other_log_knows(bench: Bench) {
+    finished(&bench).await;
+    forge(&bench, "org/org-acme", "webhook_signing_key.rotated", "Ada", "Eve").await;
+    pressed(&bench, ADA).await;
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let found = standing_failure(&mut conn).await.unwrap().unwrap();
+    assert_eq!(found.fault_log.as_deref(), Some("org/org-acme"));
+    let fault = found.fault.unwrap();
+    assert!(fault.contains(", row ") && fault.contains(" recorded it with "), "{fault}");
 }
 
 /// What the logs cannot do for each other, whoever keeps a checkpoint of them can.

@@ -20,7 +20,7 @@ both_engines!(
     from_a_checkpoint_on_only_what_is_new_is_read,
 );
 
-async fn verify(bench: &Bench, staff: &str) {
+pub(super) async fn verify(bench: &Bench, staff: &str) {
     let who = bench.at_work(staff).await;
     let mut tx = bench.desk.begin().await.unwrap();
     let step = bench.desk.begin_verification(&mut tx, &who).await;

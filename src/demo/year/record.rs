@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::people::People;
+use crate::audit::Actor;
 use crate::model::{Micros, SecretType, VersionState};
 use crate::store::many::{self, Value};
 use crate::store::{Result, Tx};
@@ -88,6 +89,7 @@ impl Record {
                 (reason, crate::model::impersonation::scope(d.secret.0))
             })
             .collect();
+        let system = Actor::system();
         let rows: Vec<_> = all
             .iter()
             .zip(&texts)
@@ -106,7 +108,7 @@ impl Record {
                     Number(d.expires_at),
                     Number(d.ended_at),
                     Text(d.cause),
-                    Text(&d.admin),
+                    Text(if d.cause == "expired" { &system.id } else { &d.admin }),
                 ]
             })
             .collect();

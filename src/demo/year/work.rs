@@ -345,12 +345,13 @@ impl Script {
         // The register says what the rows say.
         self.over_at = ended;
         let (platform_seq, org_seq) = (bulk.size(&LogId::Platform)?, bulk.size(&log)?);
+        let by = if cause == "expired" { Actor::system() } else { admin.clone() };
         let closing = |action: &str, actor: &Actor, cause: &str| {
             self.row(action, actor, people)
                 .with("cause", cause)
                 .with("ended_at", ended)
-                .with("ended_by", admin.id.clone())
-                .with("ended_by_name", admin.name.clone())
+                .with("ended_by", by.id.clone())
+                .with("ended_by_name", by.name.clone())
                 .with("platform_rows", self.platform_rows + 1)
                 .with("org_rows", self.org_rows + 1)
                 .with("platform_last_seq", platform_seq)

@@ -239,10 +239,10 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
 fn decisive(v: &TrailVerdict) -> Option<&RuleResult> {
     use Rule::{
         Counts, LastSeq, OrgEnded, OrgProof, OrgStarted, PlatformEnded, PlatformProof,
-        PlatformStarted, Rotated,
+        PlatformStarted, Recorded, Rotated,
     };
     let fits = |rule: Rule| match v.verdict {
-        Verdict::Tampered => matches!(rule, PlatformProof | OrgProof),
+        Verdict::Tampered => matches!(rule, PlatformProof | OrgProof | Recorded),
         // These fail for a missing row, too.
         Verdict::Mismatch => !matches!(
             rule,

@@ -293,7 +293,7 @@ fn draw(needs: &[Need], figures: &Figures, ask: &Ask, now: Micros) -> AnyView {
                 <h1>"Overview"</h1>
                 <p>
                     "What needs a look, and how the platform used its right to impersonate. Each figure leads to the rows that it \
-                     counts. Verdicts are those of the last judgement, a few seconds old; the page of an impersonation judges anew."
+                     counts, or, where it counts organizations, to those. Verdicts are those of the last judgement, a few seconds old; the page of an impersonation judges anew."
                 </p>
             </div>
         </div>
