@@ -1,19 +1,26 @@
 //! Work that is split over two threads.
 
+use std::sync::{Mutex, PoisonError};
+use std::thread::ScopedJoinHandle;
+
 /// What `work` makes of each item, in their order; half of them on a thread of their own. For what
 /// takes milliseconds while somebody waits: a thread costs some tens of microseconds.
 pub fn on_two<T: Send, R: Send>(mut items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
     if items.len() < 2 {
         return items.into_iter().map(work).collect();
     }
-    let others = items.split_off(items.len() / 2);
+    let others = Mutex::new(items.split_off(items.len() / 2));
+    let take = || std::mem::take(&mut *others.lock().unwrap_or_else(PoisonError::into_inner));
+    let all = |items: Vec<T>| items.into_iter().map(&work).collect::<Vec<R>>();
     std::thread::scope(|scope| {
-        let others = scope.spawn(|| others.into_iter().map(&work).collect::<Vec<R>>());
-        let mut done: Vec<R> = items.into_iter().map(&work).collect();
-        match others.join() {
-            Ok(others) => done.extend(others),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        // Where there is no thread to be had, this one does all of it.
+        let beside = std::thread::Builder::new().spawn_scoped(scope, || all(take()));
+        let mut done = all(items);
+        done.extend(match beside.map(ScopedJoinHandle::join) {
+            Ok(Ok(others)) => others,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(_) => all(take()),
+        });
         done
     })
 }

@@ -135,7 +135,8 @@ async fn disagrees<'a>(
             let from = agreed.get(&*claim.origin).copied().unwrap_or_default();
             return Ok(Some(Fault {
                 log: head.id.clone(),
-                row: Some(from),
+                // Two that are of as many rows cannot both be right, wherever it is.
+                row: Some(from).filter(|from| *from < claim.size),
                 what: format!(
                     "at least one of the rows {from} to {} is not what it was when row {} of {} recorded it with {} rows: \
                      it was rewritten or replaced by another copy",

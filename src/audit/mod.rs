@@ -51,3 +51,15 @@ pub enum AuditError {
     #[error("there is no key to sign the logs with")]
     NoKey,
 }
+
+impl AuditError {
+    /// Whether the logs were read, and something of them does not read as what it should be.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Store(e) => e.is_unreadable(),
+            Self::Unreadable { .. } => true,
+            Self::OtherKey { .. } | Self::NoKey => false,
+        }
+    }
+}

@@ -20,7 +20,7 @@ use crate::store::{Key, Store, many};
 
 /// How many impersonations a page has at most: each brings its rows of both logs, about nine of
 /// them, and their proofs. There would be no end to a page that is full of them.
-const GROUPS: usize = 6;
+const GROUPS: usize = 5;
 
 /// One thing on the time axis.
 #[derive(Debug, Clone)]

@@ -286,6 +286,10 @@ async fn read_and_check(
         log: head.id.clone(),
         what: format!("checking its rows stopped: {e}"),
     })?;
+    // What was found before something that cannot be read comes first.
+    if let (Err(_), Err(bad)) = (&read, &checked) {
+        return Ok(Err((Some(bad.seq), bad.what.clone())));
+    }
     read?;
     let unsigned = signatures.finish().await?;
     Ok(match (checked, unsigned) {

@@ -244,6 +244,15 @@ pub enum StepError {
 }
 
 impl StepError {
+    /// Whether something was read that does not read as what it should be ([`AuditError`]).
+    pub(crate) fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Store(e) => e.is_unreadable(),
+            Self::Audit(e) => e.is_unreadable(),
+            _ => false,
+        }
+    }
+
     pub(crate) fn crypto(what: &'static str) -> impl FnOnce(&dyn std::fmt::Display) -> Self {
         move |why| StepError::Crypto { what, why: why.to_string() }
     }

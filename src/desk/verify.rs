@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::verify_logs::Faults;
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::verify::Fault;
 use crate::audit::{LogId, NewRow};
@@ -25,7 +24,11 @@ impl Desk {
     /// # Errors
     /// [`StepError::Conflict`] where one is running.
     pub async fn begin_verification(&self, tx: &mut Tx, who: &AtWork) -> Step<Verification> {
-        let heads = audit::heads(tx.conn()).await?;
+        // Where not even they can be read, that is for the verification to say.
+        let heads = match audit::heads(tx.conn()).await {
+            Err(e) if e.is_unreadable() => Vec::new(),
+            heads => heads?,
+        };
         self.begin_with(tx, who, None, heads.iter().map(|h| h.size).sum()).await
     }
 
@@ -84,13 +87,22 @@ impl Desk {
         let beats = tokio::spawn(self.clone().beat(begun.id.clone(), done.clone()));
         let found = self.verify_logs(begun.log_id.as_deref(), &done).await;
         beats.abort();
-        let found = found.map(Faults::in_order).unwrap_or_else(|e| {
-            tracing::error!(error = %e, "verifying the logs");
-            let log = begun.log_id.clone().unwrap_or_else(|| "platform".to_owned());
+        let found = match found {
+            Ok(found) => Ok(found.in_order()),
             // What is not known to hold does not.
-            vec![Fault { log, row: None, what: format!("the logs could not be read: {e}") }]
-        });
-        if let Err(e) = self.record_verification(&begun, &who, &done, found).await {
+            Err(e) if e.is_unreadable() => {
+                let log = begun.log_id.clone().unwrap_or_else(|| "platform".to_owned());
+                let what = format!("what belongs to the logs cannot be read: {e}");
+                Ok(vec![Fault { log, row: None, what }])
+            }
+            // That the database is busy or gone says nothing of the logs.
+            Err(e) => Err(e),
+        };
+        let outcome = match found {
+            Ok(found) => self.record_verification(&begun, &who, &done, found).await,
+            Err(e) => Err(e),
+        };
+        if let Err(e) = outcome {
             // It counts as stopped once it has been silent for a while.
             tracing::error!(error = %e, "a verification of the logs");
         }

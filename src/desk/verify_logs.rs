@@ -78,7 +78,16 @@ impl Desk {
         }
         let chosen: Vec<Head> = heads.iter().filter(|head| asked(&head.id)).cloned().collect();
         let mut checked = stream::iter(largest_first(&chosen).into_iter().cloned())
-            .map(|head| self.verify_one(&verifiers, head, &elsewhere, done))
+            .map(async |head: Head| {
+                let log = head.id.clone();
+                match self.verify_one(&verifiers, head, &elsewhere, done).await {
+                    // The others are verified all the same.
+                    Err(e) if e.is_unreadable() => {
+                        Ok(Err(fault(&log, format!("what belongs to it cannot be read: {e}"))))
+                    }
+                    found => found,
+                }
+            })
             .buffer_unordered(self.store.readers_at_once());
         let mut claims = Vec::new();
         while let Some(one) = checked.next().await {

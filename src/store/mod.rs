@@ -60,6 +60,21 @@ pub enum StoreError {
     Address(String),
 }
 
+impl StoreError {
+    /// Whether the database answered, with something that does not read as what it should be: that
+    /// somebody changed it, and not that it is busy or gone.
+    #[must_use]
+    pub fn is_unreadable(&self) -> bool {
+        match self {
+            Self::Database(e) => {
+                matches!(e, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+            }
+            Self::Word(_) => true,
+            Self::Migrate(_) | Self::Missing(_) | Self::Address(_) => false,
+        }
+    }
+}
+
 /// Shorthand for what this floor returns.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -268,6 +283,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0024_verification_faults.sql"),
         include_str!("../../migrations/0024_verification_faults.sql"),
     ),
+    (
+        25,
+        "open-for terms",
+        include_str!("../../migrations/0025_open_for_terms.sql"),
+        include_str!("../../migrations/0025_open_for_terms.sql"),
+    ),
 ];
 
 impl Store {
@@ -470,5 +491,30 @@ impl std::str::FromStr for Key {
             return Err(wrong());
         }
         Ok(Self { at: at.parse().map_err(|_| wrong())?, id: id.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::MIGRATIONS;
+
+    /// Protects a database that is older than this version from a file that nobody carries out.
+    #[test]
+    fn every_file_of_a_migration_is_carried_out() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+        let mut found = BTreeSet::new();
+        for file in std::fs::read_dir(folder).unwrap() {
+            let file = file.unwrap();
+            let name = file.file_name().into_string().unwrap();
+            let version: i64 = name.split('_').next().unwrap().parse().unwrap();
+            let text = std::fs::read_to_string(file.path()).unwrap();
+            let listed = MIGRATIONS.iter().find(|(number, ..)| *number == version);
+            let (_, _, sqlite, postgres) = listed.unwrap_or_else(|| panic!("{name} is not listed"));
+            assert!([*sqlite, *postgres].contains(&text.as_str()), "{name} is another text");
+            found.insert(version);
+        }
+        assert_eq!(found.len(), MIGRATIONS.len());
     }
 }

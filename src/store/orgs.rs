@@ -201,7 +201,7 @@ pub async fn names(conn: &mut AnyConnection, limit: i64) -> Result<Vec<(String, 
     // What is between them cannot be in them.
     let plain = |column: &str| format!("replace({column}, $2, '')");
     let sql = format!(
-        "SELECT string_agg({} || $3 || {}, $2) FROM (SELECT id, name FROM org ORDER BY name, id LIMIT $1) x",
+        "SELECT string_agg({} || $3 || {}, $2 ORDER BY name, id) FROM (SELECT id, name FROM org ORDER BY name, id LIMIT $1) x",
         plain("id"),
         plain("name")
     );
@@ -211,14 +211,12 @@ pub async fn names(conn: &mut AnyConnection, limit: i64) -> Result<Vec<(String, 
         .bind(WITHIN)
         .fetch_one(conn)
         .await?;
-    let mut names: Vec<(String, String)> = all
+    Ok(all
         .iter()
         .flat_map(|all| all.split(BETWEEN))
         .filter_map(|one| one.split_once(WITHIN))
         .map(|(id, name)| (id.to_owned(), name.to_owned()))
-        .collect();
-    names.sort_by(|(id, name), (other_id, other)| (name, id).cmp(&(other, other_id)));
-    Ok(names)
+        .collect())
 }
 
 /// Id, name and short name of these orgs.

@@ -196,14 +196,7 @@ pub async fn save(tx: &mut Tx, s: &Standing, stands: &[Stand]) -> Result<()> {
             .execute(tx.conn())
             .await?;
     }
-    let before: Option<(Option<Micros>, Option<Micros>)> = sqlx::query_as(
-        "SELECT opened_at, ended_at FROM trail_standing WHERE impersonation_id = $1",
-    )
-    .bind(&s.impersonation_id)
-    .fetch_optional(tx.conn())
-    .await?;
-    let before = before.and_then(|(opened, ended)| minutes(opened, ended));
-    found_by_length(tx, &s.impersonation_id, before, s.minutes_open()).await?;
+    found_by_length(tx, &s.impersonation_id, s.minutes_open()).await?;
     sqlx::query(
         "INSERT INTO trail_standing (impersonation_id, standing, overstayed, org_id, admin_id, ticket_ref, secret_type, \
          opened_at, handed_off_at, ended_at, end_cause, newest_at, newest_id, judged_at, due_at) \
@@ -234,24 +227,23 @@ pub async fn save(tx: &mut Tx, s: &Standing, stands: &[Stand]) -> Result<()> {
     Ok(())
 }
 
-/// Lets the start of an impersonation be found by how many minutes its token was open, and no more
-/// by how many it was `before`.
+/// Lets the start of an impersonation be found by how many minutes its token was open, and by no
+/// other number of them, whoever wrote it down.
 pub async fn found_by_length(
     tx: &mut Tx,
     impersonation_id: &str,
-    before: Option<u8>,
     minutes: Option<u8>,
 ) -> Result<()> {
-    if let Some(before) = before.filter(|_| before != minutes) {
-        sqlx::query(
-            "DELETE FROM audit_term WHERE term = $1 AND (at, id) IN \
-             (SELECT at, id FROM audit_entry WHERE impersonation_id = $2)",
-        )
-        .bind(open_for_term(before))
-        .bind(impersonation_id)
-        .execute(tx.conn())
-        .await?;
-    }
+    let others: Vec<String> = (0..=MOST_MINUTES)
+        .filter(|other| Some(*other) != minutes)
+        .map(|other| format!("'{}'", open_for_term(other)))
+        .collect();
+    let delete = format!(
+        "DELETE FROM audit_term WHERE term IN ({}) AND (at, id) IN \
+         (SELECT at, id FROM audit_entry WHERE impersonation_id = $1)",
+        others.join(", ")
+    );
+    sqlx::query(sqlx::AssertSqlSafe(delete)).bind(impersonation_id).execute(tx.conn()).await?;
     if let Some(minutes) = minutes {
         // Of all the starts there are, this is one: no engine may look for it among them.
         sqlx::query(

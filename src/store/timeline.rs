@@ -22,7 +22,7 @@ use crate::proof::verdict::Verdict;
 pub use reach::Looked;
 
 /// How far rows are counted to see what is rare, and how many of what is not a page looks at.
-const RARE: i64 = 1000;
+const RARE: i64 = 800;
 
 /// What the timeline is narrowed to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -108,12 +108,7 @@ async fn of_impersonations(b: &Bench) -> Vec<List> {
         asked!(b, "standing_due_pkey", |tx| standing::due(tx.conn(), 50)),
         asked!(b, "trail_standing_judged", |tx| standing::judged_last(tx.conn())),
         asked!(b, "trail_standing_pkey", |tx| standing::by_id(tx.conn(), "x")),
-        asked!(b, "audit_entry_impersonation", |tx| standing::found_by_length(
-            tx,
-            "x",
-            None,
-            Some(5)
-        )),
+        asked!(b, "audit_entry_impersonation", |tx| standing::found_by_length(tx, "x", Some(5))),
         asked!(b, "impersonation_pkey", |tx| impersonations::by_ids(tx.conn(), ids)),
         asked!(b, "audit_entry_id_key", |tx| audit::by_ids(tx.conn(), ids)),
         asked!(b, "impersonation_pkey", |tx| impersonations::by_id(tx.conn(), "x")),

@@ -249,8 +249,15 @@ async fn what_cannot_be_read_is_found_and_not_passed_over() {
         );
         change(&bench, &spoil(&back)).await;
     }
-    bench.clock.advance(time::SECOND);
-    verify(&bench, ADA).await;
-    let mut conn = bench.desk.store.read().await.unwrap();
-    assert_eq!(standing_failure(&mut conn).await.unwrap(), None, "all of it is back");
+    let failure = async || {
+        bench.clock.advance(time::SECOND);
+        verify(&bench, ADA).await;
+        let mut conn = bench.desk.store.read().await.unwrap();
+        standing_failure(&mut conn).await.unwrap()
+    };
+    assert_eq!(failure().await, None, "all of it is back");
+    // A head, without which no log can be begun on.
+    let head = "UPDATE audit_log SET checkpoint = CAST(x'ff00' AS BLOB) WHERE id = 'org/org-birch'";
+    change(&bench, head).await;
+    assert!(failure().await.unwrap().fault.unwrap().contains("cannot be read"));
 }

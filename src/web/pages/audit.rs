@@ -190,7 +190,8 @@ fn found_rows(
         _ => query,
     };
     let newest_page = matches!(ask.seek(), Some(Seek::Newest));
-    let live = newest_page.then(|| {
+    // A token's length is known at its end, and its row is its start: never a new one.
+    let live = (newest_page && ask.open_for.trim().is_empty()).then(|| {
         let source = match &found.newest {
             Some(key) => address("/audit/live", &beside("after", key)),
             None => address("/audit/live", &query),

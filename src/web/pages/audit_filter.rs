@@ -298,7 +298,11 @@ impl Ask {
                     "standing" => {
                         value.parse::<Stand>().map_or(value.to_owned(), |s| s.label().to_owned())
                     }
-                    "open_for" => format!("open for {value} min"),
+                    "open_for" => match minutes(value) {
+                        Some(MOST_MINUTES) => format!("open for {MOST_MINUTES} min or more"),
+                        Some(n) => format!("open for {n} to {} min", n + 1),
+                        None => format!("open for {value} min"),
+                    },
                     "check" => format!(
                         "refused because of {}",
                         value.parse::<Check>().map_or(value.to_owned(), |c| c.label().to_owned())
@@ -314,7 +318,9 @@ impl Ask {
 
 /// How many whole minutes, where lengths are told apart by so many.
 fn minutes(value: &str) -> Option<u8> {
-    value.trim().parse().ok().filter(|minutes| *minutes <= MOST_MINUTES)
+    let value = value.trim();
+    // One number is one text: the filter stands in the address, and is on record.
+    value.parse().ok().filter(|n: &u8| *n <= MOST_MINUTES && n.to_string() == value)
 }
 
 fn ticket_like(value: &str) -> bool {
