@@ -36,6 +36,10 @@ test('each figure leads to what it counts: screenshot and axe', async ({ page, d
   const lengths = page.getByRole('region', { name: 'How long tokens were open' });
   await lengths.getByText('The figures as a table').click();
   await lengths.getByRole('rowheader').getByRole('link').first().click();
+  await expect(page).toHaveURL(/\/audit\?open_for=\d+&from=/);
+  await expect(page.locator('tbody.tl-group')).toHaveCount(1);
+  await page.goto('/overview?days=365');
+  await lengths.getByRole('link', { name: /as a list, those that were open for/ }).first().click();
   await expect(page.locator('tbody tr')).toHaveCount(1);
 
   await page.goto('/overview');
