@@ -133,19 +133,25 @@ async fn disagrees<'a>(
         let Some(head) = by_origin.get(&*claim.origin) else { continue };
         if root_at(claim.size, forest.get(&head.id)) != Some(claim.root) {
             let from = agreed.get(&*claim.origin).copied().unwrap_or_default();
-            return Ok(Some(Fault {
-                log: head.id.clone(),
-                // Two that are of as many rows cannot both be right, wherever it is.
-                row: Some(from).filter(|from| *from < claim.size),
-                what: format!(
-                    "at least one of the rows {from} to {} is not what it was when row {} of {} recorded it with {} rows: \
-                     it was rewritten or replaced by another copy",
-                    claim.size.saturating_sub(1),
-                    claim.seq,
-                    claim.holder,
-                    claim.size
-                ),
-            }));
+            let recorded = format!(
+                "row {} of {} recorded it with {} rows",
+                claim.seq, claim.holder, claim.size
+            );
+            // Two that are of as many rows cannot both be right, wherever the fault is.
+            let (row, what) = if from < claim.size {
+                let last = claim.size - 1;
+                let rows = format!("at least one of the rows {from} to {last} is not what it was");
+                (
+                    Some(from),
+                    format!("{rows} when {recorded}: it was rewritten or replaced by another copy"),
+                )
+            } else {
+                (
+                    None,
+                    format!("{recorded} and another content than it has, and than others recorded"),
+                )
+            };
+            return Ok(Some(Fault { log: head.id.clone(), row, what }));
         }
         agreed.insert(&claim.origin, claim.size);
     }

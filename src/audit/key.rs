@@ -143,7 +143,8 @@ impl LogKey {
     }
 }
 
-fn log_of(head: &Head) -> LogId {
+/// Which log a head says that it is of.
+pub(super) fn log_of(head: &Head) -> LogId {
     match &head.org_id {
         None => LogId::Platform,
         Some(id) => LogId::Org(id.clone()),

@@ -125,10 +125,7 @@ async fn log_as_read(
     progress: impl FnMut(u64),
 ) -> Result<Result<Verified, Fault>, AuditError> {
     let fault = |row: Option<u64>, what: String| Fault { log: head.id.clone(), row, what };
-    let log = match &head.org_id {
-        None => LogId::Platform,
-        Some(id) => LogId::Org(id.clone()),
-    };
+    let log = super::key::log_of(head);
     let name = format!("{origin}/{}", log.as_string());
     if log.as_string() != head.id || head.origin != name {
         return Ok(Err(fault(None, "its id, org and origin do not agree".into())));

@@ -103,10 +103,8 @@ impl Checkpoint {
         verifiers: &[NoteVerifier],
         expected_origin: &str,
     ) -> Vec<Result<Self, CheckpointError>> {
-        open_notes(notes, verifiers)
-            .into_iter()
-            .map(|opened| Self::of_log(&opened?.text, expected_origin))
-            .collect()
+        let notes: Vec<(&str, &str)> = notes.iter().map(|note| (*note, expected_origin)).collect();
+        Self::open_each(&notes, verifiers)
     }
 
     /// Opens many signed checkpoints of different logs at once, each with its origin.

@@ -498,7 +498,26 @@ impl std::str::FromStr for Key {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::MIGRATIONS;
+    use super::{MIGRATIONS, StoreError};
+
+    /// Protects from an alarm that a busy day raises, and from none where somebody was at the data.
+    #[test]
+    fn only_what_was_read_and_makes_no_sense_is_unreadable() {
+        use sqlx::Error;
+        let odd = || "odd".into();
+        for (error, unreadable) in [
+            (Error::ColumnDecode { index: "body".into(), source: odd() }, true),
+            (Error::Decode(odd()), true),
+            (Error::PoolTimedOut, false),
+            (Error::PoolClosed, false),
+            (Error::RowNotFound, false),
+            (Error::Io(std::io::ErrorKind::ConnectionReset.into()), false),
+        ] {
+            let said = error.to_string();
+            assert_eq!(StoreError::from(error).is_unreadable(), unreadable, "{said}");
+        }
+        assert!(!StoreError::Missing("a head").is_unreadable());
+    }
 
     /// Protects a database that is older than this version from a file that nobody carries out.
     #[test]

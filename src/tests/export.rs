@@ -5,6 +5,7 @@ use crate::audit::export::Format;
 use crate::audit::{Actor, LogId, NewRow};
 use crate::desk::export::{Export, Wanted};
 use crate::desk::{AtWork, Step};
+use crate::model::Stand;
 use crate::proof::actions;
 use crate::proof::row::AuditRow;
 use crate::proof::verdict::Verdict;
@@ -199,6 +200,18 @@ async fn what_is_judged_meanwhile_neither_adds_to_an_export_nor_cuts_it_off(benc
     judged().await;
     assert_eq!(i64::try_from(open.len()), Ok(export.rows()));
     assert_eq!(ids(&mut export).await, open);
+
+    // Nor is another standing that it leaves meanwhile: the Owner confirms what came.
+    let waits = Filter { standing: Some(Stand::Unacknowledged), ..Filter::default() };
+    let mut export = begin(&bench, &cleo, Format::JsonLines, waits).await.unwrap();
+    let counted = export.rows();
+    let handoff = bench.handoff_of(&first.id).await;
+    let mut tx = bench.desk.begin().await.unwrap();
+    let step = bench.desk.acknowledge_by_staff(&mut tx, &ada, &handoff.id, "by telephone").await;
+    bench.desk.settle(tx, step).await.unwrap();
+    judged().await;
+    assert!(counted > 0);
+    assert_eq!(i64::try_from(ids(&mut export).await.len()), Ok(counted));
 
     // Another one is complete by the time that this one is read.
     let mut export = begin(&bench, &cleo, Format::JsonLines, of(Verdict::Complete)).await.unwrap();
