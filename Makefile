@@ -14,7 +14,7 @@ WASM = --lib --no-default-features --features hydrate --target wasm32-unknown-un
 PLAYWRIGHT = cd end2end && node_modules/.bin/playwright test
 
 .PHONY: help demo demo-reset build browser browser-if-possible pin-browser-glue \
-	test test-tools test-rust test-e2e screenshots screenshots-at-size bench attacks check clean
+	test test-tools test-rust test-e2e interop screenshots screenshots-at-size bench attacks check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -51,7 +51,12 @@ test-tools: ## install what the tests need and the machine lacks
 	@.ci/install-test-tools.sh
 
 test-rust: ## unit, property, snapshot and integration tests
-	+INSTA_UPDATE=no $(CARGO) test --locked
+	+INSTA_UPDATE=no $(CARGO) test --locked -- --skip interop::
+
+interop: test-tools ## the slow meetings with real programs, and docs/interop.md of what held
+	@rm -f target/interop/found.jsonl
+	+$(CARGO) test --locked --lib -- interop:: real::
+	@.ci/interop-matrix.py
 
 test-e2e: build browser test-tools ## the browser tests
 	$(PLAYWRIGHT)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what the tests need and the machine lacks: Debian's packages, and in
-# end2end/ the npm packages of its lock file. Does nothing where all is there.
+# Installs what the tests need and the machine lacks: Debian's packages (.ci/packages.txt),
+# PyPI's (.ci/requirements.txt) into target/tools/python, and in end2end/ the npm packages of its
+# lock file. Does nothing where all is there.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -8,13 +9,11 @@ packages=
 need() { packages="$packages $1"; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
-[ -x "${CHROMIUM:-/usr/bin/chromium}" ] || need chromium
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || need postgresql
-has gpg || need gnupg
-has openssl || need openssl
-has node || need nodejs
-has npm || need npm
-has runuser || need util-linux
+has python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv
+while read -r sign package; do
+    case $sign in '' | '#'*) continue ;; /*) [ -e "$sign" ] || need "$package" ;; *) has "$sign" || need "$package" ;; esac
+done <.ci/packages.txt
 
 if [ -n "$packages" ]; then
     if [ "$(id -u)" != 0 ] || ! has apt-get; then
@@ -27,6 +26,14 @@ if [ -n "$packages" ]; then
 fi
 
 cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || rustup component add clippy rustfmt
+
+python=target/tools/python
+if ! cmp -s .ci/requirements.txt "$python/.installed-from"; then
+    rm -rf "$python"
+    python3 -m venv "$python"
+    "$python/bin/pip" install --quiet --disable-pip-version-check --requirement .ci/requirements.txt
+    cp .ci/requirements.txt "$python/.installed-from"
+fi
 
 node=$(node --version | sed 's/^v\([0-9]*\).*/\1/')
 if [ "$node" -lt 20 ]; then

@@ -1,0 +1,83 @@
+//! Real programs that the tests meet: where they are, a free port for each, and an end for each.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A program that came from PyPI, by `.ci/requirements.txt`.
+///
+/// # Panics
+/// Where it is not installed: a test that needs it fails, and does not pass without it.
+pub(crate) fn from_pypi(name: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/python/bin").join(name);
+    assert!(path.exists(), "{} is not there: run `make test-tools`", path.display());
+    path
+}
+
+/// A port of this machine that nobody listens at.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A program that runs until this is dropped. It is asked to end, and ended where it does not.
+pub(crate) struct Running {
+    child: Child,
+    name: String,
+}
+
+impl Running {
+    /// Starts it, its output going to `log`.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let file = std::fs::File::create(log).expect("a log file");
+        let again = file.try_clone().expect("the log file");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(again)
+            .spawn()
+            .unwrap_or_else(|e| panic!("{name}: {e}: run `make test-tools`"));
+        Self { child, name }
+    }
+
+    /// Waits until something listens at the port.
+    ///
+    /// # Panics
+    /// Where nothing does within 30 seconds, or the program has ended; with the end of its log.
+    pub(crate) async fn listens_at(&mut self, port: u16, log: &Path) {
+        let started = Instant::now();
+        while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+            let ended = self.child.try_wait().expect("its state");
+            if ended.is_some() || started.elapsed() > Duration::from_secs(30) {
+                panic!("{} does not listen ({ended:?}): {}", self.name, end_of(log));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        for _ in 0..40 {
+            if asked.is_err() || matches!(self.child.try_wait(), Ok(Some(_))) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The last lines of a log.
+pub(crate) fn end_of(log: &Path) -> String {
+    let Ok(file) = std::fs::File::open(log) else { return "(no log)".to_owned() };
+    let lines: Vec<String> = BufReader::new(file).lines().map_while(Result::ok).collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}

@@ -1,0 +1,4 @@
+//! Meetings with the real programs that users have, short enough for every `make test`. Each
+//! starts what it needs on a free port; none is skipped where something is missing.
+
+mod openbao;
