@@ -51,7 +51,7 @@ test-tools: ## install what the tests need and the machine lacks
 	@.ci/install-test-tools.sh
 
 test-rust: ## unit, property, snapshot and integration tests
-	+INSTA_UPDATE=no $(CARGO) test --locked -- --skip interop::
+	+TMPDIR=$$(.ci/fast-tmp.sh) INSTA_UPDATE=no $(CARGO) test --locked -- --skip interop::
 
 interop: test-tools ## the slow meetings with real programs, and docs/interop.md of what held
 	@rm -f target/interop/found.jsonl

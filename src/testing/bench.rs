@@ -11,8 +11,7 @@ use tempfile::TempDir;
 use super::breakable::Breakable;
 use super::deaths::Deaths;
 use super::mailbox::Mailbox;
-use super::owners::owners;
-use super::{postgres, story};
+use super::{postgres, story, template};
 use crate::audit::trail::{Depth, judge};
 use crate::audit::verify::{Claim, Fault, agree, whole_log_against};
 use crate::auth::credential;
@@ -20,7 +19,7 @@ use crate::clock::{ManualClock, SeededRng};
 use crate::delivery::tickets::Tickets;
 use crate::delivery::tickets::embedded::EmbeddedDesk;
 use crate::desk::gateways::GatewaySettings;
-use crate::desk::keys::{self, Keys, Names};
+use crate::desk::keys::{Keys, Names};
 use crate::desk::rotate::{Ask, Caller, Rotated};
 use crate::desk::{AtWork, Desk, Settings, Step};
 use crate::model::{Consent, Micros, time};
@@ -52,33 +51,23 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// An empty database with the story written into it.
+    /// A database with the story in it.
     pub(crate) async fn new(engine: Engine) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = match engine {
-            Engine::Sqlite => Store::sqlite_in(folder.path()),
-            Engine::Postgres => postgres::database().await,
-        };
-        Self::with_story(url, folder).await
+        template::copy(engine, SEEDS.fetch_add(1, Ordering::Relaxed)).await
     }
 
     /// The same in a PostgreSQL database that orders texts as people do, and not byte by byte.
     pub(crate) async fn in_words_order() -> Self {
         let url = postgres::database_in_words_order().await;
-        Self::with_story(url, tempfile::tempdir().unwrap()).await
+        let folder = tempfile::tempdir().unwrap();
+        let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
+        template::write_story(&url, &folder, seed).await.removing(folder)
     }
 
-    async fn with_story(url: String, folder: TempDir) -> Self {
-        let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
-        let rng = SeededRng::new(seed << 32);
-        let file = folder.path().join("keys.json");
-        keys::create(&file, &rng, owners().now, "Keyturn <keyturn@platform.example>").unwrap();
-        let mut bench = Self::open(&url, folder.path(), owners().now, seed).await;
-        bench._removed = Some(folder);
-        let mut tx = bench.desk.begin().await.unwrap();
-        story::write(&bench.desk, &bench.vault, &mut tx).await;
-        tx.commit().await.unwrap();
-        bench
+    /// The same, with its folder, which goes when it does.
+    pub(super) fn removing(mut self, folder: TempDir) -> Self {
+        self._removed = Some(folder);
+        self
     }
 
     /// A desk on what is there already: as after a restart, or as a second instance.

@@ -16,6 +16,7 @@ pub(crate) mod programs;
 pub(crate) mod receiver;
 pub(crate) mod sinks;
 pub(crate) mod story;
+mod template;
 pub(crate) mod vault_server;
 pub(crate) mod witness;
 pub(crate) mod zendesk_server;
