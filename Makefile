@@ -44,7 +44,7 @@ pin-browser-glue: ## after an update of wasm-bindgen: bring .ci/browser-glue to 
 	$(CARGO) update --manifest-path .ci/browser-glue/Cargo.toml
 
 test: ## everything: tools, checks, both halves, Rust tests, the browser tests
-	@for step in test-tools check browser test-rust test-e2e; do \
+	@for step in test-tools "-j$(JOBS) --output-sync=target check browser" test-rust test-e2e; do \
 		echo "== $$step"; $(MAKE) --no-print-directory $$step || exit 1; done
 
 test-tools: ## install what the tests need and the machine lacks
@@ -78,7 +78,7 @@ attacks: ## tampers with copies of the year of `make bench` as somebody with the
 	@[ -e "$(BENCH_DATA)/keyturn.db" ] || $(CARGO) run --locked --release -- bench-data --data "$(BENCH_DATA)"
 	+BENCH_DATA="$(abspath $(BENCH_DATA))" $(CARGO) bench --locked --bench attacks
 
-check: ## formatting, lints for both halves, unused dependencies
+check: test-tools ## formatting, lints for both halves, unused dependencies
 	$(CARGO) fmt --check
 	@.ci/wasm-target.sh
 	+$(CARGO) clippy --locked --all-targets -- -D warnings
