@@ -29,6 +29,7 @@ pub async fn run(config: Option<&Path>, command: OrgCommand) -> Result<(), Strin
                 .map_err(|e| format!("{}: {e}", file.display()))?;
             let document =
                 Document::parse(&content).map_err(|e| format!("{}: {e}", file.display()))?;
+            desk.check_accessors(&document).await.map_err(text)?;
             let mut tx = desk.begin().await.map_err(text)?;
             let step = desk.import_orgs(&mut tx, &by, &document).await;
             let imported = if check {

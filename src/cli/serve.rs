@@ -46,11 +46,17 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
         sinks(&config)?;
         let desk = desk(&config).await?;
         println!("The settings, the keys and the database are good.");
+        let vault = desk.vault.problems().await;
         let vaults = desk.check_shared_vaults().await.map_err(text)?;
         desk.store.close().await;
-        let wrong: Vec<String> = vaults
+        let wrong: Vec<String> = vault
             .into_iter()
-            .filter_map(|(org, seen)| seen.err().map(|why| format!("{org}: {why}")))
+            .map(|why| format!("vault: {why}"))
+            .chain(
+                vaults
+                    .into_iter()
+                    .filter_map(|(org, seen)| seen.err().map(|why| format!("{org}: {why}"))),
+            )
             .collect();
         return if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\nkeyturn: ")) };
     }

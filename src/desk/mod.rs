@@ -234,7 +234,7 @@ pub enum StepError {
     NotPossible(String),
     /// The vault did not do its part.
     #[error("{0}")]
-    Vault(&'static str),
+    Vault(String),
     /// A shared vault.
     #[error(transparent)]
     SharedVault(#[from] SharedVaultError),

@@ -21,8 +21,9 @@ use crate::store::{self, Tx};
 const ASK_WITHIN: Micros = 20 * time::SECOND;
 
 /// When others may clear an intent up. By then nothing that was asked for it can still come to
-/// pass: the calls that make a token take 10 s each at the most, and a vault works on a request
-/// for 90 s at the longest.
+/// pass: what makes a token is asked for within half a minute after [`ASK_WITHIN`] at the latest
+/// (the role is found out about, and a vault that does not work at present is asked again), and a
+/// vault works on a request for 90 s at the longest.
 const CLEAR_AFTER: Micros = 3 * time::MINUTE;
 
 /// Within this time the one who wrote an intent clears it up alone.
@@ -54,11 +55,24 @@ enum NotMade {
     Nothing { why: String, says: StepError },
     /// There may be one all the same.
     Unclear(String),
+    /// There is one that is of no use, and it is not revoked yet.
+    Left { accessor: String, why: String },
 }
 
-const VAULT_DOWN: StepError = StepError::Vault(
-    "The vault cannot be reached, or refuses Keyturn itself. Nothing was changed: the old token works. The cause is in the org's audit log.",
-);
+/// What to say of a vault that did nothing. Its own words name the cause.
+fn nothing_done(e: &VaultError) -> StepError {
+    StepError::Vault(format!("{}. Nothing was changed: the old token works.", sentence(e)))
+}
+
+/// An error as a sentence of its own, without its full stop.
+fn sentence(e: &VaultError) -> String {
+    let text = e.to_string();
+    let mut letters = text.chars();
+    match letters.next() {
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => text,
+    }
+}
 
 impl Desk {
     pub(super) async fn rotate_vault_token(
@@ -171,11 +185,11 @@ impl Desk {
         let looked_up = self.vault.lookup(&intent.old_accessor).await;
         let old = looked_up.map_err(|e| NotMade::Nothing {
             why: e.to_string(),
-            says: match e {
+            says: match &e {
                 VaultError::NoSuchToken => StepError::NotPossible(
                     "The vault knows no token with the accessor on record: it has expired or was revoked, so there is nothing to copy.".to_owned(),
                 ),
-                _ => VAULT_DOWN,
+                _ => nothing_done(&e),
             },
         })?;
         may_be_copied(&old, &self.settings.vault_policies).map_err(|refusal| NotMade::Nothing {
@@ -185,17 +199,18 @@ impl Desk {
             )),
         })?;
         if self.now() >= intent.deadline {
-            let why = "the vault took too long".to_owned();
-            return Err(NotMade::Nothing { why, says: VAULT_DOWN });
+            let why = VaultError::NotNow("it took too long to look the old token up".to_owned());
+            return Err(NotMade::Nothing { why: why.to_string(), says: nothing_done(&why) });
         }
         let new = NewToken::copy_of(&old, &intent.id);
         let made = self.vault.create(&new).await.map_err(|e| match e {
             VaultError::Unclear(why) => NotMade::Unclear(why),
+            VaultError::Left { accessor, why } => NotMade::Left { accessor, why },
             VaultError::Refused(_) => NotMade::Nothing {
                 why: e.to_string(),
-                says: StepError::NotPossible(format!("{e}. The old token works.")),
+                says: StepError::NotPossible(format!("{}. The old token works.", sentence(&e))),
             },
-            _ => NotMade::Nothing { why: e.to_string(), says: VAULT_DOWN },
+            _ => NotMade::Nothing { why: e.to_string(), says: nothing_done(&e) },
         })?;
         Ok((made, new))
     }
@@ -214,9 +229,16 @@ impl Desk {
             NotMade::Unclear(why) => {
                 tracing::error!(why, intent = %intent.id, "it is not clear whether a token was made");
                 self.note_open_intent(intent, &why).await;
-                StepError::Vault(
-                    "The vault did not say whether it made a new token. Keyturn finds out and revokes it within a few minutes; the old token works, and can be rotated after that.",
-                )
+                StepError::Vault(format!(
+                    "The vault did not say whether it made a new token ({why}). Keyturn finds out, and revokes it, from in three minutes on; the old token works, and can be rotated after that.",
+                ))
+            }
+            NotMade::Left { accessor, why } => {
+                tracing::error!(why, intent = %intent.id, "a token is left to be revoked");
+                self.owe_new(intent, &accessor, &why).await;
+                StepError::Vault(format!(
+                    "The vault made a token that is of no use ({why}), and has not revoked it yet. Keyturn tries that until it is done; the old token works, and can be rotated after that.",
+                ))
             }
         }
     }

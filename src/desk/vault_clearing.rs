@@ -123,6 +123,22 @@ impl Desk {
         }
     }
 
+    /// Notes the token that a failed rotation left in the vault, so that it is revoked by its
+    /// accessor as soon as the vault does it again. Nobody can write the rotation down any more.
+    pub(super) async fn owe_new(&self, intent: &Intent, accessor: &str, why: &str) {
+        let owed = async {
+            let mut tx = self.begin().await?;
+            let now = self.now();
+            vault_intents::undo(&mut tx, &intent.id, Some(accessor), intent.clear_at, now).await?;
+            tx.commit().await.map_err(StepError::from)
+        };
+        if let Err(e) = owed.await {
+            // It is found by the rotation's id later.
+            tracing::error!(error = %e, intent = %intent.id, "noting a token that is left");
+        }
+        self.note_open_intent(intent, why).await;
+    }
+
     /// Clears up what rotations left half-done that were cut off; how many were cleared.
     ///
     /// # Errors

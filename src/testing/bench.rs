@@ -128,6 +128,12 @@ impl Bench {
         Arc::get_mut(&mut self.desk).expect("nobody else has the desk").tickets = tickets;
     }
 
+    /// The same desk, whose vault tokens are another vault's. To be called while nobody else has
+    /// the desk in hand.
+    pub(crate) fn keep_tokens_in(&mut self, vault: Arc<dyn crate::secrets::vault::Vault>) {
+        Arc::get_mut(&mut self.desk).expect("nobody else has the desk").vault = vault;
+    }
+
     /// The same desk, which holds the logs against what a witness signed. To be called while nobody
     /// else has the desk in hand.
     pub(crate) fn hold_against(&mut self, witness: crate::desk::AskedWitness) {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::deaths::Deaths;
+use crate::model::Micros;
 use crate::secrets::vault::embedded::EmbeddedVault;
 use crate::secrets::vault::{NewToken, NewlyMade, TokenFacts, Vault, VaultError};
 
@@ -101,5 +102,19 @@ impl Vault for Breakable {
     async fn made_for(&self, rotation_id: &str) -> Result<Vec<String>, VaultError> {
         self.up()?;
         self.inner.made_for(rotation_id).await
+    }
+
+    async fn renew(&self, accessor: &str) -> Result<Option<Micros>, VaultError> {
+        self.up()?;
+        self.inner.renew(accessor).await
+    }
+
+    async fn is_accessor(&self, text: &str) -> Result<bool, VaultError> {
+        self.up()?;
+        self.inner.is_accessor(text).await
+    }
+
+    async fn problems(&self) -> Vec<String> {
+        self.inner.problems().await
     }
 }

@@ -157,7 +157,7 @@ pub(crate) fn first_token() -> NewToken {
         explicit_max_ttl_seconds: 0,
         renewable: true,
         display_name: "cedar-import".to_owned(),
-        rotation_id: String::new(),
+        ..NewToken::default()
     }
 }
 

@@ -1,6 +1,8 @@
 //! A vault over HTTP that keeps the rules of HashiCorp Vault and OpenBao for the calls that
 //! Keyturn makes: a token is known by its accessor alone, `default` is added unless it is refused,
-//! a role makes only what it allows, a wrapping opens once.
+//! a role makes only what it allows, a period that is asked for wants sudo, what a role sets stands
+//! in no look-up, a wrapping opens once. It is here for what a real one cannot be made to do: to
+//! lose its answers, and to be deceived on the way.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -9,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -25,6 +27,9 @@ const KEYTURN: [&str; 4] = [
     "auth/token/create/keyturn",
     "auth/token/accessors/",
 ];
+
+/// The period that the token role `keyturn` sets, in seconds.
+pub(crate) const ROLE_PERIOD: i64 = 86_400;
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +57,12 @@ pub(crate) enum Fault {
 struct Token {
     accessor: String,
     policies: Vec<String>,
+    /// As it was asked for: a role's is not shown.
     period: i64,
     ttl: i64,
+    max: i64,
+    role: Option<&'static str>,
+    renewable: bool,
     orphan: bool,
     kind: String,
     display_name: String,
@@ -76,8 +85,19 @@ pub(crate) struct VaultServer {
     served: JoinHandle<()>,
 }
 
+/// What it says to some of the calls instead of doing them.
+#[derive(Clone, Copy)]
+struct Says {
+    after: usize,
+    times: usize,
+    status: u16,
+    text: &'static str,
+    retry_after: Option<&'static str>,
+}
+
 struct Shared {
     inside: Mutex<Inside>,
+    says: Mutex<Option<Says>>,
     fault: Mutex<Fault>,
     namespace: Option<&'static str>,
 }
@@ -113,7 +133,8 @@ impl VaultServer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let fault = Mutex::new(Fault::None);
-        let inside = Arc::new(Shared { inside: Mutex::default(), fault, namespace });
+        let inside =
+            Arc::new(Shared { inside: Mutex::default(), says: Mutex::default(), fault, namespace });
         let router = Router::new().fallback(answer).with_state(inside.clone());
         let served = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { url, inside, served }
@@ -121,6 +142,19 @@ impl VaultServer {
 
     pub(crate) fn set(&self, fault: Fault) {
         *self.inside.fault.lock().unwrap() = fault;
+    }
+
+    /// After so many more calls it answers the next ones with this, so many times, and does nothing.
+    pub(crate) fn say(
+        &self,
+        (after, times): (usize, usize),
+        status: u16,
+        text: &'static str,
+        retry_after: Option<&'static str>,
+    ) {
+        let after = self.calls().len() + after;
+        let says = Says { after, times, status, text, retry_after };
+        *self.inside.says.lock().unwrap() = Some(says);
     }
 
     /// Makes a token by hand; its accessor.
@@ -137,6 +171,9 @@ impl VaultServer {
             policies: policies.iter().map(|&p| p.to_owned()).collect(),
             period,
             ttl: period,
+            max: 0,
+            role: None,
+            renewable: kind == "service",
             orphan: true,
             kind: kind.to_owned(),
             display_name: "token-claims".to_owned(),
@@ -205,10 +242,23 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let made = {
         let mut inside = shared.inside.lock().unwrap();
         inside.calls.push(path.clone());
+        let call = inside.calls.len();
+        let said = shared
+            .says
+            .lock()
+            .unwrap()
+            .filter(|s| call > s.after && call.saturating_sub(s.after) <= s.times);
+        if let Some(said) = said {
+            let mut answer = error(said.status, said.text);
+            if let Some(after) = said.retry_after {
+                answer.headers_mut().insert("retry-after", HeaderValue::from_static(after));
+            }
+            return answer;
+        }
         inside.bodies.push(String::from_utf8_lossy(&body).into_owned());
         let namespace = parts.headers.get("x-vault-namespace").and_then(|v| v.to_str().ok());
         if namespace != shared.namespace {
-            return error(404, "no handler for route");
+            return error(404, "namespace not found");
         }
         serve(&mut inside, &path, &parts.headers, &body, fault)
     };
@@ -241,6 +291,9 @@ fn serve(
             orphan: true,
             period: 0,
             ttl: 1200,
+            max: 0,
+            role: None,
+            renewable: true,
             accessor: String::new(),
             meta: BTreeMap::new(),
             num_uses: 0,
@@ -274,7 +327,9 @@ fn serve(
                     inside.tokens.remove(&name);
                     StatusCode::NO_CONTENT.into_response()
                 }
-                None => error(400, "invalid accessor"),
+                // As a real one: what is gone is gone, with a warning.
+                None => Json(json!({ "warnings": ["No token found with this accessor"] }))
+                    .into_response(),
             }
         }
         "auth/token/accessors/" => {
@@ -288,7 +343,7 @@ fn serve(
 
 fn lookup(inside: &Inside, accessor: &str) -> Response {
     let Some((_, token)) = inside.by_accessor(accessor) else {
-        return error(403, "invalid accessor");
+        return error(400, "invalid accessor");
     };
     let meta = (!token.meta.is_empty()).then_some(&token.meta);
     Json(json!({ "data": {
@@ -296,14 +351,16 @@ fn lookup(inside: &Inside, accessor: &str) -> Response {
         "id": "",
         "accessor": token.accessor,
         "policies": token.policies,
-        "identity_policies": ["from-an-identity"],
+        "entity_id": "",
+        "path": token.role.map_or("auth/token/create-orphan".to_owned(), |role| format!("auth/token/create/{role}")),
+        "role": token.role,
         "creation_ttl": token.ttl,
         "period": token.period,
-        "explicit_max_ttl": 0,
+        "explicit_max_ttl": token.max,
         "type": token.kind,
         "orphan": token.orphan,
         "expire_time": "2026-12-23T18:00:00.123456789Z",
-        "renewable": token.kind == "service",
+        "renewable": token.renewable,
         "display_name": token.display_name,
         "num_uses": token.num_uses,
         "meta": meta,
@@ -337,16 +394,31 @@ fn create(
         policies.insert("from-the-role".into());
     }
     let period = seconds(&body["period"]);
+    let root = headers.get("x-vault-token").is_some_and(|token| token == ROOT);
+    if period > 0 && !root {
+        return error(400, "root or sudo privileges required to create periodic token");
+    }
+    let in_force = match (period, by_role) {
+        (0, true) => ROLE_PERIOD,
+        (asked, true) => asked.min(ROLE_PERIOD),
+        (asked, false) => asked,
+    };
     let meta: BTreeMap<String, String> =
         serde_json::from_value(body["meta"].clone()).unwrap_or_default();
     let token = Token {
         accessor: String::new(),
         policies: policies.into_iter().collect(),
         period,
-        ttl: if period > 0 { period } else { seconds(&body["ttl"]) },
+        ttl: if in_force > 0 { in_force } else { seconds(&body["ttl"]) },
+        max: seconds(&body["explicit_max_ttl"]),
+        role: by_role.then_some("keyturn"),
+        renewable: body["renewable"] != false,
         orphan: fault != Fault::NotOrphan,
         kind: body["type"].as_str().unwrap_or("service").to_owned(),
-        display_name: format!("token-{}", body["display_name"].as_str().unwrap_or_default()),
+        display_name: match body["display_name"].as_str() {
+            Some(name) => format!("token-{name}"),
+            None => "token".to_owned(),
+        },
         meta,
         num_uses: 0,
     };

@@ -285,7 +285,7 @@ async fn a_vault_that_refuses_to_revoke_is_asked_until_it_does(bench: Bench) {
 async fn a_lost_answer_is_cleared_up_later_and_not_before(bench: Bench) {
     bench.vault.set(Mood::LosesNewTokens);
     let step = self_service(&bench, &ask()).await;
-    assert!(matches!(step, Err(StepError::Vault(why)) if why.contains("did not say")), "{step:?}");
+    assert!(matches!(&step, Err(StepError::Vault(why)) if why.contains("did not say")), "{step:?}");
     bench.vault.set(Mood::Well);
     assert_eq!(working(&bench).await, 2, "the lost one lives, and nobody has it");
     assert!(works(&bench, &old_token(&bench)).await);

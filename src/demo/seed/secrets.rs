@@ -135,7 +135,7 @@ async fn new_token(
         explicit_max_ttl_seconds: 0,
         renewable: true,
         display_name: name,
-        rotation_id: String::new(),
+        ..NewToken::default()
     };
     let vault = EmbeddedVault::new(desk.store.clone(), desk.clock.clone(), desk.rng.clone());
     let made =

@@ -4,7 +4,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Import;
-use super::document::OrgEntry;
+use super::document::{Document, OrgEntry};
 use crate::auth::credential;
 use crate::desk::{Desk, Step, StepError};
 use crate::model::{Micros, SecretType, VersionState, time};
@@ -13,7 +13,46 @@ use crate::secrets::webhook_key::WebhookKey;
 use crate::store::Tx;
 use crate::store::secrets::{self, Secret, Version};
 
+const NOT_AN_ACCESSOR: &str = "a vault token is given by its accessor, never by the token itself";
+
 impl Desk {
+    /// Makes sure that what a document gives as the accessors of vault tokens are accessors: the
+    /// vault knows. To be asked before the transaction of the import. What is on record already
+    /// was asked before, and may be gone by now.
+    ///
+    /// # Errors
+    /// [`StepError::NotPossible`] for one that is none, by the secret's id alone: it may be a
+    /// token; [`StepError::Vault`] where the vault cannot be asked.
+    pub async fn check_accessors(&self, document: &Document) -> Step<()> {
+        for v in document.orgs.iter().flat_map(|entry| &entry.vault_tokens) {
+            let on_record = {
+                let mut conn = self.store.read().await?;
+                let versions = secrets::versions(&mut conn, &v.id).await?;
+                versions.iter().any(|known| known.reference.as_ref() == Some(&v.accessor))
+            };
+            if on_record {
+                continue;
+            }
+            match self.vault.is_accessor(&v.accessor).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    return Err(StepError::NotPossible(format!(
+                        "{}: {NOT_AN_ACCESSOR}; the vault knows no live token by the accessor that is given",
+                        v.id
+                    )));
+                }
+                Err(e) => {
+                    return Err(StepError::Vault(format!(
+                        "{}: whether its accessor is one cannot be asked: {}",
+                        v.id,
+                        e.to_operator()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn import_secrets(
         &self,
         tx: &mut Tx,
@@ -59,13 +98,8 @@ impl Desk {
             self.describe_secret(tx, import, &before, &secret).await?;
         }
         for v in &entry.vault_tokens {
-            if v.accessor.trim().is_empty()
-                || v.accessor.len() > 200
-                || v.accessor.starts_with("hv")
-            {
-                return Err(StepError::Invalid(
-                    "a vault token is given by its accessor, never by the token itself",
-                ));
+            if v.accessor.trim().is_empty() || v.accessor.len() > 200 {
+                return Err(StepError::Invalid(NOT_AN_ACCESSOR));
             }
             let secret =
                 self.secret(import, SecretType::VaultToken, &v.id, &v.label, &v.pinned_to, None);

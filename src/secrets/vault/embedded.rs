@@ -1,6 +1,7 @@
 //! The embedded vault: service tokens with policies, a period, an accessor and an expiry, in
 //! Keyturn's own database. Only the hash of a token is kept.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,11 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::{NewToken, NewlyMade, TokenFacts, TokenKind, Vault, VaultError};
+use super::{NewToken, NewlyMade, TokenFacts, TokenKind, Vault, VaultError, like_a_token};
 use crate::clock::{Clock, Rng};
-use crate::model::time;
+use crate::model::{Micros, time};
 use crate::store::vault_tokens::{self, VaultToken};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Tx};
 
 /// What every token begins with, as in other vaults.
 const PREFIX: &str = "hvs.";
@@ -65,6 +66,15 @@ impl EmbeddedVault {
         if new.policies.is_empty() || new.policies.iter().any(|policy| policy == "root") {
             return Err(VaultError::Refused("a token has policies, and never root".into()));
         }
+        if !new.metadata.is_empty()
+            || !new.bound_cidrs.is_empty()
+            || new.role.is_some()
+            || new.namespace.is_some()
+        {
+            return Err(VaultError::Refused(
+                "the embedded vault has no metadata, networks, roles or namespaces".into(),
+            ));
+        }
         let random = |length: usize| {
             let mut bytes = Zeroizing::new(vec![0; length]);
             self.rng.fill(&mut bytes);
@@ -91,14 +101,22 @@ impl EmbeddedVault {
             ttl_seconds: lives,
             explicit_max_ttl_seconds: new.explicit_max_ttl_seconds,
             renewable: i64::from(new.renewable),
-            display_name: format!("token-{}", new.display_name),
+            display_name: match new.display_name.as_str() {
+                "" => "token".to_owned(),
+                name => format!("token-{name}"),
+            },
             rotation_id: Some(new.rotation_id.clone()).filter(|id| !id.is_empty()),
             created_at: now,
             expires_at: now + lives * time::SECOND,
             revoked_at: None,
         };
         vault_tokens::insert(conn, &row).await.map_err(down)?;
-        Ok(NewlyMade { token, accessor })
+        Ok(NewlyMade {
+            token,
+            accessor,
+            expires_at: Some(row.expires_at),
+            renewable: new.renewable,
+        })
     }
 
     /// What the holder of a token may know of it; absent where the token does not work.
@@ -124,6 +142,15 @@ impl EmbeddedVault {
         let mut tx = self.store.begin().await.map_err(down)?;
         let now = self.clock.now();
         let found = vault_tokens::by_hash(tx.conn(), &hash(token), now).await.map_err(down)?;
+        self.renewed(tx, found, now).await
+    }
+
+    async fn renewed(
+        &self,
+        mut tx: Tx,
+        found: Option<VaultToken>,
+        now: Micros,
+    ) -> Result<Option<TokenFacts>, VaultError> {
         let Some(row) = found else { return Ok(None) };
         if row.renewable == 0 {
             return Err(VaultError::Refused("lease is not renewable".into()));
@@ -163,8 +190,14 @@ fn facts(row: VaultToken) -> Result<TokenFacts, VaultError> {
         renewable: row.renewable != 0,
         display_name: row.display_name,
         uses_left: 0,
-        bound_to_networks: false,
+        bound_cidrs: Vec::new(),
+        metadata: BTreeMap::new(),
         rotation_id: row.rotation_id,
+        entity_id: None,
+        identity_policies: Vec::new(),
+        namespace: None,
+        role: None,
+        path: String::new(),
     })
 }
 
@@ -193,5 +226,24 @@ impl Vault for EmbeddedVault {
     async fn made_for(&self, rotation_id: &str) -> Result<Vec<String>, VaultError> {
         let mut conn = self.store.read().await.map_err(down)?;
         vault_tokens::of_rotation(&mut conn, rotation_id, self.clock.now()).await.map_err(down)
+    }
+
+    async fn renew(&self, accessor: &str) -> Result<Option<Micros>, VaultError> {
+        let mut tx = self.store.begin().await.map_err(down)?;
+        let now = self.clock.now();
+        let found = vault_tokens::by_accessor(tx.conn(), accessor, now).await.map_err(down)?;
+        let renewed = self.renewed(tx, found, now).await?;
+        Ok(renewed.ok_or(VaultError::NoSuchToken)?.expires_at)
+    }
+
+    /// One that is not known may still be that of a vault that is set up later; a token that works,
+    /// or looks like one, is refused.
+    async fn is_accessor(&self, text: &str) -> Result<bool, VaultError> {
+        let live = self.lookup_self(&SecretString::from(text)).await?.is_some();
+        Ok(!live && !like_a_token(text))
+    }
+
+    async fn problems(&self) -> Vec<String> {
+        Vec::new()
     }
 }

@@ -4,33 +4,33 @@
 //! a one-time token, and if somebody opened the wrapping first, Keyturn notices and revokes what
 //! was in it.
 
+mod calls;
+mod check;
+mod role;
+mod search;
 mod wire;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderValue};
-use reqwest::{Method, StatusCode, Url};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
-use zeroize::Zeroizing;
 
-use self::wire::{Answer, Auth, Keys, Looked, said, shortened};
+use self::calls::{CALL, Call, PATIENCE, post};
+use self::role::Role;
+use self::search::Seen;
+use self::wire::{Answer, Auth, Looked, Renewed};
 use super::{NewToken, NewlyMade, TokenFacts, Vault, VaultError, as_asked};
+use crate::model::Micros;
 
-/// How long one call may take.
-const CALL: Duration = Duration::from_secs(10);
-
-/// The longest answer to a call, in bytes.
-const LONGEST: usize = 256 * 1024;
-
-/// The longest list of accessors, in bytes: some hundred thousand of them.
-const LONGEST_LIST: usize = 16 * 1024 * 1024;
-
-/// How long a new token waits in its wrapping: it is opened at once.
-const WRAPPED_FOR: &str = "60s";
+/// How long a new token is looked up again that a standby node does not know yet: those answer
+/// look-ups by themselves, and are a moment behind.
+const STANDBY_LAGS: [u64; 4] = [50, 150, 400, 900];
 
 /// By what Keyturn is known to the vault.
 pub enum Credential {
@@ -65,28 +65,19 @@ pub struct HttpVault {
     client: reqwest::Client,
     url: Url,
     credential: Credential,
+    namespace: Option<String>,
     token_role: Option<String>,
+    patience: Duration,
     /// The token of the last AppRole login.
     login: Mutex<Option<SecretString>>,
+    /// What was looked at already of searches that were cut short, by their rotations.
+    searches: Mutex<BTreeMap<String, Seen>>,
 }
 
 impl std::fmt::Debug for HttpVault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HttpVault").field("url", &self.url.as_str()).finish_non_exhaustive()
     }
-}
-
-/// One call.
-struct Call<'a> {
-    method: Method,
-    path: &'a str,
-    body: Option<Value>,
-    wrapped: bool,
-    longest: usize,
-}
-
-fn post(path: &str, body: Value) -> Call<'_> {
-    Call { method: Method::POST, path, body: Some(body), wrapped: false, longest: LONGEST }
 }
 
 impl HttpVault {
@@ -104,6 +95,7 @@ impl HttpVault {
             headers.insert("x-vault-namespace", value);
         }
         let mut client = reqwest::Client::builder()
+            // Followed by hand, by rules of our own: a token goes with them.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .connect_timeout(CALL / 2)
@@ -122,122 +114,110 @@ impl HttpVault {
             client: client.build().map_err(|_| "the vault's client could not be made")?,
             url: address.url,
             credential: address.credential,
+            namespace: address.namespace,
             token_role: address.token_role,
+            patience: PATIENCE,
             login: Mutex::new(None),
+            searches: Mutex::default(),
         })
     }
 
-    /// Sends a call with a token; what came back, whatever it says.
-    async fn send(
-        &self,
-        call: &Call<'_>,
-        token: Option<&SecretString>,
-    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), VaultError> {
-        let url = format!("{}/v1/{}", self.url.as_str().trim_end_matches('/'), call.path);
-        let mut request = self.client.request(call.method.clone(), url);
-        if let Some(token) = token {
-            let mut value = HeaderValue::from_str(token.expose_secret())
-                .map_err(|_| VaultError::Denied("Keyturn's credential is not a token".into()))?;
-            value.set_sensitive(true);
-            request = request.header("x-vault-token", value);
-        }
-        if call.wrapped {
-            request = request.header("x-vault-wrap-ttl", WRAPPED_FOR);
-        }
-        if let Some(body) = &call.body {
-            request = request.json(body);
-        }
-        let mut answer = request.send().await.map_err(|e| not_sent(&e))?;
-        let status = answer.status();
-        let mut body = Zeroizing::new(Vec::new());
-        loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() <= call.longest => {
-                    body.extend_from_slice(&chunk);
-                }
-                Ok(Some(_)) => return Err(VaultError::Unclear("its answer is too long".into())),
-                Ok(None) => return Ok((status, body)),
-                Err(_) => return Err(VaultError::Unclear("its answer broke off".into())),
-            }
-        }
-    }
-
-    /// Makes a call as Keyturn. A login that has run out is made anew, once: a call that was
-    /// refused for its token has done nothing.
-    async fn call(&self, call: &Call<'_>) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let token = self.token(false).await?;
-        let first = judged(self.send(call, Some(&token)).await?);
-        match (&first, &self.credential) {
-            (Err(VaultError::Denied(_)), Credential::AppRole { .. }) => {
-                let token = self.token(true).await?;
-                judged(self.send(call, Some(&token)).await?)
-            }
-            _ => first,
-        }
-    }
-
-    /// Keyturn's own token.
-    async fn token(&self, anew: bool) -> Result<SecretString, VaultError> {
-        match &self.credential {
-            Credential::TokenFile(file) => read(file).await,
-            Credential::AppRole { role_id, secret_id_file } => {
-                let mut held = self.login.lock().await;
-                if let (Some(token), false) = (held.as_ref(), anew) {
-                    return Ok(token.clone());
-                }
-                let secret_id = read(secret_id_file).await?;
-                let body = json!({ "role_id": role_id, "secret_id": secret_id.expose_secret() });
-                let call = post("auth/approle/login", body);
-                let denied = |e| match e {
-                    VaultError::Refused(why) => VaultError::Denied(why),
-                    // Whatever became of the login, nothing was done for anybody.
-                    VaultError::Unclear(why) => VaultError::Unreachable(why),
-                    e => e,
-                };
-                let body = self.send(&call, None).await.and_then(judged).map_err(denied)?;
-                let answer: Answer = wire::read(&body).map_err(denied)?;
-                let auth = answer
-                    .auth
-                    .ok_or_else(|| VaultError::Denied("the login gave no token".into()))?;
-                let token = SecretString::from(auth.client_token.as_str());
-                *held = Some(token.clone());
-                Ok(token)
-            }
-        }
+    /// The same, which waits for another time for a vault that does not work at present.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Opens a wrapping. It works once.
     async fn unwrap(&self, wrapping: &SecretString) -> Result<Auth, VaultError> {
         let call = Call { body: None, ..post("sys/wrapping/unwrap", Value::Null) };
-        let body = judged(self.send(&call, Some(wrapping)).await?)?;
+        let body = self.as_holder(&call, wrapping).await?;
         let answer: Answer = wire::read(&body)?;
-        answer.auth.ok_or_else(|| VaultError::Unclear("there is no token in the wrapping".into()))
+        let warnings = answer.warnings;
+        let auth = answer
+            .auth
+            .ok_or_else(|| VaultError::Unclear("there is no token in the wrapping".into()))?;
+        Ok(Auth { warnings, ..auth })
     }
 
-    /// Takes a new token out of its wrapping, and makes sure that it is what was asked for.
+    /// Asks for a token, in a wrapping: its accessor, and what opens the wrapping. The accessor
+    /// comes from outside of the wrapping, and has to be that of what is in it.
+    async fn ask_for(&self, body: Value) -> Result<(String, SecretString), VaultError> {
+        let path = match &self.token_role {
+            Some(role) => format!("auth/token/create/{role}"),
+            None => "auth/token/create-orphan".to_owned(),
+        };
+        let call = Call { wrapped: true, once: true, ..post(&path, body) };
+        let body = self.call(&call).await?;
+        let answer: Answer = wire::read(&body)?;
+        let (wrapping, accessor) = match (answer.wrap_info, answer.auth) {
+            (Some(wrapping), None) => {
+                let accessor = wrapping.wrapped_accessor.clone();
+                if accessor.is_empty() {
+                    return Err(VaultError::Unclear("the wrapping names no accessor".into()));
+                }
+                (wrapping, accessor)
+            }
+            // The token came bare: whatever stands between has seen it.
+            (_, Some(auth)) if !auth.accessor.is_empty() => {
+                let why = "the new token came without its wrapping".to_owned();
+                return Err(self.discard(&auth.accessor, why).await);
+            }
+            _ => return Err(VaultError::Unclear("there is no token in its answer".into())),
+        };
+        if !wrapping.creation_path.ends_with(&path) {
+            return Err(self.discard(&accessor, "the wrapping was made elsewhere".into()).await);
+        }
+        Ok((accessor, SecretString::from(wrapping.token.as_str())))
+    }
+
+    /// Takes a new token out of its wrapping, and makes sure that it is what was asked for, as it
+    /// is now in the vault; or why it is of no use.
     async fn take_out(
         &self,
         new: &NewToken,
+        role: Option<&Role>,
         accessor: &str,
         wrapping: &SecretString,
-    ) -> Result<SecretString, VaultError> {
+    ) -> Result<NewlyMade, String> {
         let auth = self.unwrap(wrapping).await.map_err(|e| {
-            VaultError::Unclear(format!("the wrapping of the new token could not be opened ({e}); somebody else may have opened it"))
+            format!("the wrapping of the new token could not be opened ({e}); somebody else may have opened it")
         })?;
         if auth.accessor != accessor {
-            return Err(VaultError::Unclear("the wrapping holds another token".into()));
+            return Err("the wrapping holds another token".into());
         }
-        let made = self.lookup(accessor).await?;
-        as_asked(new, &made)
-            .map_err(|how| VaultError::Unclear(format!("the new token is not as asked: {how}")))?;
-        Ok(SecretString::from(auth.client_token.as_str()))
+        let made = self.lookup_new(accessor).await.map_err(|e| e.to_string())?;
+        as_asked(new, &made, role.map_or(0, |role| role.period_seconds))
+            .map_err(|how| format!("the new token is not the old one's equal: {how}"))?;
+        Ok(NewlyMade {
+            token: SecretString::from(auth.client_token.as_str()),
+            accessor: accessor.to_owned(),
+            expires_at: made.expires_at,
+            renewable: made.renewable,
+        })
+    }
+
+    /// Looks up a token that was made a moment ago.
+    async fn lookup_new(&self, accessor: &str) -> Result<TokenFacts, VaultError> {
+        for lag in STANDBY_LAGS {
+            match self.lookup(accessor).await {
+                Err(VaultError::NoSuchToken) => {
+                    tokio::time::sleep(Duration::from_millis(lag)).await;
+                }
+                other => return other,
+            }
+        }
+        self.lookup(accessor).await
     }
 
     /// Gets rid of a token that cannot be used; only then is it certain that nothing was done.
-    async fn discard(&self, accessor: &str, why: &VaultError) -> VaultError {
+    async fn discard(&self, accessor: &str, why: String) -> VaultError {
         match self.revoke(accessor).await {
             Ok(()) => VaultError::Refused(format!("{why}; the new token was revoked")),
-            Err(_) => VaultError::Unclear(why.to_string()),
+            Err(e) => {
+                tracing::warn!(error = %e, "a new token that is of no use is not revoked yet");
+                VaultError::Left { accessor: accessor.to_owned(), why }
+            }
         }
     }
 }
@@ -256,36 +236,11 @@ impl Vault for HttpVault {
     }
 
     async fn create(&self, new: &NewToken) -> Result<NewlyMade, VaultError> {
-        let path = match &self.token_role {
-            Some(role) => format!("auth/token/create/{role}"),
-            None => "auth/token/create-orphan".to_owned(),
-        };
-        let call = Call { wrapped: true, ..post(&path, wire::asked(new)) };
-        let body = self.call(&call).await?;
-        let answer: Answer = wire::read(&body)?;
-        let (wrapping, accessor) = match (answer.wrap_info, answer.auth) {
-            (Some(wrapping), None) => {
-                let accessor = wrapping.wrapped_accessor.clone();
-                if accessor.is_empty() {
-                    return Err(VaultError::Unclear("the wrapping names no accessor".into()));
-                }
-                (wrapping, accessor)
-            }
-            // The token came bare: whatever stands between has seen it.
-            (_, Some(auth)) if !auth.accessor.is_empty() => {
-                let why = VaultError::Unclear("the new token came without its wrapping".into());
-                return Err(self.discard(&auth.accessor, &why).await);
-            }
-            _ => return Err(VaultError::Unclear("there is no token in its answer".into())),
-        };
-        if !wrapping.creation_path.ends_with(&path) {
-            let why = VaultError::Unclear("the wrapping was made elsewhere".into());
-            return Err(self.discard(&accessor, &why).await);
-        }
-        let opener = SecretString::from(wrapping.token.as_str());
-        match self.take_out(new, &accessor, &opener).await {
-            Ok(token) => Ok(NewlyMade { token, accessor }),
-            Err(why) => Err(self.discard(&accessor, &why).await),
+        let role = self.role_for(new).await?;
+        let (accessor, opener) = self.ask_for(wire::asked(new, role.as_ref())).await?;
+        match self.take_out(new, role.as_ref(), &accessor, &opener).await {
+            Ok(made) => Ok(made),
+            Err(why) => Err(self.discard(&accessor, why).await),
         }
     }
 
@@ -298,76 +253,17 @@ impl Vault for HttpVault {
     }
 
     async fn made_for(&self, rotation_id: &str) -> Result<Vec<String>, VaultError> {
-        let path = "auth/token/accessors/?list=true";
-        let call = Call {
-            method: Method::GET,
-            body: None,
-            longest: LONGEST_LIST,
-            ..post(path, Value::Null)
-        };
+        self.search(rotation_id).await
+    }
+
+    async fn renew(&self, accessor: &str) -> Result<Option<Micros>, VaultError> {
+        let call = post("auth/token/renew-accessor", json!({ "accessor": accessor }));
         let body = self.call(&call).await?;
-        let all: Keys = wire::read(&body)?;
-        let (mut found, mut looked_up, mut denied) = (Vec::new(), 0, None);
-        for accessor in all.data.keys {
-            match self.lookup(&accessor).await {
-                Ok(facts) if facts.rotation_id.as_deref() == Some(rotation_id) => {
-                    found.push(accessor);
-                }
-                Ok(_) => looked_up += 1,
-                // It expired between the list and now.
-                Err(VaultError::NoSuchToken) => {}
-                // Vaults are known to have single accessors that nobody may look up.
-                Err(e @ VaultError::Denied(_)) => denied = Some(e),
-                Err(e) => return Err(e),
-            }
-        }
-        match denied {
-            Some(e) if looked_up == 0 && found.is_empty() => Err(e),
-            _ => Ok(found),
-        }
+        let _: Renewed = wire::read(&body)?;
+        Ok(self.lookup(accessor).await?.expires_at)
     }
-}
 
-/// The credential in a file.
-async fn read(file: &std::path::Path) -> Result<SecretString, VaultError> {
-    let text = tokio::fs::read_to_string(file).await.map(Zeroizing::new);
-    match text {
-        Ok(text) if !text.trim().is_empty() => Ok(SecretString::from(text.trim())),
-        Ok(_) => Err(VaultError::Denied(format!("{} is empty", file.display()))),
-        Err(e) => Err(VaultError::Denied(format!("{}: {e}", file.display()))),
+    async fn problems(&self) -> Vec<String> {
+        self.look_for_problems().await
     }
-}
-
-/// Why a call did not come through, and whether it may have arrived all the same.
-fn not_sent(e: &reqwest::Error) -> VaultError {
-    if e.is_connect() || e.is_builder() {
-        let mut cause: &dyn std::error::Error = e;
-        while let Some(deeper) = cause.source() {
-            cause = deeper;
-        }
-        return VaultError::Unreachable(shortened(&cause.to_string()));
-    }
-    let why = if e.is_timeout() { "it did not answer in 10 seconds" } else { "the call broke off" };
-    VaultError::Unclear(why.into())
-}
-
-/// What an answer's status and errors mean.
-fn judged(
-    (status, body): (StatusCode, Zeroizing<Vec<u8>>),
-) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    if status.is_success() {
-        return Ok(body);
-    }
-    let said = said(status, &body);
-    let lower = said.to_lowercase();
-    // "bad token" is what is looked up; "invalid token" is Keyturn's own.
-    let gone = lower.contains("invalid accessor") || lower.contains("bad token");
-    Err(match status.as_u16() {
-        400 | 403 | 404 if gone => VaultError::NoSuchToken,
-        401 | 403 => VaultError::Denied(said),
-        // 408 and 499 come from what stands between, which may have passed the call on.
-        408 | 499 => VaultError::Unclear(said),
-        300..=499 => VaultError::Refused(said),
-        _ => VaultError::Unclear(said),
-    })
 }

@@ -3,20 +3,27 @@
 //! A vault is told apart from its answers only by its errors: whether a token was certainly not
 //! made, or may have been. A rotation that cannot tell undoes it later, by the rotation's id.
 
+mod copied;
 pub mod embedded;
 pub mod http;
+
+use copied::as_asked;
+pub use copied::{Refusal, may_be_copied};
 
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
 mod http_tests;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use secrecy::SecretString;
 
 use crate::model::Micros;
+
+/// Under which key of a token's metadata the rotation stands that made it.
+pub const ROTATION_KEY: &str = "rotation_id";
 
 /// What a vault says of a token, by its accessor. The token itself is never asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,16 +50,30 @@ pub struct TokenFacts {
     pub display_name: String,
     /// How many uses it has left; 0 for any number.
     pub uses_left: i64,
-    /// Whether it works from certain networks only.
-    pub bound_to_networks: bool,
+    /// The networks that it works from, as the vault writes them; none for any.
+    pub bound_cidrs: Vec<String>,
+    /// Its metadata, without the rotation that made it.
+    pub metadata: BTreeMap<String, String>,
     /// The rotation that made it.
     pub rotation_id: Option<String>,
+    /// The entity of the identity that it belongs to.
+    pub entity_id: Option<String>,
+    /// Policies that it has through an identity, and not by itself.
+    pub identity_policies: Vec<String>,
+    /// The namespace that it is in; absent in the vault's root.
+    pub namespace: Option<String>,
+    /// The token role that it was made by. What a role says holds for its tokens as long as they
+    /// live, and stands in no look-up.
+    pub role: Option<String>,
+    /// The path of the vault at which it was made; empty where nothing is said.
+    pub path: String,
 }
 
 /// The type of a token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TokenKind {
     /// Kept by the vault, with an accessor; can be renewed and revoked.
+    #[default]
     Service,
     /// Not kept by the vault: it has no accessor and cannot be revoked.
     Batch,
@@ -61,7 +82,7 @@ pub enum TokenKind {
 }
 
 /// A token to be made. It is an orphan, of the service type.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NewToken {
     /// Its policies, exactly.
     pub policies: Vec<String>,
@@ -73,8 +94,16 @@ pub struct NewToken {
     pub explicit_max_ttl_seconds: i64,
     /// Whether it can be renewed.
     pub renewable: bool,
-    /// What the vault is to call it.
+    /// What the vault is to call it, without what it puts in front by itself; empty for nothing.
     pub display_name: String,
+    /// The networks that it is to work from; none for any.
+    pub bound_cidrs: Vec<String>,
+    /// Its metadata, without the rotation.
+    pub metadata: BTreeMap<String, String>,
+    /// The namespace that it is to be in.
+    pub namespace: Option<String>,
+    /// The token role of the token that it is to equal.
+    pub role: Option<String>,
     /// The rotation: by it the token is found again when its answer was lost.
     pub rotation_id: String,
 }
@@ -83,8 +112,12 @@ impl NewToken {
     /// A token that can do what an old one could.
     #[must_use]
     pub fn copy_of(old: &TokenFacts, rotation_id: &str) -> Self {
-        // Vaults put "token-" in front of the name that was asked for.
-        let name = old.display_name.strip_prefix("token-").unwrap_or(&old.display_name);
+        // Vaults put "token-" in front of the name that was asked for, and call it "token" where
+        // none was.
+        let name = match old.display_name.as_str() {
+            "token" => "",
+            name => name.strip_prefix("token-").unwrap_or(name),
+        };
         Self {
             policies: old.policies.clone(),
             period_seconds: old.period_seconds,
@@ -92,6 +125,10 @@ impl NewToken {
             explicit_max_ttl_seconds: old.explicit_max_ttl_seconds,
             renewable: old.renewable,
             display_name: name.to_owned(),
+            bound_cidrs: old.bound_cidrs.clone(),
+            metadata: old.metadata.clone(),
+            namespace: old.namespace.clone(),
+            role: old.role.clone(),
             rotation_id: rotation_id.to_owned(),
         }
     }
@@ -104,9 +141,14 @@ pub struct NewlyMade {
     pub token: SecretString,
     /// By what it is known from now on.
     pub accessor: String,
+    /// When it expires unless it is renewed; absent where it does not.
+    pub expires_at: Option<Micros>,
+    /// Whether it can be renewed.
+    pub renewable: bool,
 }
 
-/// Why a vault did not do what it was asked.
+/// Why a vault did not do what it was asked. Its words are for the customer's log, too: they name
+/// no file of ours. What only whoever runs Keyturn may know is told by [`VaultError::to_operator`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VaultError {
     /// Nothing reached it: it has done nothing.
@@ -118,19 +160,46 @@ pub enum VaultError {
     /// It refuses Keyturn's own credential, or that may not do this.
     #[error("the vault refuses Keyturn itself: {0}")]
     Denied(String),
+    /// Keyturn has no credential to show: the file with it, and what is wrong.
+    #[error("Keyturn's own credential for the vault is not there")]
+    Credential(String),
+    /// It is not what the settings say: no such namespace, no such role. It has done nothing.
+    #[error("Keyturn's settings do not fit the vault: {0}")]
+    Setup(String),
+    /// It does not work at present (sealed, no active node, too many requests), says so, and has
+    /// done nothing.
+    #[error("the vault does not work at present: {0}")]
+    NotNow(String),
     /// It refuses what was asked, and has done nothing.
     #[error("the vault refuses it: {0}")]
     Refused(String),
     /// It is not known whether it did what it was asked.
     #[error("the vault did not say whether it was done: {0}")]
     Unclear(String),
+    /// It made a token that is of no use, and has not revoked it yet.
+    #[error("{why}; that token is still to be revoked")]
+    Left {
+        /// The token.
+        accessor: String,
+        /// Why it is of no use.
+        why: String,
+    },
 }
 
 impl VaultError {
     /// Whether it is certain that nothing was done.
     #[must_use]
     pub fn nothing_was_done(&self) -> bool {
-        !matches!(self, VaultError::Unclear(_))
+        !matches!(self, VaultError::Unclear(_) | VaultError::Left { .. })
+    }
+
+    /// The same for whoever runs Keyturn, who may know where its files are.
+    #[must_use]
+    pub fn to_operator(&self) -> String {
+        match self {
+            VaultError::Credential(what) => format!("{self}: {what}"),
+            other => other.to_string(),
+        }
     }
 }
 
@@ -143,12 +212,13 @@ pub trait Vault: Send + Sync + 'static {
     /// [`VaultError::NoSuchToken`] where there is none (any more).
     async fn lookup(&self, accessor: &str) -> Result<TokenFacts, VaultError>;
 
-    /// Makes a token. What comes back is what was asked for: an orphan with exactly these
-    /// policies and this period.
+    /// Makes a token. What comes back was looked up, and is what was asked for in every property
+    /// that a vault has: an orphan with exactly these policies, this period, and so on.
     ///
     /// # Errors
-    /// [`VaultError::Unclear`] where it may have been made all the same; [`Vault::made_for`] then
-    /// finds it.
+    /// [`VaultError::Refused`] where the vault would make another, in what it differs;
+    /// [`VaultError::Unclear`] where it may have been made all the same, and [`Vault::made_for`]
+    /// then finds it; [`VaultError::Left`] where it was and is known.
     async fn create(&self, new: &NewToken) -> Result<NewlyMade, VaultError>;
 
     /// Revokes the token with this accessor. One that is gone already is no error.
@@ -162,152 +232,34 @@ pub trait Vault: Send + Sync + 'static {
     /// # Errors
     /// Where there may be some that were not found.
     async fn made_for(&self, rotation_id: &str) -> Result<Vec<String>, VaultError>;
-}
 
-/// Why a token is not replaced by a copy.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It can do everything.
-    #[error("it has the policy root: a root token is never copied")]
-    Root,
-    /// It has no accessor and cannot be revoked.
-    #[error("it is a batch token, which cannot be revoked; only service tokens are rotated")]
-    NotService,
-    /// It has no policies of its own.
-    #[error("it has no policies of its own, so a copy could do nothing")]
-    NoPolicies,
-    /// It has policies that the deployment does not let Keyturn hand on.
-    #[error("it has policies that may not be handed on here: {}", .0.join(", "))]
-    NotAllowed(Vec<String>),
-    /// It is good for a number of uses.
-    #[error("it is good for a limited number of uses, which a copy would start anew")]
-    LimitedUses,
-    /// A copy could be used from more places.
-    #[error("it is bound to certain networks, and a copy would not be")]
-    BoundToNetworks,
-}
+    /// Lets the token with this accessor live longer, as its own holder could; until when it lives
+    /// then, which is absent where it does not expire.
+    ///
+    /// # Errors
+    /// [`VaultError::NoSuchToken`] where it lives no more.
+    async fn renew(&self, accessor: &str) -> Result<Option<Micros>, VaultError>;
 
-/// Whether a token may be replaced by one with the same policies and period. `allowed` names
-/// policies; one that ends with `*` stands for all that begin so. `root` is never allowed.
-///
-/// # Errors
-/// The first reason why not.
-pub fn may_be_copied(old: &TokenFacts, allowed: &[String]) -> Result<(), Refusal> {
-    if old.policies.iter().any(|policy| policy.eq_ignore_ascii_case("root")) {
-        return Err(Refusal::Root);
-    }
-    if old.kind != TokenKind::Service {
-        return Err(Refusal::NotService);
-    }
-    if old.policies.is_empty() {
-        return Err(Refusal::NoPolicies);
-    }
-    let within = |policy: &str| {
-        allowed.iter().any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => policy.starts_with(beginning),
-            None => policy == pattern,
-        })
-    };
-    let beyond: BTreeSet<&String> = old.policies.iter().filter(|policy| !within(policy)).collect();
-    if !beyond.is_empty() {
-        return Err(Refusal::NotAllowed(beyond.into_iter().cloned().collect()));
-    }
-    if old.uses_left != 0 {
-        return Err(Refusal::LimitedUses);
-    }
-    if old.bound_to_networks {
-        return Err(Refusal::BoundToNetworks);
-    }
-    Ok(())
-}
-
-/// Whether a token is what was asked for; otherwise in what it differs.
-fn as_asked(new: &NewToken, made: &TokenFacts) -> Result<(), &'static str> {
-    let set = |policies: &[String]| policies.iter().cloned().collect::<BTreeSet<_>>();
-    if made.kind != TokenKind::Service {
-        return Err("it is not a service token");
-    }
-    if !made.orphan {
-        return Err("it is not an orphan");
-    }
-    if set(&made.policies) != set(&new.policies) {
-        return Err("it does not have the same policies");
-    }
-    if made.period_seconds != new.period_seconds {
-        return Err("it does not have the same period");
-    }
-    if made.rotation_id.as_deref() != Some(&new.rotation_id) {
-        return Err("it does not say which rotation made it");
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn facts(policies: &[&str]) -> TokenFacts {
-        TokenFacts {
-            accessor: "a".into(),
-            policies: policies.iter().map(|&p| p.into()).collect(),
-            period_seconds: 3600,
-            ttl_seconds: 3600,
-            explicit_max_ttl_seconds: 0,
-            kind: TokenKind::Service,
-            orphan: true,
-            expires_at: None,
-            renewable: true,
-            display_name: "token-claims".into(),
-            uses_left: 0,
-            bound_to_networks: false,
-            rotation_id: None,
+    /// Whether a text is the accessor of a live token, and not, for instance, a token.
+    ///
+    /// # Errors
+    /// Where the vault cannot be asked.
+    async fn is_accessor(&self, text: &str) -> Result<bool, VaultError> {
+        match self.lookup(text).await {
+            Ok(_) => Ok(true),
+            Err(VaultError::NoSuchToken) => Ok(false),
+            Err(e) => Err(e),
         }
     }
 
-    /// Protects the vault from a copy that can do more than the deployment lets Keyturn hand on.
-    #[test]
-    fn what_may_not_be_handed_on_is_not_copied() {
-        let allowed = ["default".to_owned(), "claims-*".to_owned()];
-        let may = |facts: &TokenFacts| may_be_copied(facts, &allowed);
-        assert_eq!(may(&facts(&["default", "claims-import"])), Ok(()));
-        assert_eq!(may(&facts(&["claims-"])), Ok(()));
-        for root in [&["root"][..], &["default", "root"], &["ROOT"]] {
-            assert_eq!(may(&facts(root)), Err(Refusal::Root));
-            assert_eq!(may_be_copied(&facts(root), &["*".to_owned()]), Err(Refusal::Root));
-        }
-        let refused = may(&facts(&["claims-import", "billing", "defaults", "admin"]));
-        let beyond = ["admin", "billing", "defaults"].map(str::to_owned).to_vec();
-        assert_eq!(refused, Err(Refusal::NotAllowed(beyond)));
-        assert!(may_be_copied(&facts(&["default"]), &[]).is_err(), "nothing said, nothing allowed");
-        assert_eq!(may(&facts(&[])), Err(Refusal::NoPolicies));
-        for kind in [TokenKind::Batch, TokenKind::Other] {
-            assert_eq!(may(&TokenFacts { kind, ..facts(&["default"]) }), Err(Refusal::NotService));
-        }
-        let limited = TokenFacts { uses_left: 3, ..facts(&["default"]) };
-        assert_eq!(may(&limited), Err(Refusal::LimitedUses));
-        let bound = TokenFacts { bound_to_networks: true, ..facts(&["default"]) };
-        assert_eq!(may(&bound), Err(Refusal::BoundToNetworks));
-    }
+    /// What stands in the way of rotations, as far as it can be known without making a token; for
+    /// whoever runs Keyturn.
+    async fn problems(&self) -> Vec<String>;
+}
 
-    /// Protects the customer from a new token that dies with its parent, or can do more or less.
-    #[test]
-    fn what_was_made_is_compared_with_what_was_asked_for() {
-        let old = facts(&["default", "claims-import"]);
-        let new = NewToken::copy_of(&old, "r1");
-        assert_eq!(new.display_name, "claims", "the vault puts the prefix in front by itself");
-        let good =
-            TokenFacts { rotation_id: Some("r1".into()), ..facts(&["claims-import", "default"]) };
-        assert_eq!(as_asked(&new, &good), Ok(()));
-        let more = ["claims-import", "default", "more"].map(str::to_owned).to_vec();
-        for bad in [
-            TokenFacts { orphan: false, ..good.clone() },
-            TokenFacts { kind: TokenKind::Batch, ..good.clone() },
-            TokenFacts { policies: more, ..good.clone() },
-            TokenFacts { policies: vec!["default".into()], ..good.clone() },
-            TokenFacts { period_seconds: 0, ..good.clone() },
-            TokenFacts { rotation_id: None, ..good.clone() },
-        ] {
-            assert!(as_asked(&new, &bad).is_err(), "{bad:?}");
-        }
-    }
+/// Whether a text begins as tokens of vaults do, and is as long.
+fn like_a_token(text: &str) -> bool {
+    ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."]
+        .iter()
+        .any(|prefix| text.strip_prefix(prefix).is_some_and(|rest| rest.len() >= 20))
 }

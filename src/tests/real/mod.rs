@@ -2,3 +2,5 @@
 //! starts what it needs on a free port; none is skipped where something is missing.
 
 mod openbao;
+mod openbao_equal;
+mod openbao_words;

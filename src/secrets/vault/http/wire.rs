@@ -10,8 +10,11 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
+use super::role::Role;
 use crate::model::Micros;
-use crate::secrets::vault::{NewToken, TokenFacts, TokenKind, VaultError};
+use crate::secrets::vault::{
+    NewToken, ROTATION_KEY, TokenFacts, TokenKind, VaultError, like_a_token,
+};
 
 /// An answer that holds a token, bare or wrapped. It does not print.
 #[derive(Deserialize)]
@@ -20,6 +23,8 @@ pub(super) struct Answer {
     pub(super) auth: Option<Auth>,
     #[serde(default)]
     pub(super) wrap_info: Option<WrapInfo>,
+    #[serde(default, deserialize_with = "or_default")]
+    pub(super) warnings: Vec<String>,
 }
 
 /// A token.
@@ -28,6 +33,75 @@ pub(super) struct Auth {
     pub(super) client_token: Zeroizing<String>,
     #[serde(default)]
     pub(super) accessor: String,
+    /// What the vault said besides; taken from around it.
+    #[serde(skip)]
+    pub(super) warnings: Vec<String>,
+}
+
+/// The answer to a renewal. How long the token lives then, a look-up says.
+#[derive(Deserialize)]
+pub(super) struct Renewed {
+    #[serde(rename = "auth")]
+    _auth: Value,
+}
+
+/// What a token may do at some paths.
+#[derive(Deserialize)]
+pub(super) struct Capabilities {
+    pub(super) data: BTreeMap<String, Vec<String>>,
+}
+
+/// The answer to the question for a token role.
+#[derive(Deserialize)]
+pub(super) struct RoleRead {
+    pub(super) data: RoleData,
+}
+
+/// A token role. What came into vaults later stands besides the older form of it, which older
+/// roles still have.
+#[derive(Deserialize)]
+pub(super) struct RoleData {
+    #[serde(default, deserialize_with = "or_default")]
+    token_period: i64,
+    #[serde(default, deserialize_with = "or_default")]
+    period: i64,
+    #[serde(default, deserialize_with = "or_default")]
+    token_explicit_max_ttl: i64,
+    #[serde(default, deserialize_with = "or_default")]
+    explicit_max_ttl: i64,
+    renewable: bool,
+    orphan: bool,
+    #[serde(default, deserialize_with = "or_default")]
+    token_num_uses: i64,
+    #[serde(default, deserialize_with = "or_default")]
+    token_bound_cidrs: Vec<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    bound_cidrs: Vec<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    token_type: String,
+}
+
+impl RoleData {
+    pub(super) fn into_role(self) -> Role {
+        let newer = |newer: i64, older: i64| if newer != 0 { newer } else { older };
+        Role {
+            period_seconds: newer(self.token_period, self.period),
+            explicit_max_ttl_seconds: newer(self.token_explicit_max_ttl, self.explicit_max_ttl),
+            renewable: self.renewable,
+            orphan: self.orphan,
+            uses: self.token_num_uses,
+            bound_cidrs: if self.token_bound_cidrs.is_empty() {
+                self.bound_cidrs
+            } else {
+                self.token_bound_cidrs
+            },
+            kind: match self.token_type.as_str() {
+                // "default-batch" gives what is asked for, and a service token is.
+                "batch" => TokenKind::Batch,
+                _ => TokenKind::Service,
+            },
+        }
+    }
 }
 
 /// What a wrapping says of what is in it.
@@ -73,7 +147,19 @@ pub(super) struct Data {
     #[serde(default, deserialize_with = "or_default")]
     bound_cidrs: Vec<String>,
     #[serde(default, deserialize_with = "or_default")]
-    meta: BTreeMap<String, Value>,
+    meta: BTreeMap<String, String>,
+    #[serde(default, deserialize_with = "or_default")]
+    entity_id: String,
+    #[serde(default, deserialize_with = "or_default")]
+    identity_policies: Vec<String>,
+    #[serde(default, deserialize_with = "or_default")]
+    external_namespace_policies: BTreeMap<String, Vec<String>>,
+    #[serde(default, deserialize_with = "or_default")]
+    namespace_path: String,
+    #[serde(default, deserialize_with = "or_default")]
+    role: String,
+    #[serde(default, deserialize_with = "or_default")]
+    path: String,
 }
 
 /// The answer to a list.
@@ -96,7 +182,8 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
 }
 
 impl Data {
-    pub(super) fn into_facts(self) -> Result<TokenFacts, VaultError> {
+    pub(super) fn into_facts(mut self) -> Result<TokenFacts, VaultError> {
+        let said = |text: String| Some(text).filter(|text| !text.is_empty());
         let expires_at = match &self.expire_time {
             None => None,
             Some(text) => Some(instant(text).ok_or_else(|| {
@@ -119,8 +206,17 @@ impl Data {
             renewable: self.renewable,
             display_name: self.display_name,
             uses_left: self.num_uses,
-            bound_to_networks: !self.bound_cidrs.is_empty(),
-            rotation_id: self.meta.get("rotation_id").and_then(Value::as_str).map(str::to_owned),
+            bound_cidrs: self.bound_cidrs,
+            rotation_id: self.meta.remove(ROTATION_KEY),
+            metadata: self.meta,
+            entity_id: said(self.entity_id),
+            identity_policies: {
+                let elsewhere = self.external_namespace_policies.into_values().flatten();
+                self.identity_policies.into_iter().chain(elsewhere).collect()
+            },
+            namespace: said(self.namespace_path),
+            role: said(self.role),
+            path: self.path,
         })
     }
 }
@@ -130,18 +226,25 @@ fn instant(rfc3339: &str) -> Option<Micros> {
     Micros::try_from(at.unix_timestamp_nanos() / 1000).ok()
 }
 
-/// The body that asks for a token.
-pub(super) fn asked(new: &NewToken) -> Value {
+/// The body that asks for a token, by a role or by none. What the role sets by itself is not asked
+/// for: a vault wants more rights for a period that is asked for than for one that comes anyway.
+pub(super) fn asked(new: &NewToken, role: Option<&Role>) -> Value {
+    let mut metadata = new.metadata.clone();
+    metadata.insert(ROTATION_KEY.to_owned(), new.rotation_id.clone());
     let mut body = json!({
         "type": "service",
         "policies": new.policies,
         // Otherwise the vault adds it by itself.
         "no_default_policy": !new.policies.iter().any(|policy| policy == "default"),
         "renewable": new.renewable,
-        "display_name": new.display_name,
-        "meta": { "rotation_id": new.rotation_id },
+        "meta": metadata,
     });
-    if new.period_seconds > 0 {
+    if !new.display_name.is_empty() {
+        body["display_name"] = new.display_name.as_str().into();
+    }
+    if role.is_some_and(|role| role.period_seconds > 0) {
+        // It is periodic without asking.
+    } else if new.period_seconds > 0 {
         body["period"] = format!("{}s", new.period_seconds).into();
     } else if new.ttl_seconds > 0 {
         body["ttl"] = format!("{}s", new.ttl_seconds).into();
@@ -173,13 +276,7 @@ pub(super) fn said(status: StatusCode, body: &[u8]) -> String {
 
 /// A text of somebody else's on one line, not too long, and without what looks like a token.
 pub(super) fn shortened(text: &str) -> String {
-    let token = |word: &str| {
-        ["hvs.", "hvb.", "hvr.", "s.", "b.", "r."].iter().any(|prefix| {
-            word.trim_start_matches(|c: char| !c.is_alphanumeric())
-                .strip_prefix(prefix)
-                .is_some_and(|rest| rest.len() >= 20)
-        })
-    };
+    let token = |word: &str| like_a_token(word.trim_start_matches(|c: char| !c.is_alphanumeric()));
     let words = text
         .split_whitespace()
         .filter(|word| *word != "*")
@@ -212,16 +309,29 @@ mod tests {
             explicit_max_ttl_seconds: 0,
             renewable: true,
             display_name: "claims".into(),
+            metadata: [("team".to_owned(), "claims".to_owned())].into(),
             rotation_id: "r1".into(),
+            ..NewToken::default()
         };
-        let body = asked(&new);
+        let body = asked(&new, None);
         assert_eq!(body["no_default_policy"], true);
         assert_eq!(body["period"], "3600s");
         assert_eq!(body.get("ttl"), None);
-        assert_eq!(body["meta"]["rotation_id"], "r1");
+        assert_eq!(body["meta"], json!({ "rotation_id": "r1", "team": "claims" }));
+        let role = Role {
+            period_seconds: 3600,
+            explicit_max_ttl_seconds: 0,
+            renewable: true,
+            orphan: true,
+            uses: 0,
+            bound_cidrs: vec![],
+            kind: TokenKind::Service,
+        };
+        let by_role = asked(&new, Some(&role));
+        assert_eq!((by_role.get("period"), by_role.get("ttl")), (None, None));
         new.policies.push("default".into());
         new.period_seconds = 0;
-        let body = asked(&new);
+        let body = asked(&new, None);
         assert_eq!(body["no_default_policy"], false);
         assert_eq!(body["ttl"], "3600s");
         assert_eq!(body.get("period"), None);
