@@ -305,6 +305,12 @@ impl Raw {
         let smtp_url = need("smtp_url", "the mail server, e.g. smtps://user:password@mail.example");
         let mail_from =
             need("mail_from", "who mails come from, e.g. Keyturn <keyturn@platform.example>");
+        // By the mailer's own reading, which is the one that counts.
+        if !mail_from.is_empty() && mail_from.parse::<lettre::message::Mailbox>().is_err() {
+            wrong.push(format!(
+                "mail_from is a name and an address, e.g. Keyturn <keyturn@platform.example>: mail could not come from {mail_from:?}"
+            ));
+        }
         let mut number = |name: &str, default: i64, min: i64, max: i64| match text(name)
             .map(|t| t.parse::<i64>())
         {

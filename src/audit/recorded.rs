@@ -25,6 +25,7 @@ pub(super) const RECORDING: &[(&str, &str, bool)] = &[
     (actions::OWNER_KEY_CHANGE_CANCELLED, "platform_checkpoint", false),
     (actions::OWNER_KEY_CHANGE_OBJECTED, "platform_checkpoint", false),
     (actions::OWNER_KEY_CHANGED, "platform_checkpoint", false),
+    (actions::OWNER_KEY_RENEWED, "platform_checkpoint", false),
 ];
 
 /// How many signatures are checked at once.

@@ -77,7 +77,10 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
             witness: None,
         },
         vault: vault.clone(),
-        mailer: Arc::new(SmtpMailer::new(&format!("smtp://{smtp}").into()).map_err(text)?),
+        mailer: Arc::new(
+            SmtpMailer::new(&format!("smtp://{smtp}").into(), Some("platform.example".to_owned()))
+                .map_err(text)?,
+        ),
         shared_vault: Some(Arc::new(
             Connect::new(&customer_address, &connect_token(data, &SystemRng).map_err(text)?)
                 .map_err(text)?,

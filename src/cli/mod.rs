@@ -297,7 +297,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Gateway { command } => gateway::run(command).await,
         Command::Staff { config, command } => staff::run(config.as_deref(), command).await,
         Command::BenchData(asked) => bench_data::run(&asked).await,
-        Command::Org { config, command } => org::run(config.as_deref(), command).await,
+        Command::Org { config, command } => match org::run(config.as_deref(), command).await {
+            Ok(code) => return code,
+            Err(why) => Err(why),
+        },
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

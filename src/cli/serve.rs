@@ -9,6 +9,7 @@ use keyturn::config::vault::{VaultCredential, VaultServer};
 use keyturn::config::witness::Witness;
 use keyturn::config::{Config, Raw};
 use keyturn::delivery::mail::SmtpMailer;
+use keyturn::delivery::mail::address::greeting;
 use keyturn::delivery::one_password::Connect;
 use keyturn::delivery::tickets::Tickets;
 use keyturn::delivery::tickets::embedded::EmbeddedDesk;
@@ -158,7 +159,10 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
                 None => None,
             },
         },
-        mailer: Arc::new(SmtpMailer::new(&config.smtp_url).map_err(text)?),
+        mailer: Arc::new(
+            SmtpMailer::new(&config.smtp_url, greeting(&config.base_url, &config.mail_from))
+                .map_err(text)?,
+        ),
         vault,
         shared_vault: match &config.one_password {
             Some(at) => Some(Arc::new(Connect::new(&at.url, &at.token).map_err(text)?)),

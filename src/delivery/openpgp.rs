@@ -1,16 +1,23 @@
 //! OpenPGP (RFC 9580, and RFC 4880 for what GnuPG 2.2 makes and reads): judging the Owner's key on
 //! file, encrypting a handoff to it, and signing as the platform.
 
+mod algorithm;
+mod armor;
 mod encrypt;
+mod kept;
 mod key_on_file;
 mod problem;
 mod signer;
 mod trust;
+mod verified;
+mod web_key;
 
 pub use encrypt::{EncryptProblem, encrypt_and_sign};
-pub use key_on_file::{KeyReport, fingerprint_of, inspect};
-pub use problem::KeyProblem;
-pub use signer::{SignerProblem, SigningKey};
+pub use kept::prepare;
+pub use key_on_file::{KeyReport, Renewal, choose, fingerprint_of, inspect, renewal};
+pub use problem::{KeyName, KeyProblem, TooMuch, Unsound};
+pub use signer::{PublishedKey, SignerProblem, SigningKey};
+pub use web_key::local_part_hash;
 
 use pgp::types::Timestamp;
 

@@ -139,10 +139,10 @@ mod tests {
     #[test]
     fn a_key_expires_when_it_was_meant_to() {
         let pair = key(Some(99 * time::DAY));
-        assert_eq!(
-            inspect(&pair.public, NOW).unwrap_err(),
-            KeyProblem::Expired { at: NOW - time::DAY }
-        );
+        let refused = inspect(&pair.public, NOW).unwrap_err();
+        let KeyProblem::Expired { at, extend, .. } = refused else { panic!("{refused:?}") };
+        assert_eq!(at, NOW - time::DAY);
+        assert_eq!(extend.len(), 1, "and so has its subkey");
     }
 
     /// Protects the file that goes into the database: no private half in it.

@@ -41,7 +41,8 @@ pub struct CaughtMail {
     pub subject: String,
     /// The headers in their order, unfolded and otherwise as received.
     pub headers: Vec<(String, String)>,
-    /// The text to read: the first `text/plain` part, or else the first part, decoded (RFC 2045).
+    /// The text to read: the `text/plain` parts that are not files, or else the first part, decoded
+    /// (RFC 2045).
     pub body: String,
     /// Every part that is not itself made of parts, in order; one for a mail without parts.
     pub parts: Vec<Part>,

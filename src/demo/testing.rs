@@ -58,7 +58,7 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str, side:
             witness_folder: None,
             witness: None,
         },
-        mailer: Arc::new(SmtpMailer::new(&SecretString::from(smtp)).unwrap()),
+        mailer: Arc::new(SmtpMailer::new(&SecretString::from(smtp), None).unwrap()),
         shared_vault: Some(shared_vault(folder, side)),
         lists_changed: tokio::sync::Notify::new(),
     }

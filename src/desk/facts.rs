@@ -3,12 +3,13 @@
 use sqlx::AnyConnection;
 
 use super::{Desk, Step};
+use crate::delivery::mail::address::{NOT_MAILABLE, is_mailable};
 use crate::delivery::openpgp;
 use crate::delivery::shared_vault::{SharedVaultError, is_id};
 use crate::model::{Channel, Micros, SecretType};
 use crate::policy::eligibility::{
-    self, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, OrgFacts, OwnerFacts, SecretFacts,
-    TicketFacts, Verdict,
+    self, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, Mend, OrgFacts, OwnerFacts,
+    SecretFacts, TicketFacts, Verdict,
 };
 use crate::policy::grounds::{
     Asked, AuthenticatedThen, Grounds, KeeperThen, RequesterThen, TicketThen,
@@ -129,6 +130,10 @@ impl Desk {
             Some(t) if !t.org_unknown() => orgs::by_id(conn, &t.org_id).await?,
             _ => None,
         };
+        if let Some(key) = org.as_ref().and_then(|o| o.pgp_key.as_deref()) {
+            // Its signatures are checked once, and not on this thread.
+            openpgp::prepare(key).await;
+        }
         let members = match &org {
             Some(o) => orgs::members(conn, &o.id).await?,
             None => Vec::new(),
@@ -229,50 +234,40 @@ impl Desk {
 }
 
 fn handoff_facts(org: &Org, now: Micros, vaults: bool) -> HandoffFacts {
+    let broken = |channel, problem: String| HandoffFacts::Broken { channel, problem, mend: None };
     match org.channel.as_deref().map(str::parse::<Channel>) {
         None => HandoffFacts::NoChannel,
-        Some(Err(e)) => HandoffFacts::Broken { channel: Channel::Pgp, problem: e.to_string() },
-        Some(Ok(Channel::Pgp)) => {
-            let channel = Channel::Pgp;
+        Some(Err(e)) => broken(Channel::Pgp, e.to_string()),
+        Some(Ok(channel @ Channel::Pgp)) => {
             if org.owner_address.as_deref().is_none_or(str::is_empty) {
-                return HandoffFacts::Broken {
-                    channel,
-                    problem: "there is no address on file".to_owned(),
-                };
+                return broken(channel, "there is no address on file".to_owned());
+            }
+            if org.owner_address.as_deref().is_some_and(|address| !is_mailable(address)) {
+                return broken(channel, format!("the address on file is none: {NOT_MAILABLE}"));
             }
             match org.pgp_key.as_deref().map(|key| openpgp::inspect(key, now)) {
-                None => {
-                    HandoffFacts::Broken { channel, problem: "there is no key on file".to_owned() }
-                }
+                None => broken(channel, "there is no key on file".to_owned()),
                 Some(Ok(report)) => HandoffFacts::Works {
                     channel,
                     to: report.fingerprint,
                     expires_at: report.expires_at,
                 },
                 Some(Err(problem)) => {
-                    HandoffFacts::Broken { channel, problem: problem.to_string() }
+                    let mend = Mend { reason: problem.reason(), commands: problem.commands() };
+                    let problem = problem.to_string();
+                    HandoffFacts::Broken { channel, problem, mend: Some(mend) }
                 }
             }
         }
-        Some(Ok(Channel::OnePassword)) => {
-            let channel = Channel::OnePassword;
-            match org.shared_vault_id.as_deref() {
-                None | Some("") => HandoffFacts::Broken {
-                    channel,
-                    problem: "the runbook entry names no vault".to_owned(),
-                },
-                Some(id) if !is_id(id) => HandoffFacts::Broken {
-                    channel,
-                    problem: SharedVaultError::VaultId(id.to_owned()).to_string(),
-                },
-                Some(_) if !vaults => HandoffFacts::Broken {
-                    channel,
-                    problem: SharedVaultError::NotConfigured.to_string(),
-                },
-                Some(id) => {
-                    HandoffFacts::Works { channel, to: format!("vault {id}"), expires_at: None }
-                }
+        Some(Ok(channel @ Channel::OnePassword)) => match org.shared_vault_id.as_deref() {
+            None | Some("") => broken(channel, "the runbook entry names no vault".to_owned()),
+            Some(id) if !is_id(id) => {
+                broken(channel, SharedVaultError::VaultId(id.to_owned()).to_string())
             }
-        }
+            Some(_) if !vaults => broken(channel, SharedVaultError::NotConfigured.to_string()),
+            Some(id) => {
+                HandoffFacts::Works { channel, to: format!("vault {id}"), expires_at: None }
+            }
+        },
     }
 }

@@ -7,6 +7,7 @@ use crate::audit::NewRow;
 use crate::audit::append::lock_both;
 use crate::auth::credential;
 use crate::clock::new_token;
+use crate::delivery::openpgp::{PublishedKey, SignerProblem};
 use crate::model::org::in_fours;
 use crate::model::{Channel, HandoffState, Micros, OutboxKind, SecretType, time};
 use crate::proof::actions;
@@ -73,13 +74,15 @@ impl Desk {
                 let body = format!(
                     "{admin} of the platform replaced your secret {} for ticket {ticket}.\n\
                      Reason: {}\n\n\
-                     The message below is encrypted to your OpenPGP key\n{}\n\
-                     Decrypt it with: gpg --decrypt\n\n\
+                     The attached message is encrypted to your OpenPGP key\n{}\n\
+                     Save it, or this whole mail, and decrypt it with: gpg --decrypt FILE\n\n\
+                     {signed}\n\
                      {until}\n\n{link}\n{consent}\n{}\n",
                     grant.secret_id,
                     grant.reason,
                     in_fours(&handoff.recipient_key),
                     handoff.message,
+                    signed = self.signed_with(),
                 );
                 self.queue_mail(tx, &grant.org_id, &handoff.id, &handoff.recipient, &subject, &body)
                     .await
@@ -100,6 +103,32 @@ impl Desk {
                 self.mail_owner(tx, &grant.org_id, &handoff.id, &subject, &body).await
             }
         }
+    }
+
+    /// Who signed, and how the Owner checks it.
+    fn signed_with(&self) -> String {
+        let address = self.published_key_address();
+        format!(
+            "It is signed with the platform's OpenPGP key\n{}\n\
+             The key is at {address}\n\
+             To have the signature checked, import it first:\n\
+             curl -fsS {address} | gpg --import\n",
+            in_fours(&self.keys.openpgp.fingerprint()),
+        )
+    }
+
+    /// The platform's public key as it is given out, under the name that mail comes from.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn published_key(&self) -> Result<PublishedKey, SignerProblem> {
+        self.keys.openpgp.public_for(&self.settings.mail_from)
+    }
+
+    /// Where that is.
+    #[must_use]
+    pub fn published_key_address(&self) -> String {
+        format!("{}/.well-known/keyturn-openpgp-key.asc", self.settings.base_url)
     }
 
     /// Whether a gateway's handoff carries key and certificate, and not the notice alone.

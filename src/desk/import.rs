@@ -14,7 +14,7 @@ use super::ticket_copy::member_called;
 use super::{Desk, Step, StepError};
 use crate::audit::{Actor, LogId, NewRow, create_log};
 use crate::auth::credential;
-use crate::delivery::openpgp;
+use crate::delivery::openpgp::{self, KeyProblem, Renewal};
 use crate::model::{Channel, Micros, Standing, time};
 use crate::proof::actions;
 use crate::store::orgs::{self, Member, NewOrg, Org};
@@ -29,38 +29,91 @@ pub struct Imported {
     pub changes: Vec<String>,
     /// How many members are in the database and not in the document; they are left as they are.
     pub members_left: usize,
+    /// Why the Owner's key on file, by its fingerprint, cannot be encrypted to, where it cannot.
+    pub key_problem: Option<(String, KeyProblem)>,
 }
+
+/// An org that was not brought in, and why. Nothing of it was.
+#[derive(Debug)]
+pub struct NotImported {
+    /// The org's short name.
+    pub slug: String,
+    /// The fingerprint of the key in the document, where it has one that can be read.
+    pub fingerprint: Option<String>,
+    /// Why not.
+    pub why: StepError,
+}
+
+/// What became of each org of a document, in its order.
+pub type Outcome = Result<Imported, NotImported>;
 
 /// One import in hand.
 struct Import<'a> {
     org: Org,
     by: &'a Actor,
     changes: Vec<String>,
+    key_problem: Option<(String, KeyProblem)>,
 }
 
 impl Desk {
-    /// Brings in a document, whole or not at all. Consent is never changed, and what is on file of
-    /// the Owner's key is never replaced.
+    /// Brings in a document, each org whole or not at all: one that cannot be brought in keeps none
+    /// of the others out. Consent is never changed, and the Owner's key on file is never replaced
+    /// by another; the same key is renewed. With `check` nothing is changed, and the answer is what
+    /// would be.
     ///
     /// # Errors
-    /// [`StepError::Invalid`] or [`StepError::Conflict`] for what cannot be brought in; nothing was
-    /// then.
+    /// Where the database does not answer. What cannot be brought in is in the answer.
     pub async fn import_orgs(
         &self,
-        tx: &mut Tx,
         by: &Actor,
         document: &Document,
-    ) -> Step<Vec<Imported>> {
-        audit::lock(tx, "platform").await?;
+        check: bool,
+    ) -> Step<Vec<Outcome>> {
         let mut all = Vec::with_capacity(document.orgs.len());
         for entry in &document.orgs {
-            entry.check()?;
-            all.push(self.import_org(tx, by, entry).await?);
+            let key = match &entry.runbook {
+                Some(RunbookEntry::Pgp { pgp_key }) => Some(pgp_key.as_str()),
+                _ => None,
+            };
+            if let Some(key) = key {
+                openpgp::prepare(key).await;
+            }
+            let step = match self.check_accessors(entry).await {
+                Ok(()) => {
+                    let mut tx = self.begin().await?;
+                    let step = self.import_org(&mut tx, by, entry).await;
+                    if check {
+                        tx.rollback().await?;
+                        step
+                    } else {
+                        self.settle(tx, step).await
+                    }
+                }
+                Err(e) => Err(e),
+            };
+            all.push(match step {
+                Ok(imported) => Ok(imported),
+                Err(
+                    why @ (StepError::Invalid(_)
+                    | StepError::Conflict(_)
+                    | StepError::BadKey(_)
+                    | StepError::NotPossible(_)
+                    | StepError::Vault(_)
+                    | StepError::NotFound),
+                ) => Err(NotImported {
+                    slug: entry.slug.clone(),
+                    fingerprint: key.and_then(openpgp::fingerprint_of),
+                    why,
+                }),
+                Err(broken) => return Err(broken),
+            });
         }
         Ok(all)
     }
 
     async fn import_org(&self, tx: &mut Tx, by: &Actor, entry: &OrgEntry) -> Step<Imported> {
+        entry.check()?;
+        audit::lock(tx, "platform").await?;
         let now = self.now();
         let new = orgs::by_slug(tx.conn(), &entry.slug).await?.is_none();
         if new {
@@ -84,7 +137,7 @@ impl Desk {
         let org = orgs::by_slug(tx.conn(), &entry.slug).await?.ok_or(StepError::NotFound)?;
         audit::lock(tx, &LogId::Org(org.id.clone()).as_string()).await?;
         orgs::lock(tx, &org.id).await?;
-        let mut import = Import { org, by, changes: Vec::new() };
+        let mut import = Import { org, by, changes: Vec::new(), key_problem: None };
         if new {
             self.changed(tx, &mut import, "org", "added", None).await?;
         } else if import.org.name != entry.name.trim() {
@@ -95,7 +148,12 @@ impl Desk {
         self.import_owner(tx, &mut import, entry, new).await?;
         self.import_runbook(tx, &mut import, entry).await?;
         self.import_secrets(tx, &mut import, entry).await?;
-        Ok(Imported { slug: entry.slug.clone(), changes: import.changes, members_left })
+        Ok(Imported {
+            slug: entry.slug.clone(),
+            changes: import.changes,
+            members_left,
+            key_problem: import.key_problem,
+        })
     }
 
     /// Writes one change into both logs.
@@ -223,25 +281,34 @@ impl Desk {
         let id = import.org.id.clone();
         match runbook {
             RunbookEntry::Pgp { pgp_key } => {
-                let report = openpgp::inspect(pgp_key, now).map_err(|problem| {
-                    tracing::error!(%problem, org = entry.slug, "the Owner's key");
-                    StepError::Invalid("an Owner's OpenPGP key cannot be encrypted to")
-                })?;
-                let on_file = import.org.pgp_key.as_deref();
-                if on_file.is_some_and(|key| {
-                    fingerprint_of(key, now).as_ref() != Some(&report.fingerprint)
-                }) {
-                    return Err(StepError::Conflict(
-                        "another OpenPGP key is on file for an Owner: a key on file is not replaced by an import",
-                    ));
+                let on_file = import.org.pgp_key.clone();
+                match on_file.as_deref().map(|key| openpgp::renewal(key, pgp_key)) {
+                    None => drop(openpgp::inspect(pgp_key, now)?),
+                    Some(Err(unreadable)) => return Err(unreadable.into()),
+                    Some(Ok(Renewal::Another)) => {
+                        return Err(StepError::Conflict(
+                            "another OpenPGP key is on file for the Owner: a key on file is not replaced by an import",
+                        ));
+                    }
+                    Some(Ok(Renewal::NothingNew)) => {}
+                    Some(Ok(Renewal::Renewed(key))) => {
+                        self.renew_key(tx, &import.org, &key, import.by).await?;
+                        import.changes.push("OpenPGP key on file: renewed".to_owned());
+                        import.org.pgp_key = Some(key);
+                    }
                 }
-                if on_file.is_none() || import.org.channel.as_deref() != Some(Channel::Pgp.as_str())
-                {
-                    let key = on_file.unwrap_or(pgp_key).to_owned();
+                if on_file.is_none() || !import.org.channel_is(Channel::Pgp) {
+                    let key = import.org.pgp_key.clone().unwrap_or_else(|| pgp_key.clone());
                     orgs::set_runbook(tx, &id, Channel::Pgp, Some(&key), None, now).await?;
-                    let change = format!("PGP, {}", report.fingerprint);
-                    self.changed(tx, import, "runbook entry", &change, None).await?;
+                    let print = openpgp::fingerprint_of(&key).unwrap_or_default();
+                    self.changed(tx, import, "runbook entry", &format!("PGP, {print}"), None)
+                        .await?;
+                    import.org.pgp_key = Some(key);
                 }
+                import.key_problem = import.org.pgp_key.as_deref().and_then(|key| {
+                    let problem = openpgp::inspect(key, now).err()?;
+                    Some((openpgp::fingerprint_of(key)?, problem))
+                });
             }
             RunbookEntry::OnePassword { vault_id } => {
                 let good = vault_id.len() == 26
@@ -314,8 +381,4 @@ fn since_of(entry: &OrgEntry) -> Step<Option<Micros>> {
             time::parse(text).ok_or(StepError::Invalid("owner.since is an instant in RFC 3339"))
         })
         .transpose()
-}
-
-fn fingerprint_of(key: &str, now: Micros) -> Option<String> {
-    openpgp::inspect(key, now).ok().map(|report| report.fingerprint)
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::rotate_vault::Revocation;
 use super::shared_vault::InVault;
 use super::{Desk, Step, StepError};
-use crate::delivery::mail::Mail;
+use crate::delivery::mail::{Mail, address};
 use crate::delivery::shared_vault::SharedVaultError;
 use crate::model::{Micros, OutboxKind, time};
 use crate::secrets::sealing::{self, Binding, Sealed};
@@ -242,9 +242,11 @@ impl Desk {
 
     async fn deliver_mail(&self, item: &Item) -> Step<Delivered> {
         let letter: Letter = self.queued(item)?;
+        let domain = address::sender(&self.settings.mail_from)
+            .map_or_else(|| "localhost".to_owned(), |(_, domain)| domain);
         let mail = Mail {
             // The same id on every attempt, so that a mail server can see that it is the same.
-            message_id: format!("<{}@keyturn>", item.id),
+            message_id: format!("<{}@{domain}>", item.id),
             from: self.settings.mail_from.clone(),
             to: item.recipient.clone(),
             subject: letter.subject,

@@ -2,6 +2,8 @@
 //! it wants a recent sign-in, and a day in which the old key is still the one used and the Owner,
 //! who is told by mail, can object.
 
+mod renew;
+
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::AnyConnection;
 
@@ -10,7 +12,7 @@ use crate::audit::append::lock_both;
 use crate::audit::{Actor, NewRow};
 use crate::auth::credential;
 use crate::clock::new_token;
-use crate::delivery::openpgp;
+use crate::delivery::openpgp::{self, KeyProblem, Renewal};
 use crate::model::org::in_fours;
 use crate::model::{Channel, KeyChangeState, Micros, time};
 use crate::policy::access;
@@ -25,11 +27,24 @@ pub const COOL_OFF: Micros = 24 * time::HOUR;
 /// For how long a change is told of to whoever hands something over.
 pub const TOLD_FOR: Micros = 30 * time::DAY;
 
+/// What became of the wish to put a key on file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyAsked {
+    /// It is another key, which waits.
+    Waits(Box<KeyChange>),
+    /// It is the key on file, renewed, and in use at once.
+    Renewed {
+        /// Why it cannot be encrypted to, where it cannot.
+        problem: Option<KeyProblem>,
+    },
+}
+
 /// The two actions of a step about the key: the platform log's, and the org log's.
 type Twin = (&'static str, &'static str);
 
 impl Desk {
-    /// Asks for another key for the Owner. It is judged now and again when it is due; until then
+    /// Asks for another key for the Owner. The key on file with something new about it is renewed at
+    /// once: it is the same key. Another one is judged now and again when it is due; until then
     /// the key on file stays the one used. The Owner gets both fingerprints by mail, with a link
     /// to object.
     ///
@@ -43,16 +58,28 @@ impl Desk {
         who: &AtWork,
         org_id: &str,
         armored: &str,
-    ) -> Step<KeyChange> {
+    ) -> Step<KeyAsked> {
         self.authorize(tx, who).await?;
         let now = self.now();
         if !access::fresh(who.proven_at, now) {
             return Err(StepError::StepUp);
         }
         let armored = armored.trim();
-        let report = openpgp::inspect(armored, now)?;
         let org = self.org_under_locks(tx, org_id).await?;
-        if org.channel.as_deref() != Some(Channel::Pgp.as_str()) {
+        let on_file = org.pgp_key.as_deref().filter(|_| org.channel_is(Channel::Pgp));
+        match on_file.map(|on_file| openpgp::renewal(on_file, armored)) {
+            Some(Ok(Renewal::NothingNew)) => {
+                return Err(StepError::Conflict("This is the key on file already."));
+            }
+            Some(Ok(Renewal::Renewed(renewed))) => {
+                let problem = self.renew_key(tx, &org, &renewed, &who.actor()).await?;
+                return Ok(KeyAsked::Renewed { problem });
+            }
+            // Another, or one of them cannot be read: the new one is judged by itself.
+            Some(Ok(Renewal::Another) | Err(_)) | None => {}
+        }
+        let report = openpgp::inspect(armored, now)?;
+        if !org.channel_is(Channel::Pgp) {
             return Err(StepError::Conflict(
                 "The runbook entry of this org does not name PGP: no key is used for it.",
             ));
@@ -66,9 +93,6 @@ impl Desk {
             return Err(StepError::Conflict(
                 "The Owner is marked unreachable: nobody could object.",
             ));
-        }
-        if org.pgp_key.as_deref().is_some_and(|key| same_key(key, armored)) {
-            return Err(StepError::Conflict("This is the key on file already."));
         }
         if key_changes::waiting(tx.conn(), &org.id).await?.is_some() {
             return Err(StepError::Conflict(
@@ -123,7 +147,7 @@ impl Desk {
             ),
         )
         .await?;
-        Ok(change)
+        Ok(KeyAsked::Waits(Box::new(change)))
     }
 
     /// Cancels a change that waits. The key on file stays.
@@ -327,9 +351,4 @@ impl Desk {
 #[must_use]
 pub fn fingerprint_on_file(org: &Org) -> Option<String> {
     org.pgp_key.as_deref().and_then(openpgp::fingerprint_of)
-}
-
-/// Whether two armored texts are the same, but for how they are broken into lines.
-fn same_key(one: &str, other: &str) -> bool {
-    one.split_whitespace().eq(other.split_whitespace())
 }

@@ -7,6 +7,7 @@ use super::{AtWork, Desk, Step, StepError};
 use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::{credential, password, throttle};
 use crate::clock::new_token;
+use crate::delivery::mail::address::{NOT_MAILABLE, is_mailable};
 use crate::model::{EndCause, Micros, StaffRole, time};
 use crate::proof::actions;
 use crate::proof::row::{ActorType, Outcome};
@@ -277,8 +278,11 @@ impl Desk {
         password: &SecretString,
     ) -> Step<Staff> {
         let email = email.trim().to_lowercase();
-        if !email.contains('@') || name.trim().is_empty() {
-            return Err(StepError::Invalid("An account has an address with an @ and a name."));
+        if !is_mailable(&email) {
+            return Err(StepError::Invalid(NOT_MAILABLE));
+        }
+        if name.trim().is_empty() {
+            return Err(StepError::Invalid("An account has a name."));
         }
         let hash = password::hash(password, self.rng.as_ref())
             .map_err(|_| StepError::Invalid("A password has 15 to 1,000 characters."))?;

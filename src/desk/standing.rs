@@ -126,13 +126,14 @@ impl Desk {
             return Ok(Batch::default());
         }
         for org in owner_keys::unread(conn, BATCH).await? {
+            openpgp::prepare(&org.pgp_key).await;
             let read = openpgp::inspect(&org.pgp_key, now);
             batch.keys.push(KeyExpiry {
                 org_id: org.id,
                 key_since: org.key_since,
                 expires_at: match read {
                     Ok(report) => report.expires_at,
-                    Err(openpgp::KeyProblem::Expired { at }) => Some(at),
+                    Err(openpgp::KeyProblem::Expired { at, .. }) => Some(at),
                     Err(_) => None,
                 },
                 read_at: now,

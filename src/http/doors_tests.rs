@@ -139,17 +139,21 @@ pub(super) const DOORS: &[Door] = &[
     ("GET", "/.well-known/jwks.json", "/.well-known/jwks.json", "", PUBLIC_KEY),
     ("GET", "/.well-known/keyturn-log-key", "/.well-known/keyturn-log-key", "", PUBLIC_KEY),
     ("GET", "/.well-known/keyturn-openpgp-key.asc", "/.well-known/keyturn-openpgp-key.asc", "", PUBLIC_KEY),
+    ("GET", "/.well-known/openpgpkey/hu/{name}", "/.well-known/openpgpkey/hu/none", "", PUBLIC_KEY),
+    ("GET", "/.well-known/openpgpkey/policy", "/.well-known/openpgpkey/policy", "", PUBLIC_KEY),
+    ("GET", "/.well-known/openpgpkey/{domain}/hu/{name}", "/.well-known/openpgpkey/platform.example/hu/none", "", PUBLIC_KEY),
+    ("GET", "/.well-known/openpgpkey/{domain}/policy", "/.well-known/openpgpkey/platform.example/policy", "", PUBLIC_KEY),
     ("GET", "/api/v1/openapi.json", "/api/v1/openapi.json", "", For::Anybody("how to call us is no secret")),
     ("GET", "/healthz", "/healthz", "", For::Anybody("a load balancer asks")),
     ("GET", "/readyz", "/readyz", "", For::Anybody("a load balancer asks")),
 ];
 
 /// How many doors are open to anybody. A new one has to be argued for.
-const OPEN_DOORS: usize = 25;
+const OPEN_DOORS: usize = 29;
 
-pub(super) struct Site {
-    pub(super) bench: Bench,
-    pub(super) router: Router,
+pub(crate) struct Site {
+    pub(crate) bench: Bench,
+    pub(crate) router: Router,
     pub(super) strips: Strips,
 }
 
@@ -159,7 +163,7 @@ impl Site {
     }
 
     /// The server on a desk that is there.
-    pub(super) async fn on(bench: Bench) -> Self {
+    pub(crate) async fn on(bench: Bench) -> Self {
         let people = {
             let mut conn = bench.desk.store.read().await.unwrap();
             crate::store::staff::all(&mut conn).await.unwrap()

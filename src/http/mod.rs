@@ -12,7 +12,7 @@ mod alarm_tests;
 #[cfg(test)]
 mod auditor_tests;
 #[cfg(test)]
-mod doors_tests;
+pub(crate) mod doors_tests;
 #[cfg(test)]
 mod leaving_tests;
 #[cfg(test)]

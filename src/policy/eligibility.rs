@@ -155,7 +155,19 @@ pub enum HandoffFacts {
         channel: Channel,
         /// What is wrong with it, and what to do.
         problem: String,
+        /// How the Owner puts it right, where that is known in so many words.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mend: Option<Mend>,
     },
+}
+
+/// How the Owner puts a channel right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mend {
+    /// What is wrong with it.
+    pub reason: String,
+    /// The commands that put it right, in their order. The last one prints what to send us.
+    pub commands: Vec<String>,
 }
 
 /// Another live impersonation.
@@ -541,18 +553,31 @@ fn handoff_possible(facts: &Facts, now: Micros) -> Outcome {
             "The Owner has to give us a valid one first.",
             PGP_REPLY,
         )),
-        HandoffFacts::Broken { channel, problem } => Err(no(
+        HandoffFacts::Broken { channel, problem, mend } => Err(no(
             format!("{}: {problem}", channel.label()),
             "A new secret is made only when it can be handed over. Mend the channel first.",
-            match channel {
-                Channel::Pgp => PGP_REPLY,
-                Channel::OnePassword => "",
+            match (channel, mend) {
+                (Channel::Pgp, Some(mend)) => pgp_reply(mend),
+                (Channel::Pgp, None) => PGP_REPLY.to_owned(),
+                (Channel::OnePassword, _) => String::new(),
             },
         )),
     }
 }
 
 const PGP_REPLY: &str = "We cannot encrypt to the OpenPGP key that we have on file for you. Please send us a current public key, or extend the one on file; we will confirm its fingerprint with you before we use it.";
+
+/// The reply that the Owner can act on at once: what is wrong, and the commands that put it right.
+fn pgp_reply(mend: &Mend) -> String {
+    let Mend { reason, commands } = mend;
+    if commands.is_empty() {
+        return format!("{PGP_REPLY}\n\nWhat we found: {reason}.");
+    }
+    format!(
+        "We cannot encrypt to the OpenPGP key that we have on file for you: {reason}. With GnuPG, these commands put it right, and the last one prints what to send us:\n\n{}\n\nYou can send us another public key as well. We will confirm its fingerprint with you before we use it.",
+        commands.join("\n"),
+    )
+}
 
 fn nothing_else_open(facts: &Facts) -> Outcome {
     let Some(live) = &facts.live else {

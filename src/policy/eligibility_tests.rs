@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 
 use super::eligibility::{
-    Check, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, OLDEST_COPY, OrgFacts, OwnerFacts,
-    SecretFacts, TicketFacts, decide,
+    Check, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, Mend, OLDEST_COPY, OrgFacts,
+    OwnerFacts, SecretFacts, TicketFacts, decide,
 };
 use crate::model::{Channel, Consent, MemberRole, Micros, SecretType, Standing, TicketState, time};
 
@@ -132,7 +132,8 @@ fn breakages() -> Vec<(Check, Facts)> {
     });
     add(Check::HandoffPossible, &|f| f.handoff = HandoffFacts::NoChannel);
     add(Check::HandoffPossible, &|f| {
-        f.handoff = HandoffFacts::Broken { channel: Channel::Pgp, problem: "revoked".into() };
+        f.handoff =
+            HandoffFacts::Broken { channel: Channel::Pgp, problem: "revoked".into(), mend: None };
     });
     add(Check::HandoffPossible, &|f| {
         f.handoff =
@@ -267,7 +268,7 @@ prop_compose! {
             },
             handoff: match handoff {
                 0 => HandoffFacts::NoChannel,
-                1 => HandoffFacts::Broken { channel: Channel::Pgp, problem: "p".into() },
+                1 => HandoffFacts::Broken { channel: Channel::Pgp, problem: "p".into(), mend: None },
                 2 => HandoffFacts::Works { channel: Channel::Pgp, to: "t".into(), expires_at: Some(NOW) },
                 _ => HandoffFacts::Works { channel: Channel::OnePassword, to: "t".into(), expires_at: None },
             },
@@ -378,4 +379,21 @@ fn what_a_refusal_says() {
         })
         .collect();
     insta::assert_snapshot!(text.join("\n\n"));
+}
+
+/// Protects the Owner from a reply that they cannot act on: it says what is wrong, and each command.
+#[test]
+fn the_reply_about_a_key_has_the_commands_that_mend_it() {
+    let reply = |mend| {
+        let mut f = good();
+        let (channel, problem) = (Channel::Pgp, "it expired".to_owned());
+        f.handoff = HandoffFacts::Broken { channel, problem, mend };
+        decide(&f, NOW).reply().unwrap().to_owned()
+    };
+    let commands = vec!["gpg --one AB".to_owned(), "gpg --two AB".to_owned()];
+    let with = reply(Some(Mend { reason: "this key expired on 2026-03-01".into(), commands }));
+    assert!(with.contains("for you: this key expired on 2026-03-01."), "{with}");
+    assert!(with.contains("\n\ngpg --one AB\ngpg --two AB\n\n"), "{with}");
+    let without = reply(Some(Mend { reason: "the Owner has revoked it".into(), commands: vec![] }));
+    assert!(without.starts_with(&reply(None)) && without.contains("revoked"), "{without}");
 }

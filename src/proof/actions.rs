@@ -70,6 +70,8 @@ pub const PLATFORM_OWNER_KEY_CHANGE_CANCELLED: &str = "platform.owner_key_change
 pub const PLATFORM_OWNER_KEY_CHANGE_OBJECTED: &str = "platform.owner_key_change_objected";
 /// Platform log: another key for the Owner is the one used.
 pub const PLATFORM_OWNER_KEY_CHANGED: &str = "platform.owner_key_changed";
+/// Platform log: what the Owner's key on file says of itself was renewed.
+pub const PLATFORM_OWNER_KEY_RENEWED: &str = "platform.owner_key_renewed";
 
 /// Platform log: something of an org was brought in, from the command line.
 pub const PLATFORM_ORG_IMPORTED: &str = "platform.org_imported";
@@ -113,6 +115,8 @@ pub const OWNER_KEY_CHANGE_CANCELLED: &str = "owner_key.change_cancelled";
 pub const OWNER_KEY_CHANGE_OBJECTED: &str = "owner_key.change_objected";
 /// Org log: another key for the Owner is the one used.
 pub const OWNER_KEY_CHANGED: &str = "owner_key.changed";
+/// Org log: what the Owner's key on file says of itself was renewed.
+pub const OWNER_KEY_RENEWED: &str = "owner_key.renewed";
 /// Platform log: the deployment's certificate authority was made.
 pub const PLATFORM_CERTIFICATE_AUTHORITY_MADE: &str = "platform.certificate_authority_made";
 /// Platform log: the operator's own certificate authority was put in.
@@ -167,6 +171,7 @@ pub const TWINS: &[(&str, &str)] = &[
     (PLATFORM_OWNER_KEY_CHANGE_CANCELLED, OWNER_KEY_CHANGE_CANCELLED),
     (PLATFORM_OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGE_OBJECTED),
     (PLATFORM_OWNER_KEY_CHANGED, OWNER_KEY_CHANGED),
+    (PLATFORM_OWNER_KEY_RENEWED, OWNER_KEY_RENEWED),
     (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
 ];
 

@@ -44,6 +44,12 @@ pub struct Org {
 }
 
 impl Org {
+    /// Whether the runbook entry names this channel.
+    #[must_use]
+    pub fn channel_is(&self, channel: Channel) -> bool {
+        self.channel.as_deref() == Some(channel.as_str())
+    }
+
     /// `allow_platform_impersonation`, and how far it goes.
     #[must_use]
     pub fn consent(&self) -> Consent {

@@ -15,6 +15,18 @@ pub(crate) fn from_pypi(name: &str) -> PathBuf {
     path
 }
 
+/// Node with a script that finds the packages of `end2end/package.json`.
+///
+/// # Panics
+/// Where they are not installed.
+pub(crate) fn from_npm(script: &Path) -> Command {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("end2end/node_modules");
+    assert!(packages.exists(), "{} is not there: run `make test-tools`", packages.display());
+    let mut node = Command::new("node");
+    node.env("NODE_PATH", packages).arg(script);
+    node
+}
+
 /// A port of this machine that nobody listens at.
 pub(crate) fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");

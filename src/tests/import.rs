@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::audit::Actor;
 use crate::auth::credential;
-use crate::desk::import::{Document, Imported};
+use crate::desk::import::{Document, Imported, Outcome};
 use crate::desk::{Step, StepError};
 use crate::model::{Standing, time};
 use crate::store::{orgs, secrets, tickets};
@@ -19,6 +19,9 @@ both_engines!(
     what_a_document_may_not_change_stays,
     a_changed_document_changes_what_differs_in_both_logs,
     a_credential_is_given_once_and_works,
+    one_org_that_cannot_be_brought_in_keeps_no_other_out,
+    the_same_key_renewed_is_taken_and_the_owner_is_told,
+    a_check_changes_nothing_and_says_the_same,
 );
 
 const KEY: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -45,10 +48,8 @@ fn by() -> Actor {
 
 async fn import(bench: &Bench, document: &Value) -> Step<Vec<Imported>> {
     let document = Document::parse(&document.to_string()).unwrap();
-    bench.desk.check_accessors(&document).await?;
-    let mut tx = bench.desk.begin().await?;
-    let step = bench.desk.import_orgs(&mut tx, &by(), &document).await;
-    bench.desk.settle(tx, step).await
+    let outcomes = bench.desk.import_orgs(&by(), &document, false).await?;
+    outcomes.into_iter().map(|outcome| outcome.map_err(|not| not.why)).collect()
 }
 
 async fn an_org_is_brought_in_and_served_and_the_same_document_changes_nothing(bench: Bench) {
@@ -130,12 +131,17 @@ async fn what_a_document_may_not_change_stays(bench: Bench) {
         ("/orgs/0/gateways/0/id", json!("whk_zephyr")),
         ("/orgs/0/owner/email", json!("nobody@zephyr.example")),
         ("/orgs/0/slug", json!("Not A Slug")),
+        ("/orgs/0/owner/email", json!("zoe..x@zephyr.example")),
+        ("/orgs/0/members/1/email", json!("a@b@zephyr.example")),
     ] {
         let step = import(&bench, &with(path, value.clone())).await;
         assert!(
             matches!(
                 step,
-                Err(StepError::Invalid(_) | StepError::Conflict(_) | StepError::NotPossible(_))
+                Err(StepError::Invalid(_)
+                    | StepError::Conflict(_)
+                    | StepError::BadKey(_)
+                    | StepError::NotPossible(_))
             ),
             "{path} {value}: {step:?}"
         );
@@ -213,4 +219,88 @@ async fn a_credential_is_given_once_and_works(bench: Bench) {
     assert_eq!(rows.len(), 1);
     assert!(!format!("{rows:?}").contains(token.expose_secret()));
     bench.verify_all().await.unwrap();
+}
+
+/// A document of three orgs, of which the second has this key.
+fn three(bench: &Bench, key: &str) -> Value {
+    let mut all = document(bench);
+    let org = |slug: &str, key: &str| {
+        json!({
+            "slug": slug, "name": slug, "owner": { "email": format!("o@{slug}.example") },
+            "members": [{ "email": format!("o@{slug}.example"), "name": "O", "role": "owner", "standing": "locked_out" }],
+            "runbook": { "channel": "pgp", "pgp_key": key },
+        })
+    };
+    let orgs = all["orgs"].as_array_mut().unwrap();
+    orgs.push(org("breeze", key));
+    orgs.push(org("calm", &owners().rsa.public));
+    all
+}
+
+async fn run(bench: &Bench, document: &Value, check: bool) -> Vec<Outcome> {
+    let document = Document::parse(&document.to_string()).unwrap();
+    bench.desk.import_orgs(&by(), &document, check).await.unwrap()
+}
+
+async fn there(bench: &Bench, slug: &str) -> Option<orgs::Org> {
+    let mut conn = bench.desk.store.read().await.unwrap();
+    orgs::by_slug(&mut conn, slug).await.unwrap()
+}
+
+async fn one_org_that_cannot_be_brought_in_keeps_no_other_out(bench: Bench) {
+    let outcomes = run(&bench, &three(&bench, &owners().expired.public), false).await;
+    let refused = outcomes[1].as_ref().unwrap_err();
+    assert_eq!(refused.slug, "breeze");
+    assert_eq!(refused.fingerprint.as_deref(), Some(owners().expired.fingerprint.as_str()));
+    assert!(refused.why.to_string().contains("expired on"), "{}", refused.why);
+    assert!(outcomes[0].is_ok() && outcomes[2].is_ok());
+    assert!(there(&bench, "breeze").await.is_none(), "nothing of it");
+    assert!(there(&bench, "zephyr").await.is_some() && there(&bench, "calm").await.is_some());
+    bench.verify_all().await.unwrap();
+    // A key that has expired since it was put on file: the org goes in, the key is named.
+    let mended = run(&bench, &three(&bench, &owners().modern.public), false).await;
+    assert!(mended.iter().all(|outcome| outcome.as_ref().is_ok_and(|o| o.key_problem.is_none())));
+    let update =
+        format!("UPDATE org SET pgp_key = '{}' WHERE slug = 'breeze'", owners().expired.public);
+    bench.sql(&update).await.unwrap();
+    let again = run(&bench, &three(&bench, &owners().expired.public), false).await;
+    let (fingerprint, problem) = again[1].as_ref().unwrap().key_problem.clone().unwrap();
+    assert_eq!(fingerprint, owners().expired.fingerprint);
+    assert!(problem.to_string().contains("expired on"), "{problem}");
+}
+
+async fn the_same_key_renewed_is_taken_and_the_owner_is_told(bench: Bench) {
+    let first = document(&bench);
+    import(&bench, &first).await.unwrap();
+    let gpg = crate::delivery::openpgp::gnupg::Gnupg::new();
+    gpg.run(&["--import"], owners().modern.secret.as_bytes());
+    gpg.travel(owners().now - gpg.now());
+    gpg.run(&["--quick-set-expire", &owners().modern.fingerprint, "2y"], b"");
+    let mut renewed = first.clone();
+    renewed["orgs"][0]["runbook"]["pgp_key"] = json!(gpg.export(&owners().modern.fingerprint));
+    let changes = import(&bench, &renewed).await.unwrap().remove(0).changes;
+    assert_eq!(changes, ["OpenPGP key on file: renewed"]);
+    let on_file = there(&bench, "zephyr").await.unwrap().pgp_key.unwrap();
+    let report = crate::delivery::openpgp::inspect(&on_file, bench.now()).unwrap();
+    assert!(report.expires_at.is_some());
+    assert_eq!(bench.rows_of("platform", "platform.owner_key_renewed").await.len(), 1);
+    bench.desk.send_due().await.unwrap();
+    assert_eq!(bench.mailbox.about("was renewed").to, "zoe@zephyr.example");
+    // The older document again takes nothing back.
+    assert!(import(&bench, &first).await.unwrap()[0].changes.is_empty());
+    assert_eq!(there(&bench, "zephyr").await.unwrap().pgp_key.unwrap(), on_file);
+    bench.verify_all().await.unwrap();
+}
+
+async fn a_check_changes_nothing_and_says_the_same(bench: Bench) {
+    let document = three(&bench, &owners().expired.public);
+    let before = bench.rows("platform").await.len();
+    let said = run(&bench, &document, true).await;
+    assert_eq!(bench.rows("platform").await.len(), before);
+    assert!(there(&bench, "zephyr").await.is_none());
+    let done = run(&bench, &document, false).await;
+    let changes = |all: &[Outcome]| -> Vec<usize> {
+        all.iter().map(|outcome| outcome.as_ref().map_or(0, |o| o.changes.len())).collect()
+    };
+    assert_eq!(changes(&said), changes(&done));
 }

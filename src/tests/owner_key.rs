@@ -4,7 +4,7 @@
 use rand::Rng as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::desk::owner_key::COOL_OFF;
+use crate::desk::owner_key::{COOL_OFF, KeyAsked};
 use crate::desk::rotate::{Ask, Caller};
 use crate::desk::{Step, StepError};
 use crate::model::org::in_fours;
@@ -31,9 +31,18 @@ both_engines!(
     a_key_that_has_expired_by_then_is_dropped,
     nobody_replaces_the_key_of_an_owner_who_cannot_object,
     it_is_applied_once_however_many_sweep,
+    the_same_key_renewed_is_used_at_once_and_the_owner_is_told,
+    a_renewal_takes_nothing_away_and_a_revocation_is_heeded,
 );
 
 async fn ask(bench: &Bench, staff: &str, org: &str, key: &str) -> Step<KeyChange> {
+    match asked_for(bench, staff, org, key).await? {
+        KeyAsked::Waits(change) => Ok(*change),
+        renewed => panic!("{renewed:?}"),
+    }
+}
+
+async fn asked_for(bench: &Bench, staff: &str, org: &str, key: &str) -> Step<KeyAsked> {
     let who = bench.at_work(staff).await;
     let mut tx = bench.desk.begin().await?;
     let step = bench.desk.ask_key_change(&mut tx, &who, org, key).await;
@@ -189,7 +198,7 @@ async fn a_key_that_cannot_be_used_is_refused_with_what_is_wrong_and_not_kept(be
         (&keys.revoked.public, "has revoked this key"),
         (&keys.sign_only.public, "no subkey for encryption"),
         (&keys.rsa.secret, "nothing of it was kept"),
-        (&two, "more than one key"),
+        (&two, "there are 2 keys in this text"),
         ("", "not a readable OpenPGP public key"),
         (&"x".repeat(300_000), "longer than"),
     ] {
@@ -366,4 +375,63 @@ async fn it_is_applied_once_however_many_sweep(bench: Bench) {
     assert_eq!(bench.rows_of("acme", "owner_key.changed").await.len(), 1);
     bench.desk.send_due().await.unwrap();
     bench.mailbox.about("Your new OpenPGP key is on file");
+}
+
+/// The key on file, extended by its holder; and that, revoked.
+fn renewals() -> (String, String) {
+    let gpg = crate::delivery::openpgp::gnupg::Gnupg::new();
+    gpg.run(&["--import"], owners().modern.secret.as_bytes());
+    gpg.travel(owners().now - gpg.now());
+    let key = &owners().modern.fingerprint;
+    gpg.run(&["--quick-set-expire", key, "2y"], b"");
+    let extended = gpg.export(key);
+    let args = ["--no-batch", "--no-tty", "--armor", "--command-fd", "0", "--gen-revoke", key];
+    let revocation = gpg.run(&args, b"y\n0\n\ny\n").stdout;
+    gpg.run(&["--import"], &revocation);
+    (extended, gpg.export(key))
+}
+
+async fn the_same_key_renewed_is_used_at_once_and_the_owner_is_told(bench: Bench) {
+    let (extended, _) = renewals();
+    let asked = asked_for(&bench, ADA, "org-acme", &extended).await.unwrap();
+    assert_eq!(asked, KeyAsked::Renewed { problem: None });
+    let on_file = key_on_file(&bench, "acme").await;
+    let report = crate::delivery::openpgp::inspect(&on_file, bench.now()).unwrap();
+    assert!(report.expires_at.is_some(), "by what it says now");
+    assert_eq!(&sealed_to(&bench).await, &owners().modern.fingerprint, "without a wait");
+    for (log, action) in [("platform", "platform.owner_key_renewed"), ("acme", "owner_key.renewed")]
+    {
+        let rows = bench.rows_of(log, action).await;
+        assert_eq!(rows.len(), 1, "{log}");
+        assert_eq!(rows[0].actor_id, ADA);
+        assert_eq!(rows[0].detail_str("fingerprint"), Some(owners().modern.fingerprint.as_str()));
+    }
+    bench.desk.send_due().await.unwrap();
+    let told = bench.mailbox.about("was renewed");
+    assert_eq!(told.to, "owner@acme.example");
+    assert!(told.body.expose_secret().contains(&in_fours(&owners().modern.fingerprint)));
+    // Another key still waits its day.
+    let other = asked_for(&bench, ADA, "org-acme", &owners().rsa.public).await.unwrap();
+    assert!(matches!(other, KeyAsked::Waits(_)), "{other:?}");
+    bench.verify_all().await.unwrap();
+}
+
+async fn a_renewal_takes_nothing_away_and_a_revocation_is_heeded(bench: Bench) {
+    let (extended, revoked) = renewals();
+    asked_for(&bench, ADA, "org-acme", &extended).await.unwrap();
+    let on_file = key_on_file(&bench, "acme").await;
+    // An older copy, and the same once more.
+    for copy in [&owners().modern.public, &extended] {
+        let step = asked_for(&bench, ADA, "org-acme", copy).await;
+        assert!(matches!(step, Err(StepError::Conflict(_))), "{step:?}");
+        assert_eq!(key_on_file(&bench, "acme").await, on_file);
+    }
+    let asked = asked_for(&bench, ADA, "org-acme", &revoked).await.unwrap();
+    let problem = Some(crate::delivery::openpgp::KeyProblem::Revoked);
+    assert_eq!(asked, KeyAsked::Renewed { problem });
+    // And no copy from before brings it back.
+    let step = asked_for(&bench, ADA, "org-acme", &extended).await;
+    assert!(matches!(step, Err(StepError::Conflict(_))), "{step:?}");
+    let on_file = key_on_file(&bench, "acme").await;
+    assert!(crate::delivery::openpgp::inspect(&on_file, bench.now()).is_err());
 }

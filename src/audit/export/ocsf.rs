@@ -83,6 +83,8 @@ fn kind(action: &str) -> (Class, u32, &'static str) {
         | actions::CONSENT_DISABLED
         | actions::PLATFORM_OWNER_KEY_CHANGED
         | actions::OWNER_KEY_CHANGED
+        | actions::PLATFORM_OWNER_KEY_RENEWED
+        | actions::OWNER_KEY_RENEWED
         | actions::PLATFORM_ROTATION_REFUSED
         | actions::MTLS_CERTIFICATE_REENROLLED
         | actions::MTLS_CERTIFICATE_CONNECTED => ENTITY_UPDATE,

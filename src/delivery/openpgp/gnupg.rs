@@ -18,6 +18,7 @@ pub(crate) struct Gnupg {
     clock: Cell<i64>,
 }
 
+#[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) stdout: Vec<u8>,
     /// What GnuPG reports for programs, `[GNUPG:] …`, a line each.
@@ -42,8 +43,18 @@ impl Gnupg {
         self.clock.set(self.clock.get() + by / MICROS_PER_SECOND);
     }
 
+    /// Its home folder.
+    pub(crate) fn home(&self) -> &std::path::Path {
+        self.home.path()
+    }
+
     /// Runs gpg, which has to succeed.
     pub(crate) fn run(&self, args: &[&str], stdin: &[u8]) -> Output {
+        self.try_run(args, stdin).unwrap_or_else(|status| panic!("gpg {args:?}: {status}"))
+    }
+
+    /// Runs gpg; as an error, what it said where it did not succeed.
+    pub(crate) fn try_run(&self, args: &[&str], stdin: &[u8]) -> Result<Output, String> {
         self.travel(60 * MICROS_PER_SECOND);
         let time = self.clock.get().to_string();
         let mut child = Command::new("gpg")
@@ -63,8 +74,10 @@ impl Gnupg {
         child.stdin.take().unwrap().write_all(stdin).unwrap();
         let output = child.wait_with_output().unwrap();
         let status = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "gpg {args:?}: {status}");
-        Output { stdout: output.stdout, status }
+        if !output.status.success() {
+            return Err(status);
+        }
+        Ok(Output { stdout: output.stdout, status })
     }
 
     /// Makes a key and returns its fingerprint.

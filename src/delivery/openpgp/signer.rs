@@ -8,12 +8,16 @@ use pgp::packet::{
     Features, KeyFlags, PacketTrait as _, PubKeyInner, PublicKey, SecretKey, SignatureConfig,
     SignatureType, Subpacket, SubpacketData, UserId,
 };
-use pgp::types::{KeyDetails as _, KeyVersion, PacketHeaderVersion, Password};
+use pgp::ser::Serialize as _;
+use pgp::types::{
+    KeyDetails as _, KeyVersion, PacketHeaderVersion, Password, SignedUser, SigningKey as _,
+};
 use rand::{CryptoRng, RngCore};
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use super::key_on_file::fingerprint;
+use super::verified::Verified;
 use super::{to_timestamp, trust};
 
 /// More than an armored Ed25519 key with one name ever takes.
@@ -69,30 +73,8 @@ impl SigningKey {
         )?)?;
         let primary_key = SecretKey::new(public, secret)?;
 
-        let mut flags = KeyFlags::default();
-        flags.set_certify(true);
-        flags.set_sign(true);
-        let mut config =
-            SignatureConfig::from_key(&mut *rng, &primary_key, SignatureType::CertPositive)?;
-        config.hashed_subpackets = vec![
-            Subpacket::critical(SubpacketData::SignatureCreationTime(made_at))?,
-            Subpacket::regular(SubpacketData::IssuerFingerprint(primary_key.fingerprint()))?,
-            Subpacket::critical(SubpacketData::KeyFlags(flags))?,
-            Subpacket::regular(SubpacketData::Features(Features::new()))?,
-            Subpacket::regular(SubpacketData::IsPrimary(true))?,
-        ];
-        config.unhashed_subpackets =
-            vec![Subpacket::regular(SubpacketData::IssuerKeyId(primary_key.legacy_key_id()))?];
-        let name = UserId::from_str(PacketHeaderVersion::New, user_id)?;
-        let signature = config.sign_certification(
-            &primary_key,
-            primary_key.public_key(),
-            &Password::empty(),
-            name.tag(),
-            &name,
-        )?;
-        let details =
-            SignedKeyDetails::new(vec![], vec![], vec![name.into_signed(signature)], vec![]);
+        let name = confirmed_name(&primary_key, user_id, true)?;
+        let details = SignedKeyDetails::new(vec![], vec![], vec![name], vec![]);
         Ok(Self { key: SignedSecretKey::new(primary_key, details, vec![], vec![]) })
     }
 
@@ -114,13 +96,14 @@ impl SigningKey {
         }
         let primary = key.primary_key.public_key();
         let created_at = i64::from(primary.created_at().as_secs()) * super::MICROS_PER_SECOND;
-        let usable = !trust::is_revoked(primary, &key.details.revocation_signatures)
-            && key.details.users.iter().any(|user| {
-                !trust::user_is_revoked(primary, user)
-                    && trust::newest_of_user(primary, user, now).is_some_and(|own| {
-                        own.key_flags().sign()
-                            && trust::key_expiry(own, created_at).is_none_or(|at| at > now)
-                    })
+        let public = SignedPublicKey::from(key.clone());
+        let public = Verified::of(&public).map_err(|_| SignerProblem::NotUsable)?;
+        let usable = public.revocations.is_empty()
+            && public.names.iter().filter(|name| !trust::is_withdrawn(name)).any(|name| {
+                trust::newest(&name.confirmations, now).is_some_and(|own| {
+                    own.key_flags().sign()
+                        && trust::key_expiry(own, created_at).is_none_or(|at| at > now)
+                })
             });
         if !usable {
             return Err(SignerProblem::NotUsable);
@@ -149,6 +132,31 @@ impl SigningKey {
         Ok(public.to_armored_string(ArmorOptions::default())?)
     }
 
+    /// The public key as it is given out: with the name that mail comes from, `mail_from`, on it.
+    /// A program that looks a key up by an address takes none that has another name, and the key
+    /// may have been made before anybody knew the address.
+    ///
+    /// # Errors
+    /// [`SignerProblem::Failed`].
+    pub fn public_for(&self, mail_from: &str) -> Result<PublishedKey, SignerProblem> {
+        let mut public = SignedPublicKey::from(self.key.clone());
+        let address = super::verified::address_in(mail_from);
+        let address = address.as_deref().unwrap_or(mail_from);
+        let named = public.details.users.iter().any(|user| {
+            user.id.as_str().is_some_and(|name| {
+                super::verified::address_in(name).as_deref().unwrap_or(name) == address
+            })
+        });
+        if !named {
+            let name = confirmed_name(&self.key.primary_key, mail_from, false)?;
+            public.details.users.push(name);
+        }
+        Ok(PublishedKey {
+            armored: public.to_armored_string(ArmorOptions::default())?,
+            bytes: public.to_bytes()?,
+        })
+    }
+
     /// The full fingerprint, 40 capital hexadecimal digits.
     pub fn fingerprint(&self) -> String {
         fingerprint(&self.key.primary_key)
@@ -157,6 +165,45 @@ impl SigningKey {
     pub(super) fn secret_key(&self) -> &SecretKey {
         &self.key.primary_key
     }
+}
+
+/// A public key in both forms.
+#[derive(Debug, Clone)]
+pub struct PublishedKey {
+    /// ASCII-armored.
+    pub armored: String,
+    /// As bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A name with the key's own signature over it, made as of the making of the key: the same at every
+/// call.
+fn confirmed_name(
+    key: &SecretKey,
+    user_id: &str,
+    primary: bool,
+) -> Result<SignedUser, pgp::errors::Error> {
+    let public = key.public_key();
+    let mut flags = KeyFlags::default();
+    flags.set_certify(true);
+    flags.set_sign(true);
+    let hash = key.hash_alg();
+    let mut config = SignatureConfig::v4(SignatureType::CertPositive, key.algorithm(), hash);
+    config.hashed_subpackets = vec![
+        Subpacket::critical(SubpacketData::SignatureCreationTime(public.created_at()))?,
+        Subpacket::regular(SubpacketData::IssuerFingerprint(public.fingerprint()))?,
+        Subpacket::critical(SubpacketData::KeyFlags(flags))?,
+        Subpacket::regular(SubpacketData::Features(Features::new()))?,
+    ];
+    if primary {
+        config.hashed_subpackets.push(Subpacket::regular(SubpacketData::IsPrimary(true))?);
+    }
+    config.unhashed_subpackets =
+        vec![Subpacket::regular(SubpacketData::IssuerKeyId(public.legacy_key_id()))?];
+    let name = UserId::from_str(PacketHeaderVersion::New, user_id)?;
+    let signature =
+        config.sign_certification(key, public, &Password::empty(), name.tag(), &name)?;
+    Ok(name.into_signed(signature))
 }
 
 impl std::fmt::Debug for SigningKey {
@@ -204,6 +251,23 @@ mod tests {
         assert!(public.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"));
         assert!(SignedSecretKey::from_string(&public).is_err());
         assert!(SignedPublicKey::from_string(&public).is_ok());
+    }
+
+    /// Protects Owners whose program looks the key up by the address in the mail: the name is on
+    /// it, whatever the key was called when it was made, and confirmed by the key itself.
+    #[test]
+    fn the_published_key_has_the_name_that_mail_comes_from() {
+        let names = |from: &str| {
+            let key = new().public_for(from).unwrap();
+            assert_eq!(key.armored, new().public_for(from).unwrap().armored, "the same each time");
+            let (public, _) = SignedPublicKey::from_string(&key.armored).unwrap();
+            let verified = Verified::of(&public).unwrap();
+            let own = verified.names.iter().filter(|name| !name.confirmations.is_empty());
+            own.map(|name| name.id.as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let made = "Keyturn <keyturn@example.com>";
+        assert_eq!(names("Support <keyturn@example.com>"), [made]);
+        assert_eq!(names("Rotations <r@p.example>"), [made, "Rotations <r@p.example>"]);
     }
 
     /// Protects against signing with what is not the platform's own, usable key.

@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use super::Inner;
 use super::html::{self, Part, text, when};
-use super::opened::message_in;
+use super::opened::message_of;
 use crate::demo::smtp_catcher::CaughtMail;
 
 pub(super) async fn show(State(side): State<Arc<Inner>>) -> Response {
@@ -55,11 +55,8 @@ pub(super) async fn show(State(side): State<Arc<Inner>>) -> Response {
 
 fn section(id: &str, head: &str, mails: &[Arc<CaughtMail>]) -> String {
     let rows = mails.iter().map(|mail| {
-        let mark = if message_in(&mail.body).is_some() {
-            " <span class=\"mark\">encrypted</span>"
-        } else {
-            ""
-        };
+        let mark =
+            if message_of(mail).is_some() { " <span class=\"mark\">encrypted</span>" } else { "" };
         format!(
             "<li><a href=\"/mail/{}\">{}</a>{mark} {}</li>\n",
             mail.id,

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use secrecy::SecretString;
 
 use super::html::{self, Part, text, when};
-use super::opened::{Opened, message_in};
+use super::opened::{Opened, message_of};
 use super::{Inner, inbox};
 use crate::demo::agents::Site;
 use crate::demo::smtp_catcher::CaughtMail;
@@ -49,7 +49,7 @@ pub(super) async fn show(State(side): State<Arc<Inner>>, Path(id): Path<u64>) ->
         "<section aria-labelledby=\"text\">\n<h2 id=\"text\">The mail</h2>\n<pre>{}</pre>\n</section>\n",
         html::linked(mail.body.replace("\r\n", "\n").trim_end(), &side.console)
     ));
-    if message_in(&mail.body).is_some() {
+    if message_of(&mail).is_some() {
         main.push_str(&format!(
             "<form method=\"post\" action=\"/mail/{id}/decrypt\">\n\
              <button class=\"main\">Decrypt with the Owner's private key</button>\n\
@@ -133,8 +133,8 @@ pub(super) async fn keep(State(side): State<Arc<Inner>>, Path(id): Path<u64>) ->
 
 fn open(side: &Inner, id: u64) -> Result<(Arc<CaughtMail>, Opened), Shut> {
     let mail = side.mails.mail(id).ok_or(Shut::NoMail)?;
-    let message = message_in(&mail.body).ok_or(Shut::NotOpened)?;
-    let opened = side.keychain.open(&mail.to, message).ok_or(Shut::NotOpened)?;
+    let message = message_of(&mail).ok_or(Shut::NotOpened)?;
+    let opened = side.keychain.open(&mail.to, &message).ok_or(Shut::NotOpened)?;
     Ok((mail, opened))
 }
 

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::demo::DemoError;
+use crate::demo::smtp_catcher::CaughtMail;
 use crate::demo::story::OwnerKey;
 use crate::secrets::certificates::Bundle;
 use crate::secrets::webhook_key::WebhookKey;
@@ -89,8 +90,14 @@ impl Opened {
     }
 }
 
-/// The encrypted message in the text of a mail.
-pub(super) fn message_in(mail: &str) -> Option<&str> {
+/// The encrypted message in a mail: in its text, or in a file that came with it.
+pub(super) fn message_of(mail: &CaughtMail) -> Option<String> {
+    let files = mail.parts.iter().filter_map(|part| std::str::from_utf8(&part.content).ok());
+    std::iter::once(mail.body.as_str()).chain(files).find_map(message_in).map(str::to_owned)
+}
+
+/// The encrypted message in a text.
+fn message_in(mail: &str) -> Option<&str> {
     let from = &mail[mail.find(BEGIN)?..];
     let end = from.find(END)? + END.len();
     Some(&from[..end])

@@ -181,7 +181,7 @@ async fn nothing_is_opened_or_installed_from_a_mail_without_a_message() {
     use crate::delivery::mail::{Mail, Mailer as _, SmtpMailer};
     let folder = tempfile::tempdir().unwrap();
     let (addr, mails) = SmtpCatcher::bind_anywhere(folder.path().join("mail"), || 5).await.unwrap();
-    let mailer = SmtpMailer::new(&SecretString::from(format!("smtp://{addr}"))).unwrap();
+    let mailer = SmtpMailer::new(&SecretString::from(format!("smtp://{addr}")), None).unwrap();
     let mail = Mail {
         message_id: "<1@x>".to_owned(),
         from: "eve@evil.example".to_owned(),

@@ -40,8 +40,14 @@ pub(super) fn read(raw: &[u8]) -> Message {
     let (headers, content) = split(raw);
     let mut parts = Vec::new();
     collect(&headers, content, DEEPEST, &mut parts);
-    let shown = parts.iter().find(|part| part.content_type == "text/plain").or(parts.first());
-    let body = shown.map(|part| String::from_utf8_lossy(&part.content).into_owned());
+    let read = |part: &Part| String::from_utf8_lossy(&part.content).into_owned();
+    let mut texts =
+        parts.iter().filter(|p| p.content_type == "text/plain" && p.file_name.is_none());
+    let body = match texts.next() {
+        // A mail program shows them below one another.
+        Some(first) => Some(texts.fold(read(first), |shown, part| shown + "\r\n" + &read(part))),
+        None => parts.first().map(read),
+    };
     Message {
         subject: find(&headers, "Subject").map(decode_words).unwrap_or_default(),
         body: body.unwrap_or_default(),

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::delivery::mail::address::{NOT_MAILABLE, is_mailable};
 use crate::desk::{Step, StepError};
 use crate::model::{MemberRole, Standing};
 
@@ -166,12 +167,13 @@ impl OrgEntry {
         if self.name.trim().is_empty() {
             return Err(StepError::Invalid("an org has a name"));
         }
-        let address = |a: &str| a.contains('@') && !a.contains(char::is_whitespace);
-        if self.members.iter().any(|m| !address(&m.email) || m.name.trim().is_empty()) {
-            return Err(StepError::Invalid("a member has an address with an @ and a name"));
+        let members = self.members.iter().map(|m| m.email.as_str());
+        let owner = [Some(self.owner.email.as_str()), self.owner.address.as_deref()];
+        if !members.chain(owner.into_iter().flatten()).all(|address| is_mailable(address.trim())) {
+            return Err(StepError::Invalid(NOT_MAILABLE));
         }
-        if !address(&self.owner.email) || self.owner.address.as_ref().is_some_and(|a| !address(a)) {
-            return Err(StepError::Invalid("the Owner has an address with an @"));
+        if self.members.iter().any(|m| m.name.trim().is_empty()) {
+            return Err(StepError::Invalid("a member has an address and a name"));
         }
         let ids = self.webhooks.iter().map(|w| (&w.id, &w.label));
         let ids = ids.chain(self.vault_tokens.iter().map(|v| (&v.id, &v.label)));

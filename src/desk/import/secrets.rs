@@ -4,7 +4,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::Import;
-use super::document::{Document, OrgEntry};
+use super::document::OrgEntry;
 use crate::auth::credential;
 use crate::desk::{Desk, Step, StepError};
 use crate::model::{Micros, SecretType, VersionState, time};
@@ -16,15 +16,15 @@ use crate::store::secrets::{self, Secret, Version};
 const NOT_AN_ACCESSOR: &str = "a vault token is given by its accessor, never by the token itself";
 
 impl Desk {
-    /// Makes sure that what a document gives as the accessors of vault tokens are accessors: the
+    /// Makes sure that what an org gives as the accessors of its vault tokens are accessors: the
     /// vault knows. To be asked before the transaction of the import. What is on record already
     /// was asked before, and may be gone by now.
     ///
     /// # Errors
     /// [`StepError::NotPossible`] for one that is none, by the secret's id alone: it may be a
     /// token; [`StepError::Vault`] where the vault cannot be asked.
-    pub async fn check_accessors(&self, document: &Document) -> Step<()> {
-        for v in document.orgs.iter().flat_map(|entry| &entry.vault_tokens) {
+    pub(super) async fn check_accessors(&self, entry: &OrgEntry) -> Step<()> {
+        for v in &entry.vault_tokens {
             let on_record = {
                 let mut conn = self.store.read().await?;
                 let versions = secrets::versions(&mut conn, &v.id).await?;

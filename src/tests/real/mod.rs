@@ -4,3 +4,4 @@
 mod openbao;
 mod openbao_equal;
 mod openbao_words;
+mod openpgp;

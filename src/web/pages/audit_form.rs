@@ -54,10 +54,12 @@ pub(super) fn known_actions() -> Vec<String> {
         actions::PLATFORM_OWNER_KEY_CHANGE_CANCELLED,
         actions::PLATFORM_OWNER_KEY_CHANGE_OBJECTED,
         actions::PLATFORM_OWNER_KEY_CHANGED,
+        actions::PLATFORM_OWNER_KEY_RENEWED,
         actions::OWNER_KEY_CHANGE_ASKED,
         actions::OWNER_KEY_CHANGE_CANCELLED,
         actions::OWNER_KEY_CHANGE_OBJECTED,
         actions::OWNER_KEY_CHANGED,
+        actions::OWNER_KEY_RENEWED,
     ]
     .map(str::to_owned)
     .to_vec();

@@ -59,6 +59,9 @@ async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
     let desk = door.app.desk.clone();
     let conn = &mut *door.conn;
     let org = orgs::by_slug(conn, slug).await?.ok_or(StepError::NotFound)?;
+    if let Some(key) = &org.pgp_key {
+        openpgp::prepare(key).await;
+    }
     let mut held = Vec::new();
     for secret in secrets::all_of_org(conn, &org.id).await? {
         let versions = secrets::versions(conn, &secret.id).await?;
@@ -280,7 +283,10 @@ fn key(o: &Org, now: Micros) -> AnyView {
         </div>
         <div class="facts-full"><dt>"Names on the key"</dt><dd>{names}</dd></div>
         <div class="facts-full">
-            <dt>{format!("Encrypts with its subkey, {}", report.algorithm)}</dt>
+            <dt>{match report.encryption_subkey_fingerprint == report.fingerprint {
+                true => format!("Encrypts by itself, {}", report.algorithm),
+                false => format!("Encrypts with its subkey, {}", report.algorithm),
+            }}</dt>
             <dd>{fingerprint(&report.encryption_subkey_fingerprint)}</dd>
         </div>
     }

@@ -38,12 +38,12 @@ pub async fn acknowledge_page(
             return super::error::broken();
         }
         Ok(None) => (StatusCode::NOT_FOUND, no_link()),
-        Ok(Some(handoff)) => (StatusCode::OK, acknowledge_card(&handoff, link)),
+        Ok(Some(handoff)) => (StatusCode::OK, acknowledge_card(&app, &handoff, link)),
     };
     solo(&app, theme(&headers), status, "Your new secret", flashes, body)
 }
 
-fn acknowledge_card(handoff: &Handoff, link: String) -> AnyView {
+fn acknowledge_card(app: &App, handoff: &Handoff, link: String) -> AnyView {
     let (facts, once) = match handoff.channel {
         Channel::Pgp => (
             view! {
@@ -51,6 +51,8 @@ fn acknowledge_card(handoff: &Handoff, link: String) -> AnyView {
                     <dt>"Sent"</dt><dd>{handoff.sent_at.map(at)}</dd>
                     <dt>"To"</dt><dd>{handoff.recipient.clone()}</dd>
                     <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
+                    <dt>"Signed with"</dt>
+                    <dd>{fingerprint(&app.desk.keys.openpgp.fingerprint())}<a href="/.well-known/keyturn-openpgp-key.asc">"the platform’s public key"</a></dd>
                 </dl>
             }
             .into_any(),

@@ -12,8 +12,9 @@ use sqlx::AnyConnection;
 use tower_sessions::Session;
 
 use super::owner::no_link;
+use crate::delivery::openpgp;
 use crate::desk::Step;
-use crate::desk::owner_key::{TOLD_FOR, fingerprint_on_file};
+use crate::desk::owner_key::{KeyAsked, TOLD_FOR, fingerprint_on_file};
 use crate::model::{Channel, KeyChangeState, Micros, time};
 use crate::store::key_changes::{self, KeyChange};
 use crate::store::orgs::Org;
@@ -170,8 +171,12 @@ fn form(org: &Org, back: &str) -> AnyView {
                     <textarea class="textarea input-mono" id="new-key" name="key" required rows="6" spellcheck="false" autocomplete="off"
                         aria-describedby="new-key-hint" placeholder="-----BEGIN PGP …"></textarea>
                     <p class="field-hint" id="new-key-hint">
-                        "The whole of "<code>"gpg --armor --export-options export-minimal --export"</code>". Never a private key."
+                        "The whole of "<code>"gpg --armor --export-options export-minimal --export"</code>", followed by the key’s fingerprint. Never a private key."
                     </p>
+                </div>
+                <div class="field">
+                    <label for="which-key">"Its fingerprint, where the text holds several keys"</label>
+                    <input class="input input-mono" id="which-key" name="which" spellcheck="false" autocomplete="off" />
                 </div>
                 <div class="form-actions"><button class="btn">{icon("key")}"Ask for the change"</button></div>
             </form>
@@ -255,23 +260,40 @@ fn objected(org: &Org) -> AnyView {
 
 /// Asks for another key for the Owner.
 #[server(prefix = "/do", endpoint = "change_owner_key")]
-pub async fn change_owner_key(org: String, key: String, back: String) -> Result<(), Fault> {
+pub async fn change_owner_key(
+    org: String,
+    key: String,
+    #[server(default)] which: String,
+    back: String,
+) -> Result<(), Fault> {
     let hand = Hand::here()?;
     let who = hand.who().await?;
     let desk = hand.app.desk.clone();
+    let which = which.replace(char::is_whitespace, "").to_ascii_uppercase();
+    // Where it is none of them, the answer names them.
+    let key = openpgp::choose(&key, &which).unwrap_or(key);
+    openpgp::prepare(&key).await;
     let step = async {
         let mut tx = desk.begin().await?;
         let step = desk.ask_key_change(&mut tx, &who, &org, &key).await;
         desk.settle(tx, step).await
     };
-    hand.answer(step.await, local(&back), |change| {
-        Flash::done(
+    hand.answer(step.await, local(&back), |asked| match asked {
+        KeyAsked::Waits(change) => Flash::done(
             "The new key waits",
             format!(
                 "It is not used before {}. The Owner gets both fingerprints by mail, with a link to object.",
                 time::seconds(change.effective_at)
             ),
-        )
+        ),
+        KeyAsked::Renewed { problem: None } => Flash::done(
+            "The key on file is renewed",
+            "It is the same key, so there is nothing to wait for. The Owner is told by mail.",
+        ),
+        KeyAsked::Renewed { problem: Some(problem) } => Flash::done(
+            "The key on file is renewed, and cannot be used",
+            format!("{}.", problem),
+        ),
     })
     .await
 }

@@ -1,4 +1,5 @@
 use super::super::gnupg::{DAY, Gnupg};
+use super::super::problem::TooMuch;
 use super::*;
 
 const OWNER: &str = "Olga Owner <olga@example.com>";
@@ -52,7 +53,9 @@ fn a_short_rsa_subkey_is_refused() {
     gpg.add_subkey(&key, "rsa1024", "encr", "never");
     let refused = inspect(&gpg.export(&key), gpg.now()).unwrap_err();
     let algorithm = "RSA 1024".to_owned();
-    assert_eq!(refused, KeyProblem::UnusableAlgorithm { algorithm });
+    assert_eq!(refused, KeyProblem::UnusableAlgorithm { algorithm, fingerprint: key.clone() });
+    let report = follow(&gpg, &key, &refused);
+    assert_eq!(report.algorithm, "Curve25519");
 }
 
 /// Protects against secrets going to a key whose holder let it end, at the very moment it does.
@@ -63,8 +66,12 @@ fn an_expired_key_is_refused_from_the_moment_it_expires() {
     let armored = gpg.export(&key);
     let at = inspect(&armored, gpg.now()).unwrap().expires_at.unwrap();
     assert!(inspect(&armored, at - 1).is_ok());
-    assert_eq!(inspect(&armored, at).unwrap_err(), KeyProblem::Expired { at });
-    assert_eq!(inspect(&armored, at + DAY).unwrap_err(), KeyProblem::Expired { at });
+    let (fingerprint, extend, add) = (key.clone(), vec![], false);
+    let expired = KeyProblem::Expired { at, fingerprint, extend, add };
+    assert_eq!(inspect(&armored, at).unwrap_err(), expired);
+    assert_eq!(inspect(&armored, at + DAY).unwrap_err(), expired);
+    gpg.travel(3 * DAY);
+    follow(&gpg, &key, &expired);
 }
 
 /// Protects the Owner who extended the key: the newest self-signature is the one that counts.
@@ -85,11 +92,15 @@ fn an_extended_key_is_good_again_and_a_shortened_one_is_not() {
 #[test]
 fn an_expired_subkey_is_refused() {
     let gpg = Gnupg::new();
-    let (key, _) = owner(&gpg, "never", "2d");
+    let (key, subkey) = owner(&gpg, "never", "2d");
     let armored = gpg.export(&key);
     let at = inspect(&armored, gpg.now()).unwrap().expires_at.unwrap();
     assert!(inspect(&armored, at - 1).is_ok());
-    assert_eq!(inspect(&armored, at).unwrap_err(), KeyProblem::SubkeyExpired { at });
+    let expired =
+        KeyProblem::SubkeyExpired { at, fingerprint: key.clone(), subkey: subkey.clone() };
+    assert_eq!(inspect(&armored, at).unwrap_err(), expired);
+    gpg.travel(3 * DAY);
+    assert_eq!(follow(&gpg, &key, &expired).encryption_subkey_fingerprint, subkey);
 }
 
 /// Protects against secrets going to a key that its holder gave up, or that was stolen.
@@ -107,7 +118,9 @@ fn a_revoked_subkey_is_refused() {
     let gpg = Gnupg::new();
     let (key, _) = owner(&gpg, "never", "never");
     gpg.edit(&key, &["key 1", "revkey", "y", "0", "", "y", "save"]);
-    assert_eq!(inspect(&gpg.export(&key), gpg.now()).unwrap_err(), KeyProblem::SubkeyRevoked);
+    let revoked = inspect(&gpg.export(&key), gpg.now()).unwrap_err();
+    assert_eq!(revoked, KeyProblem::SubkeyRevoked { fingerprint: key.clone() });
+    follow(&gpg, &key, &revoked);
 }
 
 /// Protects the Owner who has no encryption subkey: told so, rather than sent what they cannot read.
@@ -116,10 +129,12 @@ fn a_key_for_signing_only_is_refused() {
     let gpg = Gnupg::new();
     let key = gpg.make(OWNER, "ed25519", "sign,cert", "never");
     let refused = |gpg: &Gnupg| inspect(&gpg.export(&key), gpg.now()).unwrap_err();
-    assert_eq!(refused(&gpg), KeyProblem::NoEncryptionSubkey);
+    let problem = KeyProblem::NoEncryptionSubkey { fingerprint: key.clone() };
+    assert_eq!(refused(&gpg), problem);
     // RSA can encrypt, and this subkey must not.
     gpg.add_subkey(&key, "rsa2048", "sign", "never");
-    assert_eq!(refused(&gpg), KeyProblem::NoEncryptionSubkey);
+    assert_eq!(refused(&gpg), problem);
+    follow(&gpg, &key, &problem);
 }
 
 /// Protects a good key that somebody else has certified, which the library's own check refuses.
@@ -225,18 +240,35 @@ fn a_subkey_of_another_key_is_not_taken() {
     let mut mixed = parse(&gpg.export(&key)).unwrap();
     mixed.public_subkeys = parse(&gpg.export(&mallory)).unwrap().public_subkeys;
     let armored = mixed.to_armored_string(Default::default()).unwrap();
-    assert_eq!(inspect(&armored, gpg.now()).unwrap_err(), KeyProblem::NoEncryptionSubkey);
+    assert!(matches!(inspect(&armored, gpg.now()), Err(KeyProblem::NoEncryptionSubkey { .. })));
 }
 
-/// Protects against a key whose self-signatures were taken off or exchanged.
+/// Protects the Owner whose key came from a keyserver that gives out no names: told so, and what to
+/// send instead.
 #[test]
-fn a_key_without_its_own_signature_is_refused() {
+fn a_key_whose_names_were_taken_off_says_so() {
     let gpg = Gnupg::new();
     let (key, _) = owner(&gpg, "never", "never");
     let mut bare = parse(&gpg.export(&key)).unwrap();
     bare.details.users.clear();
     let armored = bare.to_armored_string(Default::default()).unwrap();
-    assert_eq!(inspect(&armored, gpg.now()).unwrap_err(), KeyProblem::NoSelfSignature);
+    let problem = inspect(&armored, gpg.now()).unwrap_err();
+    assert_eq!(problem, KeyProblem::NoNames { fingerprint: key.clone() });
+    follow(&gpg, &key, &problem);
+}
+
+/// Protects against a key whose self-signatures were exchanged for another's.
+#[test]
+fn a_key_whose_own_signatures_are_wrong_is_damaged() {
+    let gpg = Gnupg::new();
+    let (key, _) = owner(&gpg, "never", "never");
+    let mut mixed = parse(&gpg.export(&key)).unwrap();
+    let name =
+        pgp::packet::UserId::from_str(Default::default(), "Mallory <m@example.com>").unwrap();
+    mixed.details.users[0].id = name;
+    let armored = mixed.to_armored_string(Default::default()).unwrap();
+    let problem = inspect(&armored, gpg.now()).unwrap_err();
+    assert_eq!(problem, KeyProblem::NoSelfSignature { fingerprint: key });
 }
 
 /// Protects against garbage, against a choice between several keys, and against a secret key
@@ -257,9 +289,24 @@ fn what_is_not_one_public_key_is_refused() {
     assert!(inspect(&one.replace('\n', "\r\n"), gpg.now()).is_ok());
     assert_eq!(problem(""), KeyProblem::Unreadable);
     assert_eq!(problem("hello"), KeyProblem::Unreadable);
-    assert_eq!(problem(&one[..one.len() / 2]), KeyProblem::Unreadable);
-    assert_eq!(problem(&both), KeyProblem::SeveralKeys);
-    assert_eq!(problem(&format!("{one}\n{}", gpg.export(&other))), KeyProblem::SeveralKeys);
+    assert_eq!(problem(&one[..one.len() / 2]), KeyProblem::CutOff);
+    let name = |fingerprint: &str, user: &str| KeyName {
+        fingerprint: fingerprint.to_owned(),
+        user_id: Some(user.to_owned()),
+    };
+    let keys = vec![name(&key, OWNER), name(&other, "O <o@example.com>")];
+    let several = KeyProblem::SeveralKeys { keys };
+    assert_eq!(problem(&both), several);
+    assert_eq!(problem(&format!("{one}\n{}", gpg.export(&other))), several);
+    let words = several.to_string();
+    for needed in [OWNER, "O <o@example.com>", &format!("gpg --armor --export {other}")] {
+        assert!(words.contains(needed), "{needed}: {words}");
+    }
+    let chosen = choose(&both, &other).unwrap();
+    assert_eq!(fingerprint_of(&chosen).unwrap(), other);
+    assert!(choose(&both, &"0".repeat(40)).is_none());
+    // The same one twice is no choice.
+    assert!(inspect(&format!("{one}\n{one}"), gpg.now()).is_ok());
     assert_eq!(problem(&secret), KeyProblem::SecretKey);
     assert_eq!(problem(&disguised), KeyProblem::SecretKey);
     assert_eq!(
@@ -283,4 +330,248 @@ fn damaged_keys_never_panic() {
             assert_eq!(report.encryption_subkey_fingerprint, subkey, "byte {at}");
         }
     }
+}
+
+/// Does what the advice says, to the letter, with GnuPG; what is sent to us then is accepted.
+fn follow(gpg: &Gnupg, key: &str, problem: &KeyProblem) -> KeyReport {
+    let words = problem.to_string();
+    // The commands as the reader finds them, between the marks.
+    let commands: Vec<&str> = words.split('`').skip(1).step_by(2).collect();
+    assert!(!commands.is_empty(), "no way out: {words}");
+    let (mut printed, mut made) = (String::new(), key.to_owned());
+    for command in commands {
+        let command = command.replace("FINGERPRINT", &made);
+        let mut words = shell_words(&command).into_iter();
+        assert_eq!(words.next().as_deref(), Some("gpg"), "{command}");
+        let args: Vec<String> = words.collect();
+        let output = gpg.run(&args.iter().map(String::as_str).collect::<Vec<_>>(), b"");
+        if let Some(line) = output.status.lines().find(|line| line.contains("KEY_CREATED")) {
+            line.split(' ').nth(3).unwrap().clone_into(&mut made);
+        }
+        printed = String::from_utf8(output.stdout).unwrap();
+    }
+    inspect(&printed, gpg.now()).unwrap_or_else(|e| panic!("{words}\nleads to: {e}"))
+}
+
+/// The words of a command, as a shell takes them apart.
+fn shell_words(command: &str) -> Vec<String> {
+    let (mut words, mut quote) = (vec![String::new()], None);
+    for c in command.chars() {
+        match (c, quote) {
+            ('\'' | '"', None) => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            (' ', None) => words.push(String::new()),
+            (c, _) => words.last_mut().unwrap().push(c),
+        }
+    }
+    words
+}
+
+/// Protects Owners whose key and subkey ended together, as those of a key made in one go do: the
+/// command that extends the key alone leaves the subkey expired.
+#[test]
+fn both_are_extended_where_both_have_expired() {
+    let gpg = Gnupg::new();
+    let (key, subkey) = owner(&gpg, "2d", "2d");
+    gpg.travel(5 * DAY);
+    let problem = inspect(&gpg.export(&key), gpg.now()).unwrap_err();
+    assert!(
+        matches!(&problem, KeyProblem::Expired { extend, add: false, .. } if *extend == [subkey.clone()]),
+        "{problem:?}"
+    );
+    let report = follow(&gpg, &key, &problem);
+    assert_eq!(report.encryption_subkey_fingerprint, subkey);
+    assert!(report.expires_at.unwrap() > gpg.now() + 360 * DAY);
+}
+
+/// Protects Owners of an expired key that has nothing to extend beneath it.
+#[test]
+fn an_expired_key_without_a_subkey_gets_one() {
+    let gpg = Gnupg::new();
+    let key = gpg.make(OWNER, "ed25519", "sign,cert", "2d");
+    gpg.travel(5 * DAY);
+    let problem = inspect(&gpg.export(&key), gpg.now()).unwrap_err();
+    assert!(matches!(problem, KeyProblem::Expired { add: true, .. }), "{problem:?}");
+    follow(&gpg, &key, &problem);
+}
+
+/// Protects against a primary key that can be broken: whoever breaks it binds a subkey of their own
+/// to it, however good the Owner's is. A new subkey does not mend that.
+#[test]
+fn a_weak_primary_key_is_refused_and_a_whole_new_key_asked_for() {
+    for (algorithm, said) in [("rsa1024", "RSA 1024"), ("dsa1024", "DSA 1024")] {
+        let gpg = Gnupg::new();
+        let key = gpg.make(OWNER, algorithm, "sign,cert", "never");
+        gpg.add_subkey(&key, "cv25519", "encr", "never");
+        let problem = inspect(&gpg.export(&key), gpg.now()).unwrap_err();
+        let weak =
+            KeyProblem::WeakPrimary { algorithm: said.to_owned(), user_id: Some(OWNER.to_owned()) };
+        assert_eq!(problem, weak);
+        assert_ne!(follow(&gpg, &key, &problem).fingerprint, key);
+    }
+}
+
+/// Protects Owners of older keys whose size is still sound.
+#[test]
+fn a_dsa_key_of_today_s_size_is_accepted() {
+    let gpg = Gnupg::new();
+    let key = gpg.make(OWNER, "dsa3072", "sign,cert", "never");
+    gpg.add_subkey(&key, "cv25519", "encr", "never");
+    assert_eq!(inspect(&gpg.export(&key), gpg.now()).unwrap().fingerprint, key);
+}
+
+/// Protects Owners whose key does all by itself, as some programs make them.
+#[test]
+fn a_primary_key_that_says_it_encrypts_is_encrypted_to() {
+    let gpg = Gnupg::new();
+    let key = gpg.make(OWNER, "rsa2048", "sign,cert,encr", "never");
+    let report = inspect(&gpg.export(&key), gpg.now()).unwrap();
+    assert_eq!(report.encryption_subkey_fingerprint, key);
+    assert_eq!(report.algorithm, "RSA 2048");
+    // A subkey for it is preferred, as GnuPG does.
+    let subkey = gpg.add_subkey(&key, "cv25519", "encr", "2d");
+    let chosen = |now| inspect(&gpg.export(&key), now).unwrap().encryption_subkey_fingerprint;
+    assert_eq!(chosen(gpg.now()), subkey);
+    assert_eq!(chosen(gpg.now() + 5 * DAY), key, "and the key again once that has expired");
+}
+
+/// Protects Owners of keys that cannot be checked here: told why, not that they are damaged.
+#[test]
+fn a_key_of_an_unknown_kind_is_named_for_what_it_is() {
+    let gpg = Gnupg::new();
+    let key = gpg.make(OWNER, "brainpoolP256r1", "sign,cert", "never");
+    gpg.add_subkey(&key, "cv25519", "encr", "never");
+    let problem = inspect(&gpg.export(&key), gpg.now()).unwrap_err();
+    assert!(
+        matches!(&problem, KeyProblem::UnknownPrimary { algorithm, .. } if algorithm == "brainpoolP256r1"),
+        "{problem:?}"
+    );
+    follow(&gpg, &key, &problem);
+}
+
+/// Protects against a self-signature that can be forged, and the Owner from being told that the key
+/// is damaged: it is signed anew.
+#[test]
+fn a_key_that_is_signed_with_sha_1_of_late_is_signed_anew() {
+    let gpg = Gnupg::new();
+    let sha1 = |args: &[&str]| {
+        let args = [&["--cert-digest-algo", "SHA1"], args].concat();
+        gpg.run(&args, b"").status
+    };
+    let made = sha1(&["--quick-generate-key", OWNER, "rsa2048", "sign,cert", "never"]);
+    let key = made.lines().find(|line| line.contains("KEY_CREATED")).unwrap();
+    let key = key.split(' ').nth(3).unwrap();
+    let problem = |key: &str| inspect(&gpg.export(key), gpg.now()).unwrap_err();
+    assert!(matches!(problem(key), KeyProblem::Unsound { .. }));
+    sha1(&["--quick-add-key", key, "rsa2048", "encr", "never"]);
+    let both = problem(key);
+    assert!(matches!(&both, KeyProblem::Unsound { subkeys, .. } if subkeys.len() == 1), "{both:?}");
+    assert!(both.to_string().contains("with SHA-1, which can be forged"), "{both}");
+    follow(&gpg, key, &both);
+    // And the subkey alone.
+    let other = gpg.make("O <o@example.com>", "ed25519", "sign,cert", "never");
+    sha1(&["--quick-add-key", &other, "cv25519", "encr", "never"]);
+    let subkey = problem(&other);
+    assert!(matches!(subkey, KeyProblem::UnsoundSubkey { .. }), "{subkey:?}");
+    follow(&gpg, &other, &subkey);
+}
+
+/// Protects what the holder says must not be overlooked: GnuPG relies on no such key either.
+#[test]
+fn a_key_with_a_critical_note_says_so() {
+    let gpg = Gnupg::new();
+    let note = ["--cert-notation", "!note@example.com=1"];
+    let make = ["--quick-generate-key", OWNER, "ed25519", "sign,cert", "never"];
+    let made = gpg.run(&[&note[..], &make[..]].concat(), b"").status;
+    let key = made.lines().find(|line| line.contains("KEY_CREATED")).unwrap();
+    let key = key.split(' ').nth(3).unwrap();
+    let problem = inspect(&gpg.export(key), gpg.now()).unwrap_err();
+    assert!(problem.to_string().contains("note@example.com"), "{problem}");
+    follow(&gpg, key, &problem);
+}
+
+/// Protects a page that waits for it: a key with a name for every day is not looked through, and
+/// its Owner is told how to send one that is.
+#[test]
+fn a_key_with_too_many_names_says_how_to_send_fewer() {
+    let gpg = Gnupg::new();
+    let (key, _) = owner(&gpg, "never", "never");
+    let mut many = parse(&gpg.export(&key)).unwrap();
+    let user = many.details.users[0].clone();
+    many.details.users.extend(std::iter::repeat_n(user, 120));
+    let armored = many.to_armored_string(Default::default()).unwrap();
+    let problem = inspect(&armored, gpg.now()).unwrap_err();
+    assert!(
+        matches!(&problem, KeyProblem::TooMuch { what: TooMuch::Names { count: 121, .. }, .. }),
+        "{problem:?}"
+    );
+    assert!(problem.to_string().starts_with("there are 121 names on this key"), "{problem}");
+    follow(&gpg, &key, &problem);
+    // And of signatures, which are checked one by one.
+    let mut signed = parse(&gpg.export(&key)).unwrap();
+    let own = signed.details.users[0].signatures[0].clone();
+    signed.details.users[0].signatures.extend(std::iter::repeat_n(own, 600));
+    let armored = signed.to_armored_string(Default::default()).unwrap();
+    let problem = inspect(&armored, gpg.now()).unwrap_err();
+    assert!(
+        matches!(&problem, KeyProblem::TooMuch { what: TooMuch::Signatures { .. }, .. }),
+        "{problem:?}"
+    );
+    follow(&gpg, &key, &problem);
+}
+
+/// Protects against a key that is renewed by a copy that leaves out what the Owner has said since.
+#[test]
+fn a_copy_adds_what_is_new_and_takes_nothing_away() {
+    let gpg = Gnupg::new();
+    let (key, _) = owner(&gpg, "30d", "never");
+    let first = gpg.export(&key);
+    gpg.run(&["--quick-set-expire", &key, "90d"], b"");
+    let longer = gpg.export(&key);
+    let later = gpg.now() + 40 * DAY;
+    let renewed = |on_file: &str, copy: &str| match renewal(on_file, copy).unwrap() {
+        Renewal::Renewed(both) => both,
+        other => panic!("{other:?}"),
+    };
+    let both = renewed(&first, &longer);
+    assert!(inspect(&first, later).is_err() && inspect(&both, later).is_ok());
+    assert_eq!(renewal(&both, &both).unwrap(), Renewal::NothingNew);
+    assert_eq!(
+        renewal(&both, &first).unwrap(),
+        Renewal::NothingNew,
+        "an older one changes nothing"
+    );
+    assert_eq!(renewal(&both, &longer).unwrap(), Renewal::NothingNew);
+    // A subkey that the copy lacks stays, and one that it adds is used.
+    let subkey = gpg.add_subkey(&key, "cv25519", "encr", "never");
+    let more = renewed(&both, &gpg.export(&key));
+    assert_eq!(inspect(&more, later).unwrap().encryption_subkey_fingerprint, subkey);
+    assert_eq!(renewal(&more, &first).unwrap(), Renewal::NothingNew);
+    // A revocation is heeded, whichever of the two has it.
+    gpg.revoke(&key);
+    let revoked = renewed(&more, &gpg.export(&key));
+    assert_eq!(inspect(&revoked, later).unwrap_err(), KeyProblem::Revoked);
+    assert_eq!(renewal(&revoked, &longer).unwrap(), Renewal::NothingNew);
+    let other = gpg.make("O <o@example.com>", "ed25519", "sign,cert", "never");
+    assert_eq!(renewal(&both, &gpg.export(&other)).unwrap(), Renewal::Another);
+}
+
+/// Protects against a subkey that somebody else puts beside the Owner's in a copy of the key.
+#[test]
+fn a_copy_with_somebody_else_s_subkey_adds_nothing() {
+    let gpg = Gnupg::new();
+    let (key, subkey) = owner(&gpg, "never", "never");
+    let mallory = gpg.make("Mallory <m@example.com>", "ed25519", "sign,cert", "never");
+    gpg.add_subkey(&mallory, "cv25519", "encr", "never");
+    let first = gpg.export(&key);
+    let mut mixed = parse(&first).unwrap();
+    mixed.public_subkeys.extend(parse(&gpg.export(&mallory)).unwrap().public_subkeys);
+    let copy = mixed.to_armored_string(Default::default()).unwrap();
+    let after = match renewal(&first, &copy).unwrap() {
+        Renewal::Renewed(both) => both,
+        _ => first,
+    };
+    let report = inspect(&after, gpg.now()).unwrap();
+    assert_eq!(report.encryption_subkey_fingerprint, subkey);
+    assert_eq!(parse(&after).unwrap().public_subkeys.len(), 1);
 }
