@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and the machine lacks: Debian's packages (.ci/packages.txt),
-# PyPI's (.ci/requirements.txt) into target/tools/python, and in end2end/ the npm packages of its
+# syslog-ng (.ci/syslog-ng.sh), PyPI's (.ci/requirements.txt) into target/tools/python, and in end2end/ the npm packages of its
 # lock file. Does nothing where all is there.
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,6 +24,8 @@ if [ -n "$packages" ]; then
     # shellcheck disable=SC2086 # a list of words
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages
 fi
+
+.ci/syslog-ng.sh
 
 cargo clippy --version >/dev/null 2>&1 && cargo fmt --version >/dev/null 2>&1 || rustup component add clippy rustfmt
 

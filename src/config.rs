@@ -2,6 +2,7 @@
 //! secret can also stand in a file of its own (`…_FILE`).
 
 pub mod forward;
+pub mod proxies;
 pub mod vault;
 pub mod witness;
 
@@ -44,8 +45,10 @@ pub struct Config {
     pub tickets_prefix: String,
     /// The Zendesk that keeps the tickets; without it they are kept here.
     pub zendesk: Option<Zendesk>,
-    /// The header in which a trusted proxy names the client.
-    pub client_ip_header: Option<String>,
+    /// The file with the authorities that count besides the public ones, for what is outside.
+    pub ca_file: Option<PathBuf>,
+    /// The proxies in front of the console.
+    pub proxies: proxies::Proxies,
     /// The folder in which a witness keeps the logs' checkpoints.
     pub witness_folder: Option<PathBuf>,
     /// A witness that is asked over HTTP (C2SP tlog-witness).
@@ -120,7 +123,9 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "impersonation_minutes", secret: false },
     Setting { name: "overlap_seconds", secret: false },
     Setting { name: "introspection_token", secret: true },
+    Setting { name: "ca_file", secret: false },
     Setting { name: "client_ip_header", secret: false },
+    Setting { name: "trusted_proxies", secret: false },
     Setting { name: "witness_folder", secret: false },
     Setting { name: "witness_url", secret: false },
     Setting { name: "witness_key", secret: false },
@@ -135,6 +140,7 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "tickets_field_secret_type", secret: false },
     Setting { name: "tickets_field_leak", secret: false },
     Setting { name: "forward_syslog", secret: false },
+    Setting { name: "forward_syslog_bom", secret: false },
     Setting { name: "forward_http", secret: false },
     Setting { name: "forward_http_token", secret: true },
     Setting { name: "forward_ca_file", secret: false },
@@ -345,9 +351,6 @@ impl Raw {
         {
             wrong.push("smtp_url begins with smtps://, or says ?tls=required".to_owned());
         }
-        if text("client_ip_header").is_some_and(|h| h.parse::<http::HeaderName>().is_err()) {
-            wrong.push("client_ip_header is the name of a header".to_owned());
-        }
         if values.get("database_url").is_some_and(|url| url.expose_secret().trim().is_empty()) {
             wrong.push("database_url is empty: leave it out for SQLite".to_owned());
         }
@@ -419,6 +422,7 @@ impl Raw {
         };
         let forward = forward::read(&text, &loopback, &mut wrong);
         let witness = witness::read(&text, &loopback, &mut wrong);
+        let proxies = proxies::read(&text, &mut wrong);
         let vault = vault::read(text, &mut wrong);
         let one_password = match (text("one_password_url"), text("one_password_token")) {
             (None, None) => None,
@@ -464,7 +468,8 @@ impl Raw {
             intake_token: text("intake_token").map(SecretString::from),
             tickets_prefix,
             zendesk,
-            client_ip_header: text("client_ip_header"),
+            ca_file: text("ca_file").map(PathBuf::from),
+            proxies,
             witness_folder: text("witness_folder").map(PathBuf::from),
             witness,
             forward,

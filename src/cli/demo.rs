@@ -119,7 +119,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         pkg: pkg(Path::new("target/site/pkg")),
         introspection_hash: Some(credential::hash(&introspection)),
         intake_hash: None,
-        client_ip_header: None,
+        proxies: Default::default(),
         embedded_vault: Some(vault),
     };
     println!(

@@ -30,10 +30,15 @@ pub fn sinks(config: &Config) -> Result<Vec<Arc<dyn Sink>>, String> {
                 .into(),
         )),
     };
-    let trust = Trust { authorities, identity };
+    let besides = match &config.ca_file {
+        None => None,
+        Some(file) => Some(read("ca_file", file)?),
+    };
+    let trust = Trust { authorities, besides, identity };
     let mut all: Vec<Arc<dyn Sink>> = Vec::new();
     if let Some(address) = &forward.syslog {
-        all.push(Arc::new(SyslogSink::new(address, &trust, &config.log_origin).map_err(text)?));
+        let sink = SyslogSink::new(address, &trust, &config.log_origin).map_err(text)?;
+        all.push(Arc::new(sink.byte_order_mark(forward.syslog_bom)));
     }
     if let Some(address) = &forward.http {
         let sink = HttpSink::new(address, forward.http_token.as_ref(), &trust).map_err(text)?;

@@ -8,6 +8,7 @@ use keyturn::clock::{Clock, SystemClock, SystemRng};
 use keyturn::config::vault::{VaultCredential, VaultServer};
 use keyturn::config::witness::Witness;
 use keyturn::config::{Config, Raw};
+use keyturn::delivery::authorities::Authorities;
 use keyturn::delivery::mail::SmtpMailer;
 use keyturn::delivery::mail::address::greeting;
 use keyturn::delivery::one_password::Connect;
@@ -70,7 +71,9 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     }
     if let Some(at) = &config.witness {
         let key = witness_key(at)?;
-        let witness = HttpWitness::new(&at.url, key, desk.clock.clone()).map_err(text)?;
+        let own = authorities(&config)?;
+        let witness =
+            HttpWitness::trusting(&at.url, key, desk.clock.clone(), &own).map_err(text)?;
         tokio::spawn(desk.clone().run_witness(Arc::new(witness)));
     }
     for sink in sinks {
@@ -104,7 +107,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
         pkg: pkg(&config.pkg),
         introspection_hash: config.introspection_token.as_ref().map(credential::hash),
         intake_hash: config.intake_token.as_ref().map(credential::hash),
-        client_ip_header: config.client_ip_header,
+        proxies: config.proxies,
         embedded_vault: embedded,
     };
     serve(app, listener).await
@@ -128,14 +131,15 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
     };
     let api = format!("{}/api", config.base_url);
     let names = Names { issuer: &config.base_url, audience: &api, log_origin: &config.log_origin };
+    let own = authorities(config)?;
     let store = connect(&url, config.connections).await?;
     let vault: Arc<dyn Vault> = match &config.vault.server {
-        Some(server) => Arc::new(HttpVault::new(address(server)?)?),
+        Some(server) => Arc::new(HttpVault::new(address(server, config.ca_file.as_deref())?)?),
         None => Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone())),
     };
     Ok(Desk {
         keys: Keys::load(&config.keys_file, &names, clock.now()).map_err(text)?,
-        tickets: tickets(config, &store)?,
+        tickets: tickets(config, &store, &own)?,
         store,
         clock,
         rng,
@@ -160,12 +164,16 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
             },
         },
         mailer: Arc::new(
-            SmtpMailer::new(&config.smtp_url, greeting(&config.base_url, &config.mail_from))
-                .map_err(text)?,
+            SmtpMailer::trusting(
+                &config.smtp_url,
+                greeting(&config.base_url, &config.mail_from),
+                &own,
+            )
+            .map_err(text)?,
         ),
         vault,
         shared_vault: match &config.one_password {
-            Some(at) => Some(Arc::new(Connect::new(&at.url, &at.token).map_err(text)?)),
+            Some(at) => Some(Arc::new(Connect::trusting(&at.url, &at.token, &own).map_err(text)?)),
             None => None,
         },
         lists_changed: tokio::sync::Notify::new(),
@@ -177,13 +185,23 @@ fn witness_key(at: &Witness) -> Result<WitnessKey, String> {
     WitnessKey::parse(&at.key).map_err(|e| format!("witness_key: {e}"))
 }
 
+/// The authorities that count besides the public ones. They are read now.
+fn authorities(config: &Config) -> Result<Authorities, String> {
+    let Some(file) = &config.ca_file else { return Ok(Authorities::default()) };
+    let wrong = |e: &dyn std::fmt::Display| format!("ca_file {}: {e}", file.display());
+    let pem = std::fs::read(file).map_err(|e| wrong(&e))?;
+    Authorities::read(&pem).map_err(|e| wrong(&e))
+}
+
 /// How the vault's client finds and knows the vault. Its root certificate is read now.
-fn address(server: &VaultServer) -> Result<Address, String> {
-    let root_certificate = match &server.ca_file {
+fn address(server: &VaultServer, own: Option<&Path>) -> Result<Address, String> {
+    let files = [("vault_ca_file", server.ca_file.as_deref()), ("ca_file", own)];
+    let file = files.into_iter().find_map(|(name, file)| file.map(|file| (name, file)));
+    let root_certificate = match file {
         None => None,
-        Some(file) => Some(
-            std::fs::read(file).map_err(|e| format!("vault_ca_file {}: {e}", file.display()))?,
-        ),
+        Some((name, file)) => {
+            Some(std::fs::read(file).map_err(|e| format!("{name} {}: {e}", file.display()))?)
+        }
     };
     Ok(Address {
         url: server.url.clone(),
@@ -201,7 +219,7 @@ fn address(server: &VaultServer) -> Result<Address, String> {
 }
 
 /// Where the deployment's tickets live.
-fn tickets(config: &Config, store: &Store) -> Result<Arc<dyn Tickets>, String> {
+fn tickets(config: &Config, store: &Store, own: &Authorities) -> Result<Arc<dyn Tickets>, String> {
     let Some(zendesk) = &config.zendesk else {
         return Ok(Arc::new(EmbeddedDesk::new(store.clone(), &config.tickets_prefix)));
     };
@@ -219,5 +237,5 @@ fn tickets(config: &Config, store: &Store) -> Result<Arc<dyn Tickets>, String> {
             leak: zendesk.field_leak.clone().unwrap_or(usual.leak),
         },
     };
-    Ok(Arc::new(Zendesk::new(settings).map_err(text)?))
+    Ok(Arc::new(Zendesk::trusting(settings, own).map_err(text)?))
 }

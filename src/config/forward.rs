@@ -9,6 +9,8 @@ use secrecy::SecretString;
 pub struct Forward {
     /// A syslog receiver over TLS, `host:port`.
     pub syslog: Option<String>,
+    /// Whether syslog messages have the byte order mark before a row's text.
+    pub syslog_bom: bool,
     /// An address that takes JSON Lines.
     pub http: Option<String>,
     /// The token for that.
@@ -34,6 +36,14 @@ pub(super) fn read(
                 .to_owned(),
         );
     }
+    let syslog_bom = match text("forward_syslog_bom").as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => {
+            wrong.push("forward_syslog_bom is true or false".to_owned());
+            false
+        }
+    };
     let http = text("forward_http");
     if let Some(address) = &http {
         let here = address.starts_with("http://") && loopback(address);
@@ -75,7 +85,14 @@ pub(super) fn read(
     if syslog.is_none() && http.is_none() && (ca_file.is_some() || identity.is_some()) {
         wrong.push("forward_syslog or forward_http is missing: where rows are sent to".to_owned());
     }
-    Forward { syslog, http, http_token: http_token.map(SecretString::from), ca_file, identity }
+    Forward {
+        syslog,
+        syslog_bom,
+        http,
+        http_token: http_token.map(SecretString::from),
+        ca_file,
+        identity,
+    }
 }
 
 fn host_and_port(address: &str) -> bool {
@@ -112,6 +129,11 @@ mod tests {
         for address in ["logs.example", "logs.example:0", ":6514", "tls://logs:6514", "a b:1"] {
             assert!(of(&[("forward_syslog", address)]).is_err(), "{address}");
         }
+        let syslog = ("forward_syslog", "logs.example:6514");
+        for (mark, says) in [("true", true), ("false", false)] {
+            assert_eq!(of(&[syslog, ("forward_syslog_bom", mark)]).unwrap().syslog_bom, says);
+        }
+        assert!(!of(&[syslog]).unwrap().syslog_bom);
         let https = ("forward_http", "https://logs.example/in");
         let good = of(&[https, ("forward_http_token", "hunter2")]).unwrap();
         assert!(!format!("{good:?}").contains("hunter2"));
@@ -120,6 +142,7 @@ mod tests {
             (vec![("forward_http", "http://logs.example/in")], "begins with https://"),
             (vec![("forward_http", "https://u:hunter2@logs.example")], "without a user"),
             (vec![("forward_http", "https://logs.example/?key=hunter2")], "without a query"),
+            (vec![syslog, ("forward_syslog_bom", "yes")], "is true or false"),
             (vec![("forward_http_token", "x")], "forward_http is missing"),
             (vec![https, ("forward_http_token", "a b")], "no white space"),
             (vec![("forward_ca_file", "ca.pem")], "forward_syslog or forward_http is missing"),

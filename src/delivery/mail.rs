@@ -8,6 +8,8 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::authorities::Authorities;
+
 /// A mail. Its body may hold a link that works once, so it does not print.
 #[derive(Debug, Clone)]
 pub struct Mail {
@@ -66,13 +68,27 @@ impl SmtpMailer {
     /// # Errors
     /// Where the URL cannot be read.
     pub fn new(url: &SecretString, greeting: Option<String>) -> Result<Self, MailError> {
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
+        Self::trusting(url, greeting, &Authorities::default())
+    }
+
+    /// The same, where the server's certificate may be of one of these authorities.
+    ///
+    /// # Errors
+    /// As [`SmtpMailer::new`].
+    pub fn trusting(
+        url: &SecretString,
+        greeting: Option<String>,
+        authorities: &Authorities,
+    ) -> Result<Self, MailError> {
+        let mut transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
             .map_err(|_| MailError::Server("the SMTP address cannot be read".to_owned()))?
             .timeout(Some(std::time::Duration::from_secs(10)));
-        let transport = match greeting {
-            Some(name) => transport.hello_name(ClientId::Domain(name)),
-            None => transport,
-        };
+        if let Some(tls) = authorities.mail(url.expose_secret()) {
+            transport = transport.tls(tls);
+        }
+        if let Some(name) = greeting {
+            transport = transport.hello_name(ClientId::Domain(name));
+        }
         Ok(Self { transport: transport.build() })
     }
 }

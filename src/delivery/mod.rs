@@ -1,6 +1,7 @@
 //! How things reach people outside: OpenPGP messages, mail, shared vaults, and the guard on what
 //! staff write.
 
+pub mod authorities;
 pub mod forward;
 pub mod guard;
 pub mod mail;

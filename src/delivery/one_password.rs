@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
 
+use super::authorities::Authorities;
 use super::shared_vault::{ItemId, NewItem, SharedVault, SharedVaultError, is_id};
 
 /// How long a Connect server may take for one answer.
@@ -122,6 +123,18 @@ impl Connect {
     /// # Errors
     /// Where the address or the token cannot be one.
     pub fn new(base: &str, token: &SecretString) -> Result<Self, ConnectProblem> {
+        Self::trusting(base, token, &Authorities::default())
+    }
+
+    /// The same, where its certificate may be of one of these authorities.
+    ///
+    /// # Errors
+    /// As [`Connect::new`].
+    pub fn trusting(
+        base: &str,
+        token: &SecretString,
+        authorities: &Authorities,
+    ) -> Result<Self, ConnectProblem> {
         let base = address(base)?;
         let token = token.expose_secret();
         if token.is_empty() || token.contains(char::is_whitespace) {
@@ -130,7 +143,8 @@ impl Connect {
         let text = Zeroizing::new(format!("Bearer {token}"));
         let mut bearer = HeaderValue::from_str(&text).map_err(|_| ConnectProblem::Token)?;
         bearer.set_sensitive(true);
-        let client = Client::builder()
+        let client = authorities
+            .client()
             // An address that sends us elsewhere is not the one that was configured.
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()

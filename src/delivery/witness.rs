@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::authorities::Authorities;
 use crate::clock::Clock;
 use crate::proof::Hash;
 use crate::proof::checkpoint::Checkpoint;
@@ -265,7 +266,21 @@ impl HttpWitness {
         key: WitnessKey,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, WitnessError> {
-        let client = reqwest::Client::builder()
+        Self::trusting(address, key, clock, &Authorities::default())
+    }
+
+    /// The same, where its certificate may be of one of these authorities.
+    ///
+    /// # Errors
+    /// Where no client can be made.
+    pub fn trusting(
+        address: &str,
+        key: WitnessKey,
+        clock: Arc<dyn Clock>,
+        authorities: &Authorities,
+    ) -> Result<Self, WitnessError> {
+        let client = authorities
+            .client()
             .timeout(Duration::from_secs(10))
             .redirect(reqwest::redirect::Policy::none())
             .build()

@@ -14,7 +14,7 @@ use axum::extract::{DefaultBodyLimit, Path as InPath, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Json, Router};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -96,11 +96,17 @@ impl ConnectServer {
 
     /// What it answers under `/v1`.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        // 1Password's own clients end some of them in a slash, and the server takes both.
         Router::new()
             .route("/v1/vaults", get(vaults))
+            .route("/v1/vaults/", get(vaults))
             .route("/v1/vaults/{vault}", get(vault))
+            .route("/v1/vaults/{vault}/", get(vault))
             .route("/v1/vaults/{vault}/items", get(items).post(make))
+            .route("/v1/vaults/{vault}/items/", get(items).post(make))
             .route("/v1/vaults/{vault}/items/{item}", get(item))
+            .route("/v1/vaults/{vault}/items/{item}/", get(item))
+            .route("/v1/{*nowhere}", any(nowhere))
             .layer(from_fn_with_state(self.clone(), authorized))
             .layer(DefaultBodyLimit::max(LONGEST_BODY))
             .with_state(self.clone())
@@ -228,7 +234,7 @@ async fn make(
     let vault = server.0.vault(&vault, true)?;
     let new = rules::new_item(&body, &vault.id)?;
     let now = server.0.clock.now();
-    let item = new.into_item(keep::new_id(server.0.rng.as_ref()), now);
+    let item = new.into_item(|| keep::new_id(server.0.rng.as_ref()), now);
     let answer = item.full();
     // What is answered is there: only what was written down is.
     server.0.items().add(item).map_err(|error| {
@@ -236,6 +242,11 @@ async fn make(
         Refused::new(StatusCode::INTERNAL_SERVER_ERROR, "the item could not be kept")
     })?;
     Ok(Json(answer))
+}
+
+/// What there is not, in the form that every refusal has: no page.
+async fn nowhere() -> Refused {
+    Refused::new(StatusCode::NOT_FOUND, "this server does not have that")
 }
 
 #[cfg(test)]

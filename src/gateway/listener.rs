@@ -5,7 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequestParts, State};
+use axum::extract::{DefaultBodyLimit, FromRequestParts, OptionalFromRequestParts, State};
+use axum::middleware::from_extractor_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, RequestPartsExt as _, Router};
@@ -152,19 +153,44 @@ async fn reload(inner: Arc<Inner>, config: RustlsConfig, mut shown: String, mut 
     }
 }
 
+/// What the listener serves. All of it is behind a certificate, but for what an EST client asks
+/// before it has one. A door that is forgotten here is one that a certificate opens.
 fn router(inner: Arc<Inner>) -> Router {
-    Router::new()
+    let with_certificate = Router::new()
         .route(wire::HEARTBEAT, post(beat))
         .route(wire::REENROL, post(reenrol))
         .route(wire::CRL, get(crl))
-        .route(wire::EST_CACERTS, get(cacerts))
         .route(wire::EST_REENROL, post(simplereenroll))
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .with_state(inner)
+        .fallback(nowhere)
+        .layer(from_extractor_with_state::<Shown, _>(inner.clone()));
+    let open = Router::new()
+        .route(wire::EST_CACERTS, get(cacerts))
+        .route(wire::EST_CSRATTRS, get(csrattrs));
+    with_certificate.merge(open).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(inner)
+}
+
+/// The answer to an address that there is not, or to a method that one does not take.
+async fn nowhere() -> Refused {
+    Refused(StepError::NotFound)
 }
 
 /// The serial number of the certificate that the connection was made with.
 struct Shown(String);
+
+impl OptionalFromRequestParts<Arc<Inner>> for Shown {
+    type Rejection = Refused;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        inner: &Arc<Inner>,
+    ) -> Result<Option<Self>, Refused> {
+        let tls = parts.extensions.get::<Arc<TlsInfo>>();
+        if tls.is_none_or(|tls| tls.peer_certificates.is_empty()) {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<Arc<Inner>>>::from_request_parts(parts, inner).await.map(Some)
+    }
+}
 
 impl FromRequestParts<Arc<Inner>> for Shown {
     type Rejection = Refused;
@@ -197,6 +223,10 @@ impl IntoResponse for Refused {
             }
             StepError::Invalid(why) => (StatusCode::BAD_REQUEST, "Not read", (*why).to_owned()),
             StepError::Conflict(why) => (StatusCode::CONFLICT, "Not now", (*why).to_owned()),
+            StepError::NotFound => {
+                let detail = "There is nothing at this address for this method.".to_owned();
+                (StatusCode::NOT_FOUND, "Not found", detail)
+            }
             other => {
                 tracing::error!(error = %other, "a gateway's request");
                 let detail = "Try again in a moment.".to_owned();
@@ -279,14 +309,24 @@ async fn simplereenroll(
     certificates(&issued.pem)
 }
 
-/// RFC 7030 section 4.1.
+/// RFC 7030 section 4.1. Authorities are public: whoever has none of them yet, and no certificate,
+/// asks here first, and has to compare what comes with what they know (section 4.1.1).
 async fn cacerts(
     State(inner): State<Arc<Inner>>,
-    Shown(serial): Shown,
+    shown: Option<Shown>,
 ) -> Result<Response, Refused> {
-    inner.desk.may_ask(&serial).await?;
+    // Who shows a certificate is told where it does not count any more.
+    if let Some(Shown(serial)) = shown {
+        inner.desk.may_ask(&serial).await?;
+    }
     let mut conn = inner.desk.store.read().await.map_err(StepError::from)?;
     certificates(&inner.desk.authorities_pem(&mut conn).await?)
+}
+
+/// RFC 7030 section 4.5.2.
+async fn csrattrs() -> Response {
+    let headers = [("content-type", est::ATTRIBUTES), ("content-transfer-encoding", "base64")];
+    (headers, est::wanted_attributes()).into_response()
 }
 
 fn certificates(pem: &str) -> Result<Response, Refused> {

@@ -69,8 +69,10 @@ impl std::fmt::Debug for Listening {
     }
 }
 
-/// The listener's end. A client without a certificate, with one that has expired, was revoked or
-/// came from elsewhere, or whose issuer's revocation list is missing or too old, does not get in.
+/// The listener's end. A client with a certificate that has expired, was revoked or came from
+/// elsewhere, or whose issuer's revocation list is missing or too old, does not get in. One
+/// without a certificate does: an EST client asks for the authorities before it has one (RFC 7030
+/// section 4.1.1). All else the listener's router keeps from it.
 ///
 /// # Errors
 /// Where a part cannot be used.
@@ -83,6 +85,7 @@ pub fn listener(parts: &Listening, clock: Arc<dyn Clock>) -> Result<ServerConfig
         .with_crls(parts.crls.iter().map(|der| der.clone().into()))
         .only_check_end_entity_revocation()
         .enforce_revocation_expiration()
+        .allow_unauthenticated()
         .build()?;
     let chain = CertificateDer::pem_slice_iter(parts.certificate.as_bytes())
         .collect::<Result<Vec<_>, _>>()?;

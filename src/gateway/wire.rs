@@ -10,6 +10,8 @@ pub const REENROL: &str = "/gateway/v1/reenrol";
 pub const CRL: &str = "/gateway/v1/crl";
 /// The authorities' certificates (RFC 7030 section 4.1).
 pub const EST_CACERTS: &str = "/.well-known/est/cacerts";
+/// What a request for a certificate should have (RFC 7030 section 4.5).
+pub const EST_CSRATTRS: &str = "/.well-known/est/csrattrs";
 /// Re-enrolment (RFC 7030 section 4.2.2).
 pub const EST_REENROL: &str = "/.well-known/est/simplereenroll";
 

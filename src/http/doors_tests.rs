@@ -181,7 +181,7 @@ impl Site {
             pkg: None,
             introspection_hash: Some(credential::hash(&SERVICE.into())),
             intake_hash: Some(credential::hash(&INTAKE.into())),
-            client_ip_header: None,
+            proxies: Default::default(),
             embedded_vault: Some(bench.vault.inner.clone()),
         };
         Self { router: super::router(Arc::new(app)), bench, strips }
@@ -741,7 +741,10 @@ async fn a_forged_line_before_the_proxys_own_is_not_believed() {
         pkg: None,
         introspection_hash: None,
         intake_hash: None,
-        client_ip_header: Some("x-forwarded-for".into()),
+        proxies: crate::config::proxies::Proxies {
+            header: Some(http::HeaderName::from_static("x-forwarded-for")),
+            trusted: Vec::new(),
+        },
         embedded_vault: None,
     };
     let request = Request::builder()

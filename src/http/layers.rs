@@ -8,6 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
+use super::machine;
 use crate::web::app::App;
 
 /// Refuses a request that would change something and does not come from our own pages.
@@ -28,7 +29,7 @@ pub async fn cross_site(request: Request, next: Next) -> Response {
     if reads && !(noted && led_here) {
         return next.run(request).await;
     }
-    let program = ["/api/", "/v1/"].iter().any(|root| request.uri().path().starts_with(root));
+    let program = machine::is_below(request.uri().path());
     if allowed(request.headers(), program) {
         return next.run(request).await;
     }
@@ -49,6 +50,20 @@ fn allowed(headers: &HeaderMap, program: bool) -> bool {
         (Some(_), None) => false,
         (None, _) => program,
     }
+}
+
+/// Refuses an address with the character U+0000 in it: PostgreSQL's texts cannot hold it, and no
+/// name of ours has it.
+pub async fn no_null(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    if uri.path().contains("%00") {
+        return (StatusCode::NOT_FOUND, "There is nothing at this address.\n").into_response();
+    }
+    if uri.query().is_some_and(|query| query.contains("%00")) {
+        return (StatusCode::BAD_REQUEST, "This address has a character that no text has.\n")
+            .into_response();
+    }
+    next.run(request).await
 }
 
 /// The demo signs people in with a button, so it answers only under its own name: another name

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use axum::extract::{Path as PathOf, State};
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::api::caller::{AuditorProgram, OrgMember};
 use super::api::problem::ApiError;
+use super::machine;
 use crate::audit::LogId;
 use crate::audit::tiles::{self, Path};
 use crate::desk::{Step, StepError};
@@ -17,18 +18,40 @@ use crate::store::audit;
 use crate::web::app::App;
 use crate::web::door::Door;
 
+/// Who is signed in, or what is answered where nobody is.
+type MaybeDoor = Result<Door, Response>;
+
 /// `GET /logs/platform/{*path}`: the platform's log.
-pub async fn platform(door: Door, PathOf(path): PathOf<String>) -> Response {
-    for_staff(door, &LogId::Platform, &path).await
+pub async fn platform(
+    door: MaybeDoor,
+    headers: HeaderMap,
+    PathOf(path): PathOf<String>,
+) -> Response {
+    for_staff(door, &headers, &LogId::Platform, &path).await
 }
 
 /// `GET /logs/org/{id}/{*path}`: an org's log.
-pub async fn org(door: Door, PathOf((id, path)): PathOf<(String, String)>) -> Response {
-    for_staff(door, &LogId::Org(id), &path).await
+pub async fn org(
+    door: MaybeDoor,
+    headers: HeaderMap,
+    PathOf((id, path)): PathOf<(String, String)>,
+) -> Response {
+    for_staff(door, &headers, &LogId::Org(id), &path).await
 }
 
-async fn for_staff(door: Door, log: &LogId, path: &str) -> Response {
-    let Door { app, who, conn, .. } = door;
+async fn for_staff(door: MaybeDoor, headers: &HeaderMap, log: &LogId, path: &str) -> Response {
+    // What no log has is not found, whoever asks: nobody is led to a sign-in for it.
+    if Path::parse(path).is_none() {
+        return ApiError::from(StepError::NotFound).into_response();
+    }
+    let Door { app, who, conn, .. } = match door {
+        Ok(door) => door,
+        // A program would take the page that it is led to for the file.
+        Err(answer) if answer.status().is_redirection() && !machine::wants_page(headers) => {
+            return ApiError::NotSignedIn.into_response();
+        }
+        Err(answer) => return answer,
+    };
     drop(conn);
     let found = async {
         let path = known(&app, log, path).await?;
@@ -42,9 +65,9 @@ async fn for_staff(door: Door, log: &LogId, path: &str) -> Response {
 }
 
 /// Read the org's own audit log as tiles.
-#[utoipa::path(get, path = "/api/v1/org/log/{path}", tag = "audit",
-    params(("path" = String, Path, description = "checkpoint, tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>] (C2SP tlog-tiles)")),
-    responses((status = 200, content_type = "application/octet-stream"),
+#[utoipa::path(get, path = "/api/v1/org/log/{path}", operation_id = "read_org_tiles", tag = "audit",
+    params(("path" = String, Path, pattern = r"^(checkpoint|tile/([0-5]|entries)/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?)$", description = "checkpoint, tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>] (C2SP tlog-tiles)")),
+    responses((status = 200, description = "The checkpoint as text; a tile as bytes", content((String = "text/plain"), (String = "application/octet-stream"))),
         (status = 401, body = super::api::problem::Problem), (status = 404, body = super::api::problem::Problem)),
     security(("org_credential" = [])))]
 pub async fn own(
@@ -58,9 +81,9 @@ pub async fn own(
 }
 
 /// Read the platform's audit log as tiles, with the credential of an auditor's program.
-#[utoipa::path(get, path = "/api/v1/platform/log/{path}", tag = "audit",
-    params(("path" = String, Path, description = "checkpoint, tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>] (C2SP tlog-tiles)")),
-    responses((status = 200, content_type = "application/octet-stream"),
+#[utoipa::path(get, path = "/api/v1/platform/log/{path}", operation_id = "read_platform_tiles", tag = "audit",
+    params(("path" = String, Path, pattern = r"^(checkpoint|tile/([0-5]|entries)/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?)$", description = "checkpoint, tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>] (C2SP tlog-tiles)")),
+    responses((status = 200, description = "The checkpoint as text; a tile as bytes", content((String = "text/plain"), (String = "application/octet-stream"))),
         (status = 401, body = super::api::problem::Problem), (status = 404, body = super::api::problem::Problem)),
     security(("auditor_credential" = [])))]
 pub async fn for_auditors(
@@ -72,10 +95,10 @@ pub async fn for_auditors(
 }
 
 /// Read an org's audit log as tiles, with the credential of an auditor's program.
-#[utoipa::path(get, path = "/api/v1/orgs/{id}/log/{path}", tag = "audit",
+#[utoipa::path(get, path = "/api/v1/orgs/{id}/log/{path}", operation_id = "read_tiles_of_org", tag = "audit",
     params(("id" = String, Path, description = "The org"),
-        ("path" = String, Path, description = "checkpoint, tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>] (C2SP tlog-tiles)")),
-    responses((status = 200, content_type = "application/octet-stream"),
+        ("path" = String, Path, pattern = r"^(checkpoint|tile/([0-5]|entries)/(x[0-9]{3}/)*[0-9]{3}(\.p/[1-9][0-9]{0,2})?)$", description = "checkpoint, tile/<L>/<N>[.p/<W>] or tile/entries/<N>[.p/<W>] (C2SP tlog-tiles)")),
+    responses((status = 200, description = "The checkpoint as text; a tile as bytes", content((String = "text/plain"), (String = "application/octet-stream"))),
         (status = 401, body = super::api::problem::Problem), (status = 404, body = super::api::problem::Problem)),
     security(("auditor_credential" = [])))]
 pub async fn org_for_auditors(

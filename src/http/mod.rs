@@ -5,6 +5,7 @@ pub mod api;
 pub mod layers;
 pub mod live;
 pub mod logs;
+pub mod machine;
 pub mod vault;
 
 #[cfg(test)]
@@ -19,6 +20,8 @@ mod leaving_tests;
 mod live_tests;
 #[cfg(test)]
 mod logs_tests;
+#[cfg(test)]
+mod machine_tests;
 #[cfg(test)]
 mod no_bypass_tests;
 #[cfg(test)]
@@ -97,7 +100,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/withdraw/{link}", get(pages::owner_consent::withdraw_page))
         .route("/key-change/{link}", get(pages::owner_key::object_page))
         .route("/do/{name}", post(actions::act))
-        .fallback(pages::error::not_found)
+        .fallback(machine::not_found)
         .layer(sessions);
 
     let assets = Router::new()
@@ -119,10 +122,12 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .merge(assets)
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn(layers::no_null))
         .layer(from_fn(layers::cross_site))
         .layer(from_fn_with_state(app.clone(), layers::own_name))
         .layer(from_fn_with_state(app.clone(), layers::headers))
         .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn(machine::problems))
         .layer(from_fn(layers::trace))
         .with_state(app)
 }

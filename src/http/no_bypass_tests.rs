@@ -9,6 +9,7 @@ use secrecy::ExposeSecret as _;
 use tower::ServiceExt as _;
 
 use super::doors_tests::{DOORS, Door, For, SERVICE, Site, form};
+use crate::config::proxies::Proxies;
 use crate::desk::{Desk, Settings, StepError};
 use crate::model::{StaffRole, TicketState, time};
 use crate::store::{orgs, tickets};
@@ -277,7 +278,7 @@ async fn no_role_lets_a_failed_check_through(bench: Bench) {
 async fn no_switch_of_the_server_lets_a_failed_check_through() {
     let site = Site::new().await;
     let cookie = site.cookie(ADA).await;
-    for client_ip_header in [None, Some("x-forwarded-for".to_owned())] {
+    for header in [None, Some(http::HeaderName::from_static("x-forwarded-for"))] {
         for introspection_hash in [None, Some(crate::auth::credential::hash(&SERVICE.into()))] {
             let app = App {
                 density: Default::default(),
@@ -287,8 +288,8 @@ async fn no_switch_of_the_server_lets_a_failed_check_through() {
                 pkg: None,
                 introspection_hash,
                 intake_hash: None,
-                client_ip_header: client_ip_header.clone(),
-                embedded_vault: client_ip_header.as_ref().map(|_| site.bench.vault.inner.clone()),
+                proxies: Proxies { header: header.clone(), trusted: Vec::new() },
+                embedded_vault: header.as_ref().map(|_| site.bench.vault.inner.clone()),
             };
             let router = super::router(Arc::new(app));
             for (ticket, _) in INELIGIBLE {

@@ -155,7 +155,7 @@ mod tests {
                 pkg: None,
                 introspection_hash: None,
                 intake_hash: None,
-                client_ip_header: None,
+                proxies: Default::default(),
                 embedded_vault: embedded.then(|| bench.vault.inner.clone()),
             };
             Self { router: crate::http::router(Arc::new(app)), bench }
@@ -267,6 +267,7 @@ mod tests {
         let site = Site::new(false).await;
         let old = site.bench.vault.first.lock().unwrap().clone().unwrap();
         let (status, said) = site.look(old.expose_secret()).await;
-        assert_eq!((status, said), (303, Value::Null), "as with any page that is not there");
+        assert_eq!(status, 404);
+        assert_eq!(said["type"], "urn:keyturn:not-found", "as with any address that is not there");
     }
 }

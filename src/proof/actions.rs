@@ -203,6 +203,22 @@ pub fn may_follow_end(action: &str) -> bool {
     )
 }
 
+/// The name of every action that there is.
+#[cfg(test)]
+pub(crate) fn every() -> Vec<String> {
+    let source = include_str!("actions.rs");
+    let constants = source.lines().filter(|l| l.starts_with("pub const ") && l.contains("&str"));
+    let mut all: Vec<String> = constants
+        .filter_map(|line| line.split('"').nth(1))
+        .filter(|word| word.contains('.'))
+        .map(str::to_owned)
+        .collect();
+    assert!(all.len() > 40, "the scan of the names finds too little: {all:?}");
+    all.extend(SECRET_TYPES.map(rotated));
+    all.extend(SECRET_TYPES.map(rotation_failed));
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use pgp::composed::{
 use pgp::crypto::ecc_curve::ECCCurve;
 use pgp::types::{KeyVersion, Password};
 
-use super::programs::{from_npm, from_pypi};
+use super::programs::{from_pypi, node_script};
 use crate::clock::{Rng as _, SystemRng};
 
 /// A program, or a library run as one.
@@ -247,8 +247,8 @@ impl Program {
     fn script(self, args: &[&str], stdin: &[u8]) -> Result<serde_json::Value, String> {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/testing/openpgp");
         let (mut command, library) = match self {
-            Self::OpenPgpJs5 => (from_npm(&scripts.join("openpgpjs.cjs")), "openpgp-5"),
-            Self::OpenPgpJs6 => (from_npm(&scripts.join("openpgpjs.cjs")), "openpgp"),
+            Self::OpenPgpJs5 => (node_script(&scripts.join("openpgpjs.cjs")), "openpgp-5"),
+            Self::OpenPgpJs6 => (node_script(&scripts.join("openpgpjs.cjs")), "openpgp"),
             library => {
                 let mut command = Command::new(from_pypi("python"));
                 command.arg(scripts.join("libraries.py"));

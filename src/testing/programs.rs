@@ -19,12 +19,81 @@ pub(crate) fn from_pypi(name: &str) -> PathBuf {
 ///
 /// # Panics
 /// Where they are not installed.
-pub(crate) fn from_npm(script: &Path) -> Command {
+pub(crate) fn node_script(script: &Path) -> Command {
     let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("end2end/node_modules");
     assert!(packages.exists(), "{} is not there: run `make test-tools`", packages.display());
     let mut node = Command::new("node");
     node.env("NODE_PATH", packages).arg(script);
     node
+}
+
+/// A program that came from npm, by `end2end/package.json`: to be run by `node` in that folder.
+///
+/// # Panics
+/// Where it is not installed.
+pub(crate) fn from_npm(name: &str) -> PathBuf {
+    let path = end2end().join("node_modules/.bin").join(name);
+    assert!(path.exists(), "{} is not there: run `make test-tools`", path.display());
+    path
+}
+
+/// The folder in which `node` finds the packages of npm.
+pub(crate) fn end2end() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("end2end")
+}
+
+/// The version of a package of npm, as it is installed.
+pub(crate) fn npm_version(package: &str) -> String {
+    let file = end2end().join("node_modules").join(package).join("package.json");
+    let text = std::fs::read(&file)
+        .unwrap_or_else(|e| panic!("{}: {e}: run `make test-tools`", file.display()));
+    let said: serde_json::Value = serde_json::from_slice(&text).expect("a package.json");
+    said["version"].as_str().expect("its version").to_owned()
+}
+
+/// The version of a package of PyPI, as `.ci/requirements.txt` pins it.
+pub(crate) fn pypi_version(package: &str) -> String {
+    let pins = include_str!("../../.ci/requirements.txt");
+    let pin = pins.lines().find_map(|l| l.strip_prefix(package)?.strip_prefix("=="));
+    pin.unwrap_or_else(|| panic!("{package} is not in .ci/requirements.txt")).to_owned()
+}
+
+/// Runs a program to its end, on a thread of its own; what it said, and whether it went well.
+pub(crate) async fn run(mut command: Command) -> (bool, String) {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let ran = tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output());
+    let output = ran
+        .await
+        .expect("its thread")
+        .unwrap_or_else(|e| panic!("{name}: {e}: run `make test-tools`"));
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+/// The same, where it has to go well; what it said.
+///
+/// # Panics
+/// Where it does not, with what it said.
+pub(crate) async fn run_well(command: Command) -> String {
+    let name = format!("{command:?}");
+    let (well, said) = run(command).await;
+    assert!(well, "{name}:\n{said}");
+    said
+}
+
+/// Runs a script of Python with the packages of PyPI.
+pub(crate) async fn python(script: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(from_pypi("python"));
+    command.arg("-c").arg(script).args(arguments);
+    run_well(command).await
+}
+
+/// Runs a module of JavaScript with the packages of npm.
+pub(crate) async fn node(script: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new("node");
+    command.current_dir(end2end()).args(["--input-type=module", "-e", script, "--"]);
+    command.args(arguments);
+    run_well(command).await
 }
 
 /// A port of this machine that nobody listens at.
@@ -85,6 +154,16 @@ impl Drop for Running {
         drop(self.child.kill());
         drop(self.child.wait());
     }
+}
+
+/// What a program says of its version: the first word that looks like one.
+pub(crate) async fn version_of(program: &str, flag: &str) -> String {
+    let mut command = Command::new(program);
+    command.arg(flag);
+    let said = run_well(command).await;
+    let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '-' | ',' | '(' | ')');
+    let number = |w: &&str| w.starts_with(|c: char| c.is_ascii_digit()) && w.contains('.');
+    said.split(ends).find(number).unwrap_or("unknown").to_owned()
 }
 
 /// The last lines of a log.

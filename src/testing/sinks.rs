@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::extract::State;
 use http::{HeaderMap, StatusCode};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -29,6 +29,8 @@ impl TestAuthority {
     pub(crate) fn new() -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than what it issues has: OpenSSL would take that for signed by itself.
+        params.distinguished_name.push(DnType::CommonName, "An authority of the tests");
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Self { issuer: Issuer::new(params, key), pem }
@@ -48,7 +50,7 @@ impl TestAuthority {
             let (certificate, key) = self.issue(&["keyturn.example"]);
             (certificate.into_bytes(), SecretString::from(key))
         });
-        Trust { authorities: Some(self.pem.clone().into_bytes()), identity }
+        Trust { authorities: Some(self.pem.clone().into_bytes()), besides: None, identity }
     }
 }
 

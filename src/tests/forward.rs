@@ -90,7 +90,10 @@ async fn assert_all_there(bench: &Bench, logs: &BTreeMap<String, Vec<AuditRow>>)
 
 /// The texts of the rows in syslog messages.
 fn bodies(messages: &[String]) -> Vec<String> {
-    messages.iter().map(|m| m.split_once('\u{feff}').unwrap().1.to_owned()).collect()
+    messages
+        .iter()
+        .map(|m| m.split_once("] {").map(|(_, body)| format!("{{{body}")).unwrap())
+        .collect()
 }
 
 async fn every_row_reaches_a_receiver_that_breaks_off_again_and_again(bench: Bench) {

@@ -38,7 +38,7 @@ async fn send_as(
         pkg: None,
         introspection_hash: None,
         intake_hash: token.map(|t| credential::hash(&t.into())),
-        client_ip_header: None,
+        proxies: Default::default(),
         embedded_vault: None,
     }));
     let answer = router.oneshot(request).await.unwrap();

@@ -297,7 +297,7 @@ async fn page(bench: &Bench, path: &str) -> (StatusCode, String) {
         pkg: None,
         introspection_hash: None,
         intake_hash: None,
-        client_ip_header: None,
+        proxies: Default::default(),
         embedded_vault: None,
     }));
     let sign_in = Request::builder()

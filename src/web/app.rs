@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::config::proxies::Proxies;
 use crate::desk::Desk;
 use crate::model::StaffRole;
 use crate::secrets::vault::embedded::EmbeddedVault;
@@ -40,8 +41,8 @@ pub struct App {
     pub introspection_hash: Option<String>,
     /// The hash of the token with which a program may file tickets.
     pub intake_hash: Option<String>,
-    /// The header in which a trusted proxy names the client's address.
-    pub client_ip_header: Option<String>,
+    /// The proxies in front, and how they name the client.
+    pub proxies: Proxies,
     /// What was counted for the strip above the timeline.
     pub density: crate::audit::strips::Strips,
     /// What proofs read of logs again and again.

@@ -1,9 +1,8 @@
 //! The doors: who a request comes from, what was said to them last, and where they go next.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::request::Parts;
 use http::{HeaderMap, Uri, header};
@@ -17,6 +16,7 @@ use tower_sessions::Session;
 
 use super::app::App;
 use super::fault::{Fault, sentence};
+use super::network;
 use super::pages::error;
 use crate::delivery::guard;
 use crate::desk::{AtWork, Step, StepError};
@@ -159,17 +159,7 @@ pub async fn remember(session: &Session, token: &SecretString) -> Result<(), Ste
 /// The network address that a request comes from.
 #[must_use]
 pub fn client(app: &App, headers: &HeaderMap, extensions: &http::Extensions) -> String {
-    if let Some(name) = &app.client_ip_header
-        // The last element of the last line is the one that our own proxy wrote.
-        && let Some(value) = headers.get_all(name.as_str()).iter().next_back().and_then(|v| v.to_str().ok())
-        && let Some(last) = value.rsplit(',').next().map(str::trim)
-        && last.parse::<std::net::IpAddr>().is_ok()
-    {
-        return last.to_owned();
-    }
-    extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map_or_else(|| "unknown".to_owned(), |ConnectInfo(address)| address.ip().to_string())
+    network::client(&app.proxies, headers, extensions)
 }
 
 /// The theme that a cookie names.

@@ -16,6 +16,8 @@ pub mod fault;
 #[cfg(feature = "ssr")]
 pub mod html;
 #[cfg(feature = "ssr")]
+pub mod network;
+#[cfg(feature = "ssr")]
 pub mod pages;
 #[cfg(feature = "ssr")]
 pub mod shell;

@@ -1,10 +1,19 @@
-//! Comma-separated values (RFC 4180) that no spreadsheet takes for formulas.
+//! Comma-separated values (RFC 4180) that a spreadsheet reads as they are, also when the file is
+//! opened with a double click: in UTF-8, which the byte order mark says, and nothing in it is a
+//! formula, a date or a number that was none.
 //!
 //! A cell that begins with a sign such as `=` is run by a spreadsheet, and names and tickets hold
 //! what people typed. So such a sign gets an apostrophe before it, at the beginning of a cell and
 //! also behind whatever else could begin one: a spreadsheet may be set to another separator than
 //! the comma, and then takes no notice of our quotes. What stands in the column `details` is JSON
 //! and stays JSON: there the sign is written as `\u003d`.
+//!
+//! Spreadsheets also turn what looks like a number or a date into one, within quotes too: the
+//! ticket `NOV-4809` becomes the first of November 4809, and the id `00012` becomes 12. Excel
+//! always does, LibreOffice when it is told to look for special numbers. An apostrophe is the one
+//! thing that keeps both from it and that everybody can see; `="NOV-4809"` would be a formula, a
+//! blank is trimmed, and a character that nobody sees goes along with every copy. Programs read
+//! the JSON Lines, where nothing is added.
 
 use serde_json::Value;
 
@@ -33,9 +42,14 @@ const COLUMNS: [&str; 17] = [
     "leaf_hash",
 ];
 
-/// The names of the columns, as a line.
+/// The byte order mark, by which spreadsheets know that this is UTF-8, and the names of the
+/// columns as a line.
 #[must_use]
 pub fn head() -> String {
+    format!("\u{feff}{}", names())
+}
+
+fn names() -> String {
     line_of(COLUMNS.map(str::to_owned))
 }
 
@@ -117,7 +131,42 @@ fn safe(text: &str) -> String {
     };
     let out = guarded(text, with_apostrophe);
     // Some drop a leading tab or line break, and what it kept away comes first.
-    if out.starts_with(['\t', '\r', '\n']) { format!("'{out}") } else { out }
+    let needs = out.starts_with(['\t', '\r', '\n']) || (!out.starts_with('\'') && converts(&out));
+    if needs { format!("'{out}") } else { out }
+}
+
+/// How months begin in the languages of Western Europe, in lower case: a spreadsheet knows those
+/// of its own language.
+const MONTHS: &[&str] = &[
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec", "jän",
+    "mär", "mrz", "mai", "okt", "dez", "fév", "fev", "avr", "jui", "aoû", "aou", "déc", "ene",
+    "abr", "ago", "dic", "gen", "mag", "giu", "lug", "ott", "mrt", "mei", "maj",
+];
+
+/// Words besides months that a number, a time or a date may hold.
+const OF_NUMBERS: [&str; 9] = ["e", "am", "pm", "a", "p", "set", "out", "de", "t"];
+
+/// Whether a spreadsheet would make something else of a text: a number, a date, a time, a share,
+/// an amount or a truth. Rather too often than too seldom.
+fn converts(text: &str) -> bool {
+    let text = text.trim();
+    // No number or date is longer; ids with nothing but digits and hyphens in them are.
+    if text.chars().count() > 30 {
+        return false;
+    }
+    if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
+        return true;
+    }
+    if !text.contains(|c: char| c.is_numeric()) {
+        return false;
+    }
+    let signs = |c: char| c.is_numeric() || c.is_whitespace() || " .,:/-+%()'’$€£¥".contains(c);
+    let word_of_numbers = |word: &str| {
+        let word = word.to_lowercase();
+        OF_NUMBERS.contains(&word.as_str()) || MONTHS.iter().any(|month| word.starts_with(month))
+    };
+    text.chars().all(|c| c.is_alphabetic() || signs(c))
+        && text.split(|c: char| !c.is_alphabetic()).filter(|w| !w.is_empty()).all(word_of_numbers)
 }
 
 /// In JSON such a sign behind a quote is always in a text: numbers stand behind `:`, `,` and `[`.
@@ -183,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_row_reads_as_its_columns() {
-        let text = format!("{}{}", head(), line(&row("vault_token.rotated"), &[0xab; 32]));
+        let text = format!("{}{}", names(), line(&row("vault_token.rotated"), &[0xab; 32]));
         let lines = read(&text);
         assert_eq!(lines[0], COLUMNS);
         assert_eq!(
@@ -199,7 +248,7 @@ mod tests {
                 "Ada Okafor",
                 "org-1",
                 "01920000-0000-7000-8000-0000000000aa",
-                "NOV-4801",
+                "'NOV-4801",
                 "rotate stuck vault_token per ticket NOV-4801",
                 "vault_token",
                 "vtk_1",
@@ -231,6 +280,30 @@ mod tests {
         ] {
             assert_eq!(safe(text), becomes, "{text:?}");
         }
+    }
+
+    #[test]
+    #[rustfmt::skip]
+    fn what_a_spreadsheet_would_make_something_else_of_gets_an_apostrophe_too() {
+        for text in [
+            "NOV-4809", "nov-1", "MAI-4809", "Sept 5", "5 October 2026", "2026-11-30", "1/2", "12:30",
+            "10:30 PM", "00012", "1e5", "1.234,5", "100%", "$ 5", "(5)", "TRUE", "false", " 12 ",
+            "12345678901234567890", "30.11.2026", "2026-11-30T10:30", ".5",
+        ] {
+            assert_eq!(safe(text), format!("'{text}"), "{text:?}");
+        }
+        for text in [
+            "SUP-4809", "vtk_1", "whk_acme", "Ada Okafor", "Owner 2 of acme", "org-1", "stf_1", "NOV",
+            "3 checks do not pass", "01920000-0000-7000-8000-000000000001", "platform", "mtls_1", "",
+        ] {
+            assert_eq!(safe(text), text);
+        }
+    }
+
+    #[test]
+    fn the_file_begins_with_the_mark_and_the_names() {
+        assert!(head().starts_with("\u{feff}\"log\",\"seq\""));
+        assert!(!line(&row("x.y"), &[]).contains('\u{feff}'));
     }
 
     #[test]
@@ -287,7 +360,7 @@ mod tests {
 
         #[test]
         fn a_text_that_begins_no_formula_is_left_as_it_is(text in "[a-zA-Z0-9 .,:@=+-]{0,40}") {
-            let text = format!("a{text}");
+            let text = format!("_{text}");
             prop_assert_eq!(safe(&text), text);
         }
     }

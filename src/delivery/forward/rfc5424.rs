@@ -11,9 +11,14 @@ const LOG_AUDIT: u8 = 13;
 /// Keyturn has none of its own.
 const SD_ID: &str = "keyturn@32473";
 
-/// A row as a message. `host` is what the deployment's logs are called.
+/// How long a MSGID may be (section 6.2.7). No two actions are the same so far.
+const LONGEST_ID: usize = 32;
+
+/// A row as a message. `host` is what the deployment's logs are called. With `mark` its text has
+/// the byte order mark before it, which says that it is UTF-8 (section 6.4); without, it is the
+/// JSON that parsers of JSON expect (RFC 8259 section 8.1), which is UTF-8 too.
 #[must_use]
-pub fn message(host: &str, out: &Outgoing) -> String {
+pub fn message(host: &str, out: &Outgoing, mark: bool) -> String {
     let row = &out.row;
     let severity = match row.outcome {
         Outcome::Success => 6,
@@ -23,7 +28,7 @@ pub fn message(host: &str, out: &Outgoing) -> String {
     let pri = LOG_AUDIT * 8 + severity;
     let at = time::rfc3339(out.at);
     // Longer names are cut off here; `action` has them whole.
-    let id = header(&row.action, 32);
+    let id = header(&row.action, LONGEST_ID);
     let mut data = String::new();
     let seq = out.seq.to_string();
     for (name, value) in [
@@ -41,8 +46,8 @@ pub fn message(host: &str, out: &Outgoing) -> String {
         }
     }
     let host = header(host, 255);
-    // The byte order mark says that the message is UTF-8 (section 6.4).
-    format!("<{pri}>1 {at} {host} keyturn - {id} [{SD_ID}{data}] \u{feff}{}", out.body)
+    let mark = if mark { "\u{feff}" } else { "" };
+    format!("<{pri}>1 {at} {host} keyturn - {id} [{SD_ID}{data}] {mark}{}", out.body)
 }
 
 /// The message with its length in bytes before it.
@@ -103,7 +108,7 @@ mod tests {
     fn a_message_reads_as_the_standard_says() {
         let out = out("vault_token.rotated", Outcome::Success, "NOV-4821");
         assert_eq!(
-            message("keyturn.example", &out),
+            message("keyturn.example", &out, true),
             format!(
                 "<110>1 2025-10-09T08:53:20.123456Z keyturn.example keyturn - vault_token.rotated \
                  [keyturn@32473 log=\"org/o-1\" seq=\"41\" id=\"01920000-0000-7000-8000-000000000001\" \
@@ -111,17 +116,37 @@ mod tests {
                 out.body
             )
         );
+        let without = message("keyturn.example", &out, false);
+        assert_eq!(without, message("keyturn.example", &out, true).replace('\u{feff}', ""));
+        assert!(without.ends_with(&format!("] {}", out.body)));
+    }
+
+    /// Protects a receiver that sorts by MSGID from taking one action for another.
+    #[test]
+    fn no_two_actions_have_the_same_id() {
+        let mut of = std::collections::BTreeMap::new();
+        for action in crate::proof::actions::every() {
+            let said = message("h", &out(&action, Outcome::Success, "x"), false);
+            let id = said.split(' ').nth(5).unwrap().to_owned();
+            assert!(id.len() <= 32, "{id}");
+            if let Some(other) = of.insert(id, action.clone()) {
+                panic!("{action} and {other} have one MSGID");
+            }
+        }
+        assert!(of.len() > 50);
     }
 
     #[test]
     fn the_severity_is_that_of_the_outcome_and_a_long_name_is_cut() {
         let long = "platform.certificate_authority_imported";
-        let said = message("k e\u{e9}", &out(long, Outcome::Refused, "x"));
+        let said = message("k e\u{e9}", &out(long, Outcome::Refused, "x"), false);
         assert!(said.starts_with("<108>1 "), "{said}");
         assert!(said.contains(" k_e_ keyturn - platform.certificate_authority_i ["), "{said}");
         assert!(said.contains(&format!("action=\"{long}\"")), "{said}");
-        assert!(message("", &out("a.b", Outcome::Failed, "x")).starts_with("<107>1 2025"));
-        assert!(message("", &out("a.b", Outcome::Failed, "x")).contains("Z - keyturn - a.b ["));
+        assert!(message("", &out("a.b", Outcome::Failed, "x"), false).starts_with("<107>1 2025"));
+        assert!(
+            message("", &out("a.b", Outcome::Failed, "x"), false).contains("Z - keyturn - a.b [")
+        );
     }
 
     #[test]
@@ -133,7 +158,7 @@ mod tests {
         /// Nothing that somebody typed ends the structured data early.
         #[test]
         fn a_value_is_read_back_as_it_was(ticket in any::<String>()) {
-            let said = message("h", &out("a.b", Outcome::Success, &ticket));
+            let said = message("h", &out("a.b", Outcome::Success, &ticket), true);
             let start = said.find(" ticket=\"").unwrap() + " ticket=\"".len();
             let (mut read, mut rest) = (String::new(), said[start..].chars());
             loop {

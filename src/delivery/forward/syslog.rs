@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -36,6 +37,7 @@ pub struct SyslogSink {
     server: ServerName<'static>,
     connector: TlsConnector,
     host: String,
+    mark: bool,
     patience: Duration,
 }
 
@@ -54,13 +56,24 @@ impl SyslogSink {
         let wrong = || SinkProblem(format!("forward_syslog {address} is not a host and a port"));
         let (name, _) = address.rsplit_once(':').ok_or_else(wrong)?;
         let name = name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let mut config = trust.client()?;
+        // Each burst has a connection of its own, and some receivers that ask for a certificate
+        // (rsyslog with its driver ossl) refuse one that takes an earlier session up again.
+        config.resumption = Resumption::disabled();
         Ok(Self {
             address: address.to_owned(),
             server: ServerName::try_from(name).map_err(|_| wrong())?,
-            connector: TlsConnector::from(Arc::new(trust.client()?)),
+            connector: TlsConnector::from(Arc::new(config)),
             host: origin.to_owned(),
+            mark: false,
             patience: PATIENCE,
         })
+    }
+
+    /// The same with the byte order mark before each row's text, or without it.
+    #[must_use]
+    pub fn byte_order_mark(self, mark: bool) -> Self {
+        Self { mark, ..self }
     }
 
     /// The same with less patience.
@@ -75,8 +88,11 @@ impl SyslogSink {
         stream.set_nodelay(true).map_err(failed)?;
         let mut tls = self.connector.connect(self.server.clone(), stream).await.map_err(failed)?;
         for batch in burst {
-            let frames: Vec<u8> =
-                batch.rows.iter().flat_map(|row| frame(&message(&self.host, row))).collect();
+            let frames: Vec<u8> = batch
+                .rows
+                .iter()
+                .flat_map(|row| frame(&message(&self.host, row, self.mark)))
+                .collect();
             tls.write_all(&frames).await.map_err(failed)?;
         }
         tls.flush().await.map_err(failed)?;

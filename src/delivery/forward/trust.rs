@@ -14,6 +14,8 @@ use super::SinkProblem;
 pub struct Trust {
     /// The certificates of the authorities that count, in PEM; the public ones where absent.
     pub authorities: Option<Vec<u8>>,
+    /// Further ones that count, in PEM, where only the public ones would.
+    pub besides: Option<Vec<u8>>,
     /// Our certificate with its chain, and its key, both in PEM.
     pub identity: Option<(Vec<u8>, SecretString)>,
 }
@@ -27,7 +29,15 @@ impl Trust {
         let wrong = |what: &str, e: &dyn std::fmt::Display| SinkProblem(format!("{what}: {e}"));
         let mut roots = RootCertStore::empty();
         match &self.authorities {
-            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            None => {
+                roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+                for certificate in
+                    CertificateDer::pem_slice_iter(self.besides.as_deref().unwrap_or_default())
+                {
+                    let certificate = certificate.map_err(|e| wrong("ca_file", &e))?;
+                    roots.add(certificate).map_err(|e| wrong("ca_file", &e))?;
+                }
+            }
             Some(pem) => {
                 for certificate in CertificateDer::pem_slice_iter(pem) {
                     let certificate = certificate.map_err(|e| wrong("forward_ca_file", &e))?;

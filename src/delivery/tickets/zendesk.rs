@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::fields::{self, FieldNames, FieldValue, TicketField};
 use super::zendesk_http::Http;
 use super::{Comment, OutsideComment, OutsideTicket, Tickets, TicketsError};
+use crate::delivery::authorities::Authorities;
 use crate::model::{Micros, TicketState, time};
 
 /// How long the list of ticket fields is taken as read.
@@ -188,8 +189,16 @@ impl Zendesk {
     /// # Errors
     /// Where the address cannot be read.
     pub fn new(settings: Settings) -> Result<Self, TicketsError> {
+        Self::trusting(settings, &Authorities::default())
+    }
+
+    /// The same, where its certificate may be of one of these authorities.
+    ///
+    /// # Errors
+    /// As [`Zendesk::new`].
+    pub fn trusting(settings: Settings, authorities: &Authorities) -> Result<Self, TicketsError> {
         Ok(Self {
-            http: Http::new(&settings.url, &settings.email, settings.token)?,
+            http: Http::new(&settings.url, &settings.email, settings.token, authorities)?,
             prefix: settings.prefix,
             names: settings.fields,
             fields: tokio::sync::Mutex::new(None),

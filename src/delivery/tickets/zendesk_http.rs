@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::TicketsError;
+use crate::delivery::authorities::Authorities;
 
 /// How long one call may take.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -34,10 +35,16 @@ pub(super) struct Http {
 }
 
 impl Http {
-    pub(super) fn new(base: &str, email: &str, token: SecretString) -> Result<Self, TicketsError> {
+    pub(super) fn new(
+        base: &str,
+        email: &str,
+        token: SecretString,
+        authorities: &Authorities,
+    ) -> Result<Self, TicketsError> {
         let base = Url::parse(&format!("{}/", base.trim_end_matches('/')))
             .map_err(|_| TicketsError::Unreadable("its address"))?;
-        let client = reqwest::Client::builder()
+        let client = authorities
+            .client()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(3))
             .timeout(LONGEST)

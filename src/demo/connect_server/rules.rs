@@ -94,6 +94,11 @@ pub(super) struct NewItem {
     fields: Vec<NewField>,
 }
 
+/// What a field is of that says nothing of it.
+fn plain() -> String {
+    "STRING".to_owned()
+}
+
 #[derive(Deserialize)]
 struct VaultRef {
     id: String,
@@ -103,7 +108,7 @@ struct VaultRef {
 struct NewField {
     #[serde(default)]
     id: String,
-    #[serde(default)]
+    #[serde(default = "plain")]
     r#type: String,
     #[serde(default)]
     purpose: String,
@@ -123,16 +128,14 @@ pub(super) fn new_item(body: &[u8], vault: &str) -> Result<NewItem, Refused> {
         return Err(bad("Invalid item category"));
     }
     for field in &item.fields {
-        if field.id.is_empty() {
-            return Err(bad("Invalid field: it has no id"));
-        }
         if !FIELD_TYPES.contains(&field.r#type.as_str()) {
             return Err(bad("Invalid field type"));
         }
         if !PURPOSES.contains(&field.purpose.as_str()) {
             return Err(bad("Invalid field purpose"));
         }
-        if item.fields.iter().filter(|other| other.id == field.id).count() > 1 {
+        let same = |other: &&NewField| !field.id.is_empty() && other.id == field.id;
+        if item.fields.iter().filter(same).count() > 1 {
             return Err(bad("Invalid field: its id is not unique"));
         }
     }
@@ -140,16 +143,18 @@ pub(super) fn new_item(body: &[u8], vault: &str) -> Result<NewItem, Refused> {
 }
 
 impl NewItem {
-    pub(super) fn into_item(self, id: String, now: Micros) -> Item {
+    /// The item, with the ids that whoever asked left to the server.
+    pub(super) fn into_item(self, mut id: impl FnMut() -> String, now: Micros) -> Item {
+        let item = id();
         let fields = self.fields.into_iter().map(|field| Field {
-            id: field.id,
+            id: if field.id.is_empty() { id() } else { field.id },
             r#type: field.r#type,
             purpose: field.purpose,
             label: field.label,
             value: field.value,
         });
         Item {
-            id,
+            id: item,
             vault: self.vault.map(|vault| vault.id).unwrap_or_default(),
             title: self.title,
             category: self.category,

@@ -214,7 +214,10 @@ async fn the_server_keeps_the_published_rules() {
         (with("/category", json!("SECRET")), "Invalid item category"),
         (with("/vault", json!({ "id": UNKNOWN })), "Invalid Vault UUID"),
         (with("/vault", Value::Null), "Invalid Vault UUID"),
-        (with("/fields/0/id", json!("")), "Invalid field: it has no id"),
+        (
+            with("/fields", json!([good["fields"][0], good["fields"][0]])),
+            "Invalid field: its id is not unique",
+        ),
         (with("/fields/0/type", json!("HIDDEN")), "Invalid field type"),
     ] {
         let (status, said) = ask(server, Method::POST, &items, &body).await;

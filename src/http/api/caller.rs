@@ -46,13 +46,13 @@ pub struct OrgMember {
 
 async fn member_of(app: &App, token: &SecretString) -> Result<Member, ApiError> {
     if !token.expose_secret().starts_with(ORG_PREFIX) {
-        return Err(ApiError::Unauthenticated);
+        return Err(ApiError::BadCredential);
     }
     let mut conn = app.desk.store.read().await?;
     orgs::member_by_credential(&mut conn, &credential::hash(token))
         .await?
         .filter(|m| !matches!(m.standing, Standing::Departed | Standing::Suspended))
-        .ok_or(ApiError::Unauthenticated)
+        .ok_or(ApiError::BadCredential)
 }
 
 impl FromRequestParts<Arc<App>> for OrgMember {
@@ -78,13 +78,14 @@ impl FromRequestParts<Arc<App>> for AuditorProgram {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let token = bearer(parts)
-            .filter(|token| token.expose_secret().starts_with(AUDITOR_PREFIX))
-            .ok_or(ApiError::Unauthenticated)?;
+        let token = bearer(parts).ok_or(ApiError::Unauthenticated)?;
+        if !token.expose_secret().starts_with(AUDITOR_PREFIX) {
+            return Err(ApiError::BadCredential);
+        }
         let from = client(app, &parts.headers, &parts.extensions);
         match app.desk.auditor_of(&token).await {
             Ok(auditor) => Ok(Self { auditor, from }),
-            Err(StepError::NotFound) => Err(ApiError::Unauthenticated),
+            Err(StepError::NotFound) => Err(ApiError::BadCredential),
             Err(e) => Err(e.into()),
         }
     }
@@ -112,7 +113,7 @@ impl FromRequestParts<Arc<App>> for Rotator {
                 tracing::info!(%why, "an impersonation token was refused");
                 drop(conn);
                 app.desk.note_refused_token(&token, &why.to_string(), Some(from)).await?;
-                return Err(ApiError::Unauthenticated);
+                return Err(ApiError::BadCredential);
             }
             return Ok(Self { caller: Caller::Token(token), from });
         }

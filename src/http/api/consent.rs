@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::caller::OrgMember;
 use super::problem::{ApiError, Problem};
+use super::read;
 use crate::desk::StepError;
 use crate::model::Consent;
 use crate::store::orgs;
@@ -76,10 +77,10 @@ impl From<Consent> for ConsentState {
 }
 
 /// Read the org's consent.
-#[utoipa::path(get, path = "/api/v1/org/consent", tag = "consent",
+#[utoipa::path(get, path = "/api/v1/org/consent", operation_id = "read_consent", tag = "consent",
     responses((status = 200, body = ConsentState), (status = 401, body = Problem)),
     security(("org_credential" = [])))]
-pub async fn read(
+pub async fn show(
     State(app): State<Arc<App>>,
     who: OrgMember,
 ) -> Result<Json<ConsentState>, ApiError> {
@@ -89,7 +90,7 @@ pub async fn read(
 }
 
 /// Set the org's consent. A live impersonation that it does not cover any more ends at once.
-#[utoipa::path(put, path = "/api/v1/org/consent", tag = "consent", request_body = ConsentRequest,
+#[utoipa::path(put, path = "/api/v1/org/consent", operation_id = "write_consent", tag = "consent", request_body = ConsentRequest,
     responses((status = 200, body = ConsentState), (status = 400, body = Problem),
         (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem, description = "The ticket is not one of the org's"),
@@ -101,12 +102,7 @@ pub async fn write(
     who: OrgMember,
     body: Bytes,
 ) -> Result<Json<ConsentState>, ApiError> {
-    let asked: ConsentRequest = serde_json::from_slice(&body).map_err(|_| {
-        StepError::Invalid(
-            "The body is {\"allow_platform_impersonation\": false}, or true with \
-             \"ticket_ref\": \"NOV-…\" or \"until_withdrawn\": true.",
-        )
-    })?;
+    let asked: ConsentRequest = read::json(&body)?;
     let wanted = asked.wanted()?;
     let mut tx = app.desk.begin().await?;
     let step = app.desk.set_consent(&mut tx, &who.member, &wanted, Some(who.from)).await;

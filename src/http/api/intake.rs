@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::caller::bearer;
 use super::problem::{ApiError, Problem};
+use super::read;
 use crate::auth::credential;
 use crate::desk::StepError;
 use crate::desk::intake::{self, NewMessage, NewTicket};
@@ -51,8 +52,10 @@ pub struct TicketBody {
     /// Its number, `NOV-4821`; the next free one where absent.
     number: Option<String>,
     /// The org's id or short name.
+    #[schema(min_length = 1, pattern = r"\S")]
     org: String,
     /// What it is about: up to 200 characters.
+    #[schema(max_length = 200, pattern = r"\S")]
     subject: String,
     /// Who asks.
     requester: Requester,
@@ -64,6 +67,7 @@ pub struct TicketBody {
     #[serde(default)]
     suspected_leak: bool,
     /// What the customer wrote: up to 10,000 characters.
+    #[schema(max_length = 10_000, pattern = r"\S")]
     message: String,
 }
 
@@ -72,8 +76,10 @@ pub struct TicketBody {
 #[serde(deny_unknown_fields)]
 pub struct Requester {
     /// The name.
+    #[schema(max_length = 200, pattern = r"\S")]
     name: String,
     /// The address, by which the member is found.
+    #[schema(max_length = 254, pattern = r"\S")]
     email: String,
 }
 
@@ -82,8 +88,10 @@ pub struct Requester {
 #[serde(deny_unknown_fields)]
 pub struct Authenticated {
     /// How, in a few words.
+    #[schema(max_length = 200, pattern = r"\S")]
     how: String,
     /// When: RFC 3339.
+    #[schema(format = DateTime)]
     at: String,
 }
 
@@ -92,10 +100,39 @@ pub struct Authenticated {
 #[serde(deny_unknown_fields)]
 pub struct NamedSecret {
     /// `webhook_signing_key`, `vault_token` or `mtls_certificate`.
+    #[schema(value_type = SecretKind)]
     #[serde(rename = "type")]
     kind: String,
     /// The customer's own id for it.
+    #[schema(pattern = r"^[A-Za-z0-9_.-]{1,100}$")]
     id: String,
+}
+
+/// The types of secrets.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(
+    dead_code,
+    reason = "for the description: what is read is a text, so that a wrong one is answered in words"
+)]
+pub enum SecretKind {
+    /// A webhook's signing key.
+    WebhookSigningKey,
+    /// A vault token.
+    VaultToken,
+    /// A gateway's certificate.
+    MtlsCertificate,
+}
+
+/// Whose words a message is.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[allow(dead_code, reason = "for the description, as above")]
+pub enum MessageKind {
+    /// The customer's.
+    Customer,
+    /// What support noted.
+    Note,
 }
 
 /// A message to be added.
@@ -103,12 +140,16 @@ pub struct NamedSecret {
 #[serde(deny_unknown_fields)]
 pub struct MessageBody {
     /// `customer`, or `note` for what support noted.
+    #[schema(value_type = MessageKind)]
     kind: String,
     /// Who wrote it.
+    #[schema(max_length = 200, pattern = r"\S")]
     author: String,
     /// The text: up to 10,000 characters.
+    #[schema(max_length = 10_000, pattern = r"\S")]
     text: String,
     /// The program's own id for it: sent again, it is the same message.
+    #[schema(pattern = r"^[A-Za-z0-9_.-]{1,100}$")]
     id: Option<String>,
 }
 
@@ -127,9 +168,10 @@ pub struct AddedMessage {
 }
 
 /// File a ticket. The same again, by its number or its `Idempotency-Key`, is the same ticket.
-#[utoipa::path(post, path = "/api/v1/tickets", tag = "intake", request_body = TicketBody,
+#[utoipa::path(post, path = "/api/v1/tickets", operation_id = "file_ticket", tag = "intake", request_body = TicketBody,
+    params(("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 200, pattern = r"^[!-~]([ -~]{0,198}[!-~])?$", description = "The same key gives the same ticket")),
     responses((status = 201, body = FiledTicket), (status = 200, body = FiledTicket),
-        (status = 401, body = Problem), (status = 404, body = Problem, description = "there is no intake here"),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem, description = "there is no intake here"),
         (status = 409, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem)),
     security(("intake_token" = [])))]
 pub async fn file(
@@ -138,7 +180,7 @@ pub async fn file(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<FiledTicket>), ApiError> {
-    let body: TicketBody = read(&headers, &body)?;
+    let body: TicketBody = json(&headers, &body)?;
     let authenticated = match body.authenticated {
         None => None,
         Some(a) => {
@@ -158,15 +200,7 @@ pub async fn file(
             Some((kind, s.id))
         }
     };
-    let key = match headers.get("idempotency-key") {
-        None => None,
-        Some(value) => {
-            let text = value.to_str().map_err(|_| {
-                StepError::Invalid("An Idempotency-Key has 1 to 200 ASCII characters.")
-            })?;
-            Some(text.to_owned())
-        }
-    };
+    let key = read::idempotency_key(&headers)?;
     let new = NewTicket {
         number: body.number,
         org: body.org,
@@ -188,10 +222,10 @@ pub async fn file(
 }
 
 /// Add a message to a ticket. The same again, by its id, is the same message.
-#[utoipa::path(post, path = "/api/v1/tickets/{id}/messages", tag = "intake", request_body = MessageBody,
+#[utoipa::path(post, path = "/api/v1/tickets/{id}/messages", operation_id = "add_ticket_message", tag = "intake", request_body = MessageBody,
     params(("id" = String, Path, description = "The ticket's number")),
     responses((status = 201, body = AddedMessage), (status = 200, body = AddedMessage),
-        (status = 401, body = Problem), (status = 404, body = Problem), (status = 415, body = Problem),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 404, body = Problem), (status = 415, body = Problem),
         (status = 422, body = Problem)),
     security(("intake_token" = [])))]
 pub async fn add_message(
@@ -201,7 +235,7 @@ pub async fn add_message(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<(StatusCode, Json<AddedMessage>), ApiError> {
-    let body: MessageBody = read(&headers, &body)?;
+    let body: MessageBody = json(&headers, &body)?;
     let by_customer = match body.kind.as_str() {
         "customer" => true,
         "note" => false,
@@ -217,7 +251,7 @@ pub async fn add_message(
 }
 
 /// Reads a body of JSON. Attachments are refused in words, since a program may well send one.
-fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
+fn json<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiError> {
     let kind = headers
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok())
@@ -230,21 +264,13 @@ fn read<T: DeserializeOwned>(headers: &HeaderMap, body: &[u8]) -> Result<T, ApiE
             "The body is JSON (Content-Type: application/json). Attachments are not taken: nothing could tell whether there is a secret in one.",
         ));
     }
-    // Only where it goes wrong is said, never what is there: it may be a secret.
-    let malformed = |e: &serde_json::Error| {
-        ApiError::Malformed(format!(
-            "The body does not read as what it must be, at line {}, column {}. GET /api/v1/openapi.json describes it.",
-            e.line(),
-            e.column()
-        ))
-    };
-    let value: Value = serde_json::from_slice(body).map_err(|e| malformed(&e))?;
     let attached = ["attachment", "attachments", "files", "uploads"];
-    if attached.iter().any(|name| value.get(name).is_some()) {
+    let named: Value = serde_json::from_slice(body).unwrap_or_default();
+    if attached.iter().any(|name| named.get(name).is_some()) {
         return Err(StepError::Unprocessable(
             "Attachments are not taken: nothing could tell whether there is a secret in one. Put what matters into the text.",
         )
         .into());
     }
-    serde_json::from_slice(body).map_err(|e| malformed(&e))
+    read::json(body)
 }

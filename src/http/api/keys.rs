@@ -16,7 +16,7 @@ use crate::proof::log_keys;
 use crate::web::app::App;
 
 /// The keys that sign impersonation tokens, as a JWK Set (RFC 7517).
-#[utoipa::path(get, path = "/.well-known/jwks.json", tag = "keys", responses((status = 200)))]
+#[utoipa::path(get, path = "/.well-known/jwks.json", operation_id = "read_token_keys", tag = "keys", responses((status = 200, body = Object)))]
 pub async fn jwks(State(app): State<Arc<App>>) -> Json<Value> {
     Json(app.desk.keys.token.jwks())
 }
@@ -24,7 +24,7 @@ pub async fn jwks(State(app): State<Arc<App>>) -> Json<Value> {
 /// The keys of the logs, a line each: first the one that signs their checkpoints now, as a C2SP
 /// verifier key; then `retired` and those before it, the newest first; then `endorsement` and the
 /// notes in which each named the next, the oldest first, in base64.
-#[utoipa::path(get, path = "/.well-known/keyturn-log-key", tag = "keys", responses((status = 200)))]
+#[utoipa::path(get, path = "/.well-known/keyturn-log-key", operation_id = "read_log_keys", tag = "keys", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn log_key(State(app): State<Arc<App>>) -> Result<String, ApiError> {
     let mut conn = app.desk.store.read().await.map_err(StepError::from)?;
     let key = app.desk.current_log_key(&mut conn).await?;
@@ -32,7 +32,7 @@ pub async fn log_key(State(app): State<Arc<App>>) -> Result<String, ApiError> {
 }
 
 /// The key that signs messages to Owners, armored.
-#[utoipa::path(get, path = "/.well-known/keyturn-openpgp-key.asc", tag = "keys", responses((status = 200)))]
+#[utoipa::path(get, path = "/.well-known/keyturn-openpgp-key.asc", operation_id = "read_openpgp_key", tag = "keys", responses((status = 200, body = String, content_type = "application/pgp-keys")))]
 pub async fn openpgp_key(State(app): State<Arc<App>>) -> Response {
     match app.desk.published_key() {
         Ok(key) => ([(header::CONTENT_TYPE, "application/pgp-keys")], key.armored).into_response(),

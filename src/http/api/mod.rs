@@ -8,6 +8,7 @@ pub mod keys;
 pub mod openapi;
 pub mod org_log;
 pub mod problem;
+pub mod read;
 pub mod rotate;
 
 use std::sync::Arc;
@@ -27,8 +28,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/v1/webhooks/{id}/end-overlap", post(rotate::end_overlap))
         .route("/api/v1/org/secrets/{id}/rotate", post(rotate::vault_token))
         .route("/api/v1/gateways/{id}/rotate-cert", post(rotate::certificate))
-        .route("/api/v1/org/consent", get(consent::read).put(consent::write))
-        .route("/api/v1/org/audit-log", get(org_log::read))
+        .route("/api/v1/org/consent", get(consent::show).put(consent::write))
+        .route("/api/v1/org/audit-log", get(org_log::show))
         .route("/api/v1/org/log/{*path}", get(super::logs::own))
         .route("/api/v1/platform/log/{*path}", get(super::logs::for_auditors))
         .route("/api/v1/orgs/{id}/log/{*path}", get(super::logs::org_for_auditors))

@@ -10,6 +10,9 @@ use crate::desk::StepError;
 use crate::policy::eligibility::Finding;
 use crate::web::fault::{Fault, sentence};
 
+/// The user name with which a service sends `introspection_token` by HTTP Basic.
+pub const SERVICE_NAME: &str = "introspection";
+
 /// RFC 9457 section 3.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Problem {
@@ -23,8 +26,46 @@ pub struct Problem {
     /// This occurrence, for people.
     pub detail: String,
     /// Where the procedure refused: every failed check.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed_checks: Vec<FailedCheck>,
+    /// At introspection: the kind of error in the words of OAuth (RFC 6749 section 5.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// At introspection: the detail once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_description: Option<String>,
+    /// Below `/v1/`: the detail once more, where a vault's clients look for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(ignore)]
+    pub errors: Vec<String>,
+}
+
+impl Problem {
+    /// A problem of a kind, e.g. `not-found`, with a sentence on this occurrence.
+    #[must_use]
+    pub fn new(kind: &str, status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:keyturn:{kind}"),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            failed_checks: Vec::new(),
+            error: None,
+            error_description: None,
+            errors: Vec::new(),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+        let mut response = (status, Json(self)).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
 }
 
 /// A check that did not pass.
@@ -47,8 +88,20 @@ impl From<&Finding> for FailedCheck {
 /// An error of the API.
 #[derive(Debug)]
 pub enum ApiError {
-    /// No credential, or none that we know.
+    /// No credential.
     Unauthenticated,
+    /// A credential that is none of ours, or that has ended.
+    BadCredential,
+    /// Another service's question without its credential, or with a wrong one (RFC 7662 section
+    /// 2.3): it may come in two ways.
+    NotTheService {
+        /// Whether a credential was sent at all.
+        sent: bool,
+    },
+    /// A form that lacks what it must have, in the words of OAuth (RFC 6749 section 5.2).
+    BadForm(&'static str),
+    /// The address is for who is signed in, and a program asks for it.
+    NotSignedIn,
     /// The body can be read and does not say enough, or too much (RFC 9110 section 15.5.21).
     Unprocessable(&'static str),
     /// The body is not of a kind that is read here.
@@ -72,6 +125,35 @@ impl IntoResponse for ApiError {
                 "unauthenticated",
                 StatusCode::UNAUTHORIZED,
                 "Send a credential: Authorization: Bearer …".to_owned(),
+                Vec::new(),
+                None,
+            ),
+            ApiError::BadCredential => (
+                "unauthenticated",
+                StatusCode::UNAUTHORIZED,
+                "This credential is unknown here, or has ended.".to_owned(),
+                Vec::new(),
+                None,
+            ),
+            ApiError::NotTheService { sent } => (
+                "unauthenticated",
+                StatusCode::UNAUTHORIZED,
+                format!(
+                    "{} Send introspection_token as a bearer (Authorization: Bearer …), or by \
+                     HTTP Basic with the user name {SERVICE_NAME}.",
+                    if *sent { "This is not the credential." } else { "A credential is missing." }
+                ),
+                Vec::new(),
+                None,
+            ),
+            ApiError::BadForm(what) => {
+                ("invalid", StatusCode::BAD_REQUEST, (*what).to_owned(), Vec::new(), None)
+            }
+            ApiError::NotSignedIn => (
+                "unauthenticated",
+                StatusCode::UNAUTHORIZED,
+                "Sign in with a browser; programs read the logs below /api/v1/, with a credential."
+                    .to_owned(),
                 Vec::new(),
                 None,
             ),
@@ -122,20 +204,31 @@ impl IntoResponse for ApiError {
                 (name, status, sentence(e), failed, retry)
             }
         };
-        let problem = Problem {
-            kind: format!("urn:keyturn:{fault}"),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: status.as_u16(),
-            detail,
-            failed_checks: failed,
+        let mut problem = Problem::new(fault, status, detail);
+        problem.failed_checks = failed;
+        // Clients of OAuth read these two (RFC 6749 section 5.2), which a problem may have besides.
+        problem.error = match &self {
+            ApiError::NotTheService { .. } => Some("invalid_client".to_owned()),
+            ApiError::BadForm(_) => Some("invalid_request".to_owned()),
+            _ => None,
         };
-        let mut response = (status, Json(problem)).into_response();
+        problem.error_description = problem.error.as_ref().map(|_| problem.detail.clone());
+        let mut response = problem.into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // RFC 6750 section 3: what is wrong is said only to who sent a credential.
+        let bearer = match &self {
+            ApiError::BadCredential | ApiError::NotTheService { sent: true } => {
+                "Bearer realm=\"keyturn\", error=\"invalid_token\""
+            }
+            _ => "Bearer realm=\"keyturn\"",
+        };
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(bearer));
+        }
+        if matches!(self, ApiError::NotTheService { .. }) {
+            headers.append(
                 header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"keyturn\""),
+                HeaderValue::from_static("Basic realm=\"keyturn\", charset=\"UTF-8\""),
             );
         }
         if let Some(value) = retry.and_then(|s| HeaderValue::from_str(&s.to_string()).ok()) {

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::caller::{OrgMember, Rotator};
 use super::problem::{ApiError, Problem};
+use super::read;
 use crate::desk::StepError;
 use crate::desk::rotate::{Ask, Certified, Rotated};
 use crate::model::{SecretType, time};
@@ -26,9 +27,24 @@ pub struct RotateRequest {
     /// says so, and this is ignored.
     suspected_leak: bool,
     /// How long the old key stays valid, 0 to 604800 seconds; 86400 by default. Self-service only.
+    #[schema(minimum = 0, maximum = 604_800)]
     overlap_seconds: Option<i64>,
     /// Rotate although the overlap of the last rotation is not over.
     during_overlap: bool,
+}
+
+/// How the rotation of something without an overlap is asked for. Every field may be left out, and
+/// so may the body.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+#[allow(
+    dead_code,
+    reason = "for the description: what is read is a RotateRequest, which refuses an overlap in words"
+)]
+pub struct RotateNowRequest {
+    /// The old value may have leaked. Under an impersonation the ticket says so, and this is
+    /// ignored.
+    suspected_leak: bool,
 }
 
 /// What a rotation came to.
@@ -99,11 +115,11 @@ impl From<&Rotated> for RotateResponse {
 }
 
 /// Replace the signing key of a webhook.
-#[utoipa::path(post, path = "/api/v1/webhooks/{id}/rotate-secret", tag = "rotation",
+#[utoipa::path(post, path = "/api/v1/webhooks/{id}/rotate-secret", operation_id = "rotate_webhook_key", tag = "rotation",
     params(("id" = String, Path, description = "The webhook's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key gives the same rotation")),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 200, pattern = r"^[!-~]([ -~]{0,198}[!-~])?$", description = "The same key gives the same rotation")),
     request_body = Option<RotateRequest>,
-    responses((status = 200, body = RotateResponse), (status = 401, body = Problem), (status = 403, body = Problem),
+    responses((status = 200, body = RotateResponse), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)),
     security(("org_credential" = []), ("impersonation_token" = [])))]
 pub async fn webhook(
@@ -117,11 +133,11 @@ pub async fn webhook(
 }
 
 /// Replace a vault token. The old one has no overlap: it is revoked once the new one is recorded.
-#[utoipa::path(post, path = "/api/v1/org/secrets/{id}/rotate", tag = "rotation",
+#[utoipa::path(post, path = "/api/v1/org/secrets/{id}/rotate", operation_id = "rotate_vault_token", tag = "rotation",
     params(("id" = String, Path, description = "The vault token's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key gives the same rotation; 409 while it is in flight")),
-    request_body = Option<RotateRequest>,
-    responses((status = 200, body = RotateResponse), (status = 401, body = Problem), (status = 403, body = Problem),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 200, pattern = r"^[!-~]([ -~]{0,198}[!-~])?$", description = "The same key gives the same rotation; 409 while it is in flight")),
+    request_body = Option<RotateNowRequest>,
+    responses((status = 200, body = RotateResponse), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem),
         (status = 503, body = Problem, description = "The vault does not do its part; the old token works")),
     security(("org_credential" = []), ("impersonation_token" = [])))]
@@ -137,11 +153,11 @@ pub async fn vault_token(
 
 /// Replace the certificate of a gateway. One that is online is told to re-enrol at its next
 /// heartbeat; for one that is down a bundle is made: key, certificate and authorities.
-#[utoipa::path(post, path = "/api/v1/gateways/{id}/rotate-cert", tag = "rotation",
+#[utoipa::path(post, path = "/api/v1/gateways/{id}/rotate-cert", operation_id = "rotate_gateway_certificate", tag = "rotation",
     params(("id" = String, Path, description = "The gateway's id"),
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key gives the same rotation")),
-    request_body = Option<RotateRequest>,
-    responses((status = 200, body = RotateResponse), (status = 401, body = Problem), (status = 403, body = Problem),
+        ("Idempotency-Key" = Option<String>, Header, nullable = false, min_length = 1, max_length = 200, pattern = r"^[!-~]([ -~]{0,198}[!-~])?$", description = "The same key gives the same rotation")),
+    request_body = Option<RotateNowRequest>,
+    responses((status = 200, body = RotateResponse), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)),
     security(("org_credential" = []), ("impersonation_token" = [])))]
 pub async fn certificate(
@@ -165,21 +181,10 @@ async fn rotate(
     let request: RotateRequest = if body.iter().all(u8::is_ascii_whitespace) {
         RotateRequest::default()
     } else {
-        serde_json::from_slice(body).map_err(|_| {
-            StepError::Invalid("The body is JSON with suspected_leak, overlap_seconds and during_overlap, or empty.")
-        })?
+        // `null` is a body that says nothing, too.
+        read::json::<Option<RotateRequest>>(body)?.unwrap_or_default()
     };
-    let idempotency_key = match headers.get("idempotency-key") {
-        None => None,
-        Some(value) => Some(
-            value
-                .to_str()
-                .map_err(|_| {
-                    StepError::Invalid("An Idempotency-Key has 1 to 200 ASCII characters.")
-                })?
-                .to_owned(),
-        ),
-    };
+    let idempotency_key = read::idempotency_key(headers)?;
     let ask = Ask {
         suspected_leak: request.suspected_leak,
         overlap_seconds: request.overlap_seconds,
@@ -198,7 +203,7 @@ async fn rotate(
 }
 
 /// End the overlap of a webhook's keys: older keys stop being accepted now.
-#[utoipa::path(post, path = "/api/v1/webhooks/{id}/end-overlap", tag = "rotation",
+#[utoipa::path(post, path = "/api/v1/webhooks/{id}/end-overlap", operation_id = "end_webhook_overlap", tag = "rotation",
     params(("id" = String, Path, description = "The webhook's id")),
     responses((status = 204), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem), (status = 409, body = Problem)),

@@ -11,6 +11,9 @@ use super::pem::certificates;
 /// The media type of certificates.
 pub const CERTIFICATES: &str = "application/pkcs7-mime; smime-type=certs-only";
 
+/// The media type of what a request should have.
+pub const ATTRIBUTES: &str = "application/csrattrs";
+
 /// The media type of a request.
 pub const REQUEST: &str = "application/pkcs10";
 
@@ -32,6 +35,19 @@ pub fn certs_only(pem: &str) -> Result<String, CertificateError> {
     }
     text.push('\n');
     Ok(text)
+}
+
+const EC_PUBLIC_KEY: [u8; 9] = [0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const ECDSA_WITH_SHA256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+
+/// What a request should have (RFC 7030 section 4.5.2), in base64: a P-256 key, and a signature
+/// with SHA-256. Others that are strong enough are taken as well.
+#[must_use]
+pub fn wanted_attributes() -> String {
+    let key = element(0x30, &[&EC_PUBLIC_KEY[..], &element(0x31, &[&P256])]);
+    let all = element(0x30, &[&key[..], &ECDSA_WITH_SHA256]);
+    format!("{}\n", base64::engine::general_purpose::STANDARD.encode(all))
 }
 
 fn message(pem: &str) -> Result<Vec<u8>, CertificateError> {

@@ -1,7 +1,18 @@
 //! Meetings with the real programs that users have, short enough for every `make test`. Each
 //! starts what it needs on a free port; none is skipped where something is missing.
 
+pub(crate) mod api;
+mod api_clients;
+mod authorities;
+mod connect;
+mod csv;
+mod est;
+mod ocsf;
 mod openbao;
 mod openbao_equal;
 mod openbao_words;
 mod openpgp;
+mod proxies;
+mod syslog;
+mod tlog;
+mod webhooks;

@@ -128,10 +128,9 @@ async fn a_token_in_an_accessors_place_is_refused_at_the_import(mut bench: Bench
             "vault_tokens": [{ "id": "vtk_zephyr", "label": "Importer", "pinned_to": "Abe", "accessor": text }],
         }]});
         let document = Document::parse(&document.to_string()).unwrap();
-        bench.desk.check_accessors(&document).await?;
-        let mut tx = bench.desk.begin().await?;
-        let step = bench.desk.import_orgs(&mut tx, &Actor::system(), &document).await;
-        bench.desk.settle(tx, step).await
+        let mut outcomes =
+            bench.desk.import_orgs(&Actor::system(), &document, false).await.unwrap();
+        outcomes.pop().expect("one org").map_err(|not| not.why)
     };
     let refused = import(&token).await.unwrap_err();
     assert!(matches!(refused, StepError::NotPossible(_)), "{refused:?}");
@@ -140,10 +139,10 @@ async fn a_token_in_an_accessors_place_is_refused_at_the_import(mut bench: Bench
     assert!(!said.contains(&token), "{said}");
     assert!(bench.rows("platform").await.is_empty());
     // What it begins with says nothing.
-    assert_eq!(import(&accessor).await.unwrap().len(), 1);
+    assert!(!import(&accessor).await.unwrap().changes.is_empty());
     // The same document again, when the token has been rotated or is gone.
     bao.ask("POST", "auth/token/revoke-accessor", json!({ "accessor": accessor })).await;
-    assert!(import(&accessor).await.unwrap()[0].changes.is_empty());
+    assert!(import(&accessor).await.unwrap().changes.is_empty());
     bao.ask("PUT", "sys/seal", Value::Null).await;
     let unasked = import("another").await.unwrap_err();
     assert!(matches!(&unasked, StepError::Vault(why) if why.contains("sealed")), "{unasked:?}");

@@ -12,7 +12,7 @@ use crate::delivery::openpgp::{SigningKey, encrypt_and_sign, inspect};
 use crate::demo::smtp_catcher::SmtpCatcher;
 use crate::store::Engine;
 use crate::testing::openpgp::{Key, Program};
-use crate::testing::programs::{from_npm, from_pypi};
+use crate::testing::programs::{from_pypi, node_script};
 use crate::testing::{Bench, matrix};
 
 const SECRET: &str = "whsec_value\nfor the webhook\n";
@@ -122,7 +122,7 @@ async fn the_mail_survives_any_name_and_opens_as_it_was_saved() {
     let mut python = Command::new(from_pypi("python"));
     python.arg(scripts.join("read.py"));
     let by_node = |reader: &str| {
-        let mut node = from_npm(&scripts.join("read.cjs"));
+        let mut node = node_script(&scripts.join("read.cjs"));
         node.arg(reader);
         node
     };
