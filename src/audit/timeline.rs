@@ -53,8 +53,6 @@ pub struct Page {
     pub newer: Option<Key>,
     /// Where older ones begin.
     pub older: Option<Key>,
-    /// The place of the newest item, from which live rows go on.
-    pub newest: Option<Key>,
     /// The logs of the impersonations on it.
     pub proofs: Proofs,
     /// How far was looked, where that is not as far as there are rows: what lies beyond is on the
@@ -128,7 +126,7 @@ pub async fn page(
             matching,
         })));
     }
-    Ok(Page { items, newer, older, newest, proofs, looked_to: looked_to.map(|key| key.at) })
+    Ok(Page { items, newer, older, proofs, looked_to: looked_to.map(|key| key.at) })
 }
 
 /// The place before whatever is of the instant of a place: what is newer is that, and the rest.

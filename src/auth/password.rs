@@ -1,8 +1,12 @@
 //! Passwords: argon2id with the parameters that OWASP recommends (19 MiB, 2 passes, 1 lane).
 
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
 
 use crate::clock::Rng;
 
@@ -56,6 +60,43 @@ pub fn verify(password: &SecretString, hash: Option<&str>) -> bool {
         text.len() <= 1000 && argon2().verify_password(text.as_bytes(), &parsed).is_ok()
     });
     known && matches
+}
+
+/// As many passwords are checked at once as there are cores: more would not be done sooner, and
+/// each takes 19 MiB.
+static AT_ONCE: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Arc::new(Semaphore::new(cores))
+});
+
+/// How long a check waits for its turn, in seconds; and whoever is told so, for the next attempt.
+pub const WAIT_S: i64 = 10;
+
+/// Why a password was not checked.
+#[derive(Debug, thiserror::Error)]
+pub enum Unchecked {
+    /// Too many others wait.
+    #[error("too many passwords are being checked")]
+    Busy,
+    /// The thread that did it is gone.
+    #[error("{0}")]
+    Lost(#[from] tokio::task::JoinError),
+}
+
+/// [`verify`], on a thread that serves no requests, once it has a turn.
+///
+/// # Errors
+/// Where it was not checked; it is then not known to be right.
+pub async fn verify_apart(password: SecretString, hash: Option<String>) -> Result<bool, Unchecked> {
+    let turn = AT_ONCE.clone().acquire_owned();
+    let turn = tokio::time::timeout(Duration::from_secs(WAIT_S.unsigned_abs()), turn).await;
+    let Ok(Ok(turn)) = turn else { return Err(Unchecked::Busy) };
+    let checked = tokio::task::spawn_blocking(move || {
+        // Kept until it is done, also where nobody waits for it any more.
+        let _turn = turn;
+        verify(&password, hash.as_deref())
+    });
+    Ok(checked.await?)
 }
 
 #[cfg(test)]

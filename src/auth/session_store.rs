@@ -36,7 +36,7 @@ impl DatabaseSessions {
         let data = serde_json::to_string(&record.data).map_err(|e| Error::Encode(e.to_string()))?;
         let expires_at =
             i64::try_from(record.expiry_date.unix_timestamp_nanos() / 1000).unwrap_or(i64::MAX);
-        let mut conn = self.store.read().await.map_err(backend)?;
+        let mut conn = self.store.write().await.map_err(backend)?;
         web_sessions::put(&mut conn, &key(&record.id), &data, expires_at, create)
             .await
             .map_err(backend)
@@ -80,7 +80,7 @@ impl SessionStore for DatabaseSessions {
     }
 
     async fn delete(&self, id: &Id) -> Result<()> {
-        let mut conn = self.store.read().await.map_err(backend)?;
+        let mut conn = self.store.write().await.map_err(backend)?;
         web_sessions::delete(&mut conn, &key(id)).await.map_err(backend)
     }
 }

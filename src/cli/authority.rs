@@ -1,6 +1,7 @@
 //! `keyturn ca`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use keyturn::model::time;
 use secrecy::SecretString;
@@ -12,7 +13,7 @@ use super::start::{prepare, text};
 /// Shows or replaces the authority of a deployment.
 pub async fn run(file: Option<&Path>, command: AuthorityCommand) -> Result<(), String> {
     let config = read(file).validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
-    let desk = desk(&config).await?;
+    let desk = desk(&config, Duration::ZERO).await?;
     prepare(&desk).await?;
     let done = match command {
         AuthorityCommand::Show => {

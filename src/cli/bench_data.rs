@@ -55,7 +55,7 @@ pub async fn run(asked: &Asked) -> Result<(), String> {
     let api = format!("{ADDRESS}/api");
     let names = Names { issuer: ADDRESS, audience: &api, log_origin: ORIGIN };
     let keys = Keys::load(&keys_file, &names, now).map_err(text)?;
-    let store = connect(&Store::sqlite_in(data), 2).await?;
+    let store = connect(&Store::sqlite_in(data), 2, std::time::Duration::ZERO).await?;
     store.hurry().await.map_err(text)?;
     let plan = Plan {
         events: asked.events,

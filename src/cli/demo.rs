@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng, new_token};
@@ -22,7 +23,7 @@ use keyturn::store::Store;
 use keyturn::web::app::{App, DemoDoors, DemoPerson};
 use tokio::net::TcpListener;
 
-use super::start::{connect, data_folder, pkg, prepare, serve, text};
+use super::start::{Background, connect, data_folder, pkg, prepare, serve, text};
 
 const ORIGIN: &str = "keyturn.demo";
 
@@ -52,7 +53,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
     let ticks = clock.clone();
     let (smtp, catcher) =
         SmtpCatcher::bind_anywhere(data.join("mail"), move || ticks.now()).await.map_err(text)?;
-    let store = connect(&Store::sqlite_in(data), 8).await?;
+    let store = connect(&Store::sqlite_in(data), 8, Duration::ZERO).await?;
     let vault = Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone()));
     let desk = Arc::new(Desk {
         tickets: Arc::new(EmbeddedDesk::new(store.clone(), "NOV-")),
@@ -104,7 +105,8 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
 
     // Another machine's in earnest: here it shows what a witness sees.
     let witness = FolderWitness::new(data.join("witness"));
-    tokio::spawn(desk.clone().run_witness(Arc::new(witness)));
+    let mut background = Background::default();
+    background.run(desk.clone().run_witness(Arc::new(witness), background.stop.clone()));
 
     let people = demo
         .people()
@@ -121,6 +123,8 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         intake_hash: None,
         proxies: Default::default(),
         embedded_vault: Some(vault),
+        stop: background.stop.clone(),
+        readiness: Default::default(),
     };
     println!(
         "\n  Keyturn demo\n\n  Console            {address}\n  The customer's side {customer_address}\n  Gateways           {gateway_address}\n  Data               {}\n\n  \
@@ -128,10 +132,9 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
          Stop with Ctrl-C; `make demo-reset` starts over.\n",
         data.display()
     );
-    let served = serve(app, console).await;
+    let served = serve(app, console, background, Some(gateways)).await;
     // Dropping it stops the customer's side.
     drop(demo);
-    drop(gateways);
     served
 }
 

@@ -1,6 +1,7 @@
 //! `keyturn keys rotate-log`.
 
 use std::path::Path;
+use std::time::Duration;
 
 use keyturn::desk::keys::forget_log_key;
 
@@ -12,7 +13,7 @@ use super::start::{prepare, text};
 /// it is the first.
 pub async fn rotate(config: Option<&Path>) -> Result<(), String> {
     let config = read(config).validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
-    let desk = desk(&config).await?;
+    let desk = desk(&config, Duration::ZERO).await?;
     prepare(&desk).await?;
     let mut tx = desk.begin().await.map_err(text)?;
     let step = desk.rotate_log_key(&mut tx, &by()).await;

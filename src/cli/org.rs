@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use keyturn::audit::Actor;
 use keyturn::desk::import::{Document, NotImported, Outcome};
@@ -19,7 +20,7 @@ const IN_PART: u8 = 3;
 /// a part of it is, and 1 where none of it is.
 pub async fn run(config: Option<&Path>, command: OrgCommand) -> Result<ExitCode, String> {
     let config = read(config).validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
-    let desk = desk(&config).await?;
+    let desk = desk(&config, Duration::ZERO).await?;
     prepare(&desk).await?;
     // Whoever has the keys file and the database may do this; the log says under which name.
     let by = Actor {

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyturn::auth::credential;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
@@ -32,7 +33,7 @@ use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 
 use super::forward::sinks;
-use super::start::{connect, data_folder, pkg, prepare, serve, text};
+use super::start::{Background, PATIENCE, connect, data_folder, pkg, prepare, serve, text};
 
 /// Serves a deployment, or only says what its settings are.
 pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Result<(), String> {
@@ -46,7 +47,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     let config = raw.validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
     if check {
         sinks(&config)?;
-        let desk = desk(&config).await?;
+        let desk = desk(&config, Duration::ZERO).await?;
         println!("The settings, the keys and the database are good.");
         let vault = desk.vault.problems().await;
         let vaults = desk.check_shared_vaults().await.map_err(text)?;
@@ -64,25 +65,27 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     }
     let sinks = sinks(&config)?;
     telemetry::init(if config.json_logs { Format::Json } else { Format::Text });
-    let desk = Arc::new(desk(&config).await?);
+    let desk = Arc::new(desk(&config, PATIENCE).await?);
     prepare(&desk).await?;
+    let mut background = Background::default();
+    let stop = background.stop.clone();
     if let Some(folder) = &config.witness_folder {
-        tokio::spawn(desk.clone().run_witness(Arc::new(FolderWitness::new(folder.clone()))));
+        let witness = Arc::new(FolderWitness::new(folder.clone()));
+        background.run(desk.clone().run_witness(witness, stop.clone()));
     }
     if let Some(at) = &config.witness {
         let key = witness_key(at)?;
         let own = authorities(&config)?;
         let witness =
             HttpWitness::trusting(&at.url, key, desk.clock.clone(), &own).map_err(text)?;
-        tokio::spawn(desk.clone().run_witness(Arc::new(witness)));
+        background.run(desk.clone().run_witness(Arc::new(witness), stop.clone()));
     }
     for sink in sinks {
-        tokio::spawn(desk.clone().run_forwarder(sink));
+        background.run(desk.clone().run_forwarder(sink, stop.clone()));
     }
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
-    // It stops when it is dropped: after the console has.
-    let _gateways = match config.gateway_listen {
+    let gateways = match config.gateway_listen {
         Some(address) => {
             let socket =
                 std::net::TcpListener::bind(address).map_err(|e| format!("{address}: {e}"))?;
@@ -109,8 +112,10 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
         intake_hash: config.intake_token.as_ref().map(credential::hash),
         proxies: config.proxies,
         embedded_vault: embedded,
+        stop,
+        readiness: Default::default(),
     };
-    serve(app, listener).await
+    serve(app, listener, background, gateways).await
 }
 
 /// The settings from a file and the environment.
@@ -118,8 +123,8 @@ pub fn read(file: Option<&Path>) -> Raw {
     Raw::read(file, |name| std::env::var(name).ok())
 }
 
-/// The desk of a deployment.
-pub async fn desk(config: &Config) -> Result<Desk, String> {
+/// The desk of a deployment, whose database has `patience` to come up.
+pub async fn desk(config: &Config, patience: Duration) -> Result<Desk, String> {
     let clock = Arc::new(SystemClock);
     let rng = Arc::new(SystemRng);
     let url = match &config.database_url {
@@ -132,7 +137,7 @@ pub async fn desk(config: &Config) -> Result<Desk, String> {
     let api = format!("{}/api", config.base_url);
     let names = Names { issuer: &config.base_url, audience: &api, log_origin: &config.log_origin };
     let own = authorities(config)?;
-    let store = connect(&url, config.connections).await?;
+    let store = connect(&url, config.connections, patience).await?;
     let vault: Arc<dyn Vault> = match &config.vault.server {
         Some(server) => Arc::new(HttpVault::new(address(server, config.ca_file.as_deref())?)?),
         None => Arc::new(EmbeddedVault::new(store.clone(), clock.clone(), rng.clone())),

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use keyturn::audit::Actor;
 use keyturn::clock::{Clock, SystemClock, SystemRng};
@@ -36,20 +37,22 @@ pub fn by() -> Actor {
 /// Adds or disables an account.
 pub async fn run(config: Option<&Path>, command: StaffCommand) -> Result<(), String> {
     let config = read(config).validate().map_err(|wrong| wrong.join("\nkeyturn: "))?;
-    let desk = desk(&config).await?;
+    let desk = desk(&config, Duration::ZERO).await?;
     prepare(&desk).await?;
-    let mut tx = desk.begin().await.map_err(text)?;
     let by = by();
     match command {
         StaffCommand::Add { email, name, role } => {
             let mut password = zeroize::Zeroizing::new(String::new());
             std::io::stdin().take(2000).read_to_string(&mut password).map_err(text)?;
             let password = SecretString::from(password.trim_end_matches(['\r', '\n']));
+            // Not before it was typed: whoever holds a step holds up everybody.
+            let mut tx = desk.begin().await.map_err(text)?;
             let step = desk.add_staff(&mut tx, &email, &name, role, &password, &by).await;
             let staff = desk.settle(tx, step).await.map_err(text)?;
             println!("{} can sign in as {}.", staff.email, staff.role.label());
         }
         StaffCommand::Credential { email, days } => {
+            let mut tx = desk.begin().await.map_err(text)?;
             let step = desk.issue_auditor_credential(&mut tx, &by, &email, days).await;
             let (token, until) = desk.settle(tx, step).await.map_err(text)?;
             eprintln!(
@@ -59,11 +62,13 @@ pub async fn run(config: Option<&Path>, command: StaffCommand) -> Result<(), Str
             println!("{}", token.expose_secret());
         }
         StaffCommand::RevokeCredentials { email } => {
+            let mut tx = desk.begin().await.map_err(text)?;
             let step = desk.revoke_auditor_credentials(&mut tx, &by, &email).await;
             let gone = desk.settle(tx, step).await.map_err(text)?;
             println!("{gone} credentials of {email} are refused from now on.");
         }
         StaffCommand::Disable { email } => {
+            let mut tx = desk.begin().await.map_err(text)?;
             let step = desk.disable_staff(&mut tx, &email, &by).await;
             desk.settle(tx, step).await.map_err(text)?;
             println!("{email} is disabled. Sessions and a live impersonation have ended.");

@@ -7,21 +7,32 @@ use std::time::Duration;
 
 use keyturn::audit::{LogId, create_log};
 use keyturn::desk::Desk;
+use keyturn::gateway::listener::Listener;
 use keyturn::http::router;
+use keyturn::stop::Stop;
 use keyturn::store::Store;
 use keyturn::web::app::App;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
-/// Connects, and waits a little for a database that starts at the same moment.
-pub async fn connect(url: &str, connections: u32) -> Result<Store, String> {
-    let mut tries = 0;
+/// How long `serve` waits for a database that starts at the same moment, saying so all the while.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long what is under way has to come to its end, once the server was asked to stop. Shorter
+/// than the 30 seconds that most supervisors wait before they kill.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Connects, and waits up to `patience` for a database that does not answer yet.
+pub async fn connect(url: &str, connections: u32, patience: Duration) -> Result<Store, String> {
+    let started = tokio::time::Instant::now();
     loop {
         match Store::connect(url, connections).await {
             Ok(store) => return Ok(store),
-            Err(e @ keyturn::store::StoreError::Database(_)) if tries < 10 => {
-                tries += 1;
-                tracing::warn!(error = %e, "the database does not answer yet");
-                tokio::time::sleep(Duration::from_secs(1)).await;
+            Err(e @ keyturn::store::StoreError::NoAnswer { .. })
+                if started.elapsed() < patience =>
+            {
+                tracing::warn!("{e}; it is tried again");
+                tokio::time::sleep(Duration::from_secs(2)).await;
             }
             Err(e) => return Err(e.to_string()),
         }
@@ -82,24 +93,77 @@ pub fn data_folder(folder: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Serves until the process is asked to stop; then ends what is under way.
-pub async fn serve(app: App, listener: TcpListener) -> Result<(), String> {
+/// What goes on beside the requests, until the server stops.
+#[derive(Default)]
+pub struct Background {
+    /// The word to stop, which each of them heeds between two rounds of its work.
+    pub stop: Stop,
+    tasks: JoinSet<()>,
+}
+
+impl Background {
+    /// Lets it go on.
+    pub fn run(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+}
+
+/// Serves until the process is asked to stop. Then nobody new is let in, everybody who was gets
+/// their answer, streams end, what goes on in the background ends after the round it is at, and
+/// only then is the database closed.
+pub async fn serve(
+    app: App,
+    listener: TcpListener,
+    mut background: Background,
+    gateways: Option<Listener>,
+) -> Result<(), String> {
     let desk = app.desk.clone();
-    let sweeper = tokio::spawn(desk.clone().run_sweeper());
-    let outbox = tokio::spawn(desk.clone().run_outbox());
-    let clearing = tokio::spawn(desk.clone().run_vault_clearing());
-    let standing = tokio::spawn(desk.clone().run_standing());
+    let stop = background.stop.clone();
+    background.run(desk.clone().run_sweeper(stop.clone()));
+    background.run(desk.clone().run_outbox(stop.clone()));
+    background.run(desk.clone().run_vault_clearing(stop.clone()));
+    background.run(desk.clone().run_standing(stop.clone()));
     let service = router(Arc::new(app)).into_make_service_with_connect_info::<SocketAddr>();
+    let asked = stop.clone();
+    let mut serving = tokio::spawn(async move {
+        axum::serve(listener, service)
+            .with_graceful_shutdown(async move { asked.wait().await })
+            .await
+    });
     let served = tokio::select! {
-        served = async { axum::serve(listener, service).await } => served.map_err(text),
+        // It does not end by itself while nobody asks for it.
+        served = &mut serving => served.map_err(text)?.map_err(text),
         () = asked_to_stop() => Ok(()),
     };
-    // A step in hand is a transaction: it is committed, or it has not happened.
-    sweeper.abort();
-    outbox.abort();
-    clearing.abort();
-    standing.abort();
-    tokio::time::timeout(Duration::from_secs(5), desk.store.close()).await.ok();
+    stop.ask();
+    tracing::info!("stopping: what is under way comes to its end first");
+    let ending = async {
+        let gateways = async {
+            if let Some(gateways) = gateways {
+                gateways.finish(DRAIN).await;
+            }
+        };
+        let requests = async {
+            if !serving.is_finished() {
+                (&mut serving).await.ok();
+            }
+        };
+        tokio::join!(requests, gateways, async {
+            while background.tasks.join_next().await.is_some() {}
+        });
+    };
+    tokio::select! {
+        () = ending => tracing::info!("stopped"),
+        () = tokio::time::sleep(DRAIN) => {
+            tracing::warn!("not everything came to its end within {} s", DRAIN.as_secs());
+        }
+        // A second time is meant in earnest.
+        () = asked_to_stop() => tracing::warn!("stopped at once"),
+    }
+    // What is left of a step is a transaction: it was committed, or it has not happened.
+    serving.abort();
+    background.tasks.shutdown().await;
+    tokio::time::timeout(Duration::from_secs(3), desk.store.close()).await.ok();
     served
 }
 

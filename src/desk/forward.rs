@@ -9,6 +9,7 @@ use crate::audit::nodes::Edges;
 use crate::audit::trail::{ReadRow, read_proven};
 use crate::delivery::forward::{Batch, Outgoing, Sent, Sink};
 use crate::model::{Micros, time};
+use crate::stop::Stop;
 use crate::store::audit;
 use crate::store::forward::{self, Due};
 
@@ -152,18 +153,21 @@ impl Desk {
         Ok(taken)
     }
 
-    /// Sends new rows to a sink, again and again, until the task is dropped.
-    pub async fn run_forwarder(self: Arc<Self>, sink: Arc<dyn Sink>) {
+    /// Sends new rows to a sink, again and again, until the server stops.
+    pub async fn run_forwarder(self: Arc<Self>, sink: Arc<dyn Sink>, stop: Stop) {
         let me = self.new_id();
         loop {
-            match self.forward_due(sink.as_ref(), &me).await {
+            let pause = match self.forward_due(sink.as_ref(), &me).await {
                 // There may be more.
-                Ok(rows) if rows > 0 => tokio::task::yield_now().await,
-                Ok(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+                Ok(rows) if rows > 0 => Duration::ZERO,
+                Ok(_) => Duration::from_secs(1),
                 Err(e) => {
                     tracing::warn!(error = %e, sink = sink.name(), "forwarding rows");
-                    tokio::time::sleep(Duration::from_secs(2)).await;
+                    Duration::from_secs(2)
                 }
+            };
+            if !stop.rest(pause).await {
+                return;
             }
         }
     }

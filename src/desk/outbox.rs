@@ -14,6 +14,7 @@ use crate::delivery::mail::{Mail, address};
 use crate::delivery::shared_vault::SharedVaultError;
 use crate::model::{Micros, OutboxKind, time};
 use crate::secrets::sealing::{self, Binding, Sealed};
+use crate::stop::Stop;
 use crate::store::outbox::{self, Item};
 use crate::store::{Tx, orgs};
 
@@ -256,20 +257,22 @@ impl Desk {
         Ok(Delivered::Plainly)
     }
 
-    /// Works the outbox off, again and again, each kind by itself, until the task is dropped.
-    pub async fn run_outbox(self: Arc<Self>) {
-        futures::future::join_all(OutboxKind::ALL.iter().map(|kind| self.run_outbox_of(*kind)))
-            .await;
+    /// Works the outbox off, again and again, each kind by itself, until the server stops.
+    pub async fn run_outbox(self: Arc<Self>, stop: Stop) {
+        let each = OutboxKind::ALL.iter().map(|kind| self.run_outbox_of(*kind, &stop));
+        futures::future::join_all(each).await;
     }
 
-    async fn run_outbox_of(&self, kind: OutboxKind) {
+    async fn run_outbox_of(&self, kind: OutboxKind, stop: &Stop) {
         loop {
             match self.send_due_of(kind).await {
                 Ok(0) => {}
                 Ok(n) => tracing::info!(n, %kind, "sent"),
                 Err(e) => tracing::warn!(error = %e, %kind, "the outbox"),
             }
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            if !stop.rest(Duration::from_millis(500)).await {
+                return;
+            }
         }
     }
 }

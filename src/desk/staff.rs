@@ -1,16 +1,18 @@
 //! Staff at the door: sign-in, step-up, sign-out, and who the session in hand belongs to.
 
+mod password_check;
+
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::AnyConnection;
 
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::{Actor, LogId, NewRow};
-use crate::auth::{credential, password, throttle};
+use crate::auth::{credential, password};
 use crate::clock::new_token;
 use crate::delivery::mail::address::{NOT_MAILABLE, is_mailable};
 use crate::model::{EndCause, Micros, StaffRole, time};
 use crate::proof::actions;
-use crate::proof::row::{ActorType, Outcome};
+use crate::proof::row::ActorType;
 use crate::store::staff::{self, Staff, StaffSession};
 use crate::store::{Tx, audit, impersonations};
 
@@ -29,21 +31,6 @@ pub struct SignedIn {
 }
 
 impl Desk {
-    /// Signs a member of staff in with address and password.
-    ///
-    /// # Errors
-    /// [`StepError::WrongPassword`], which does not say what was wrong; [`StepError::Throttled`].
-    pub async fn sign_in(
-        &self,
-        tx: &mut Tx,
-        email: &str,
-        password: SecretString,
-        from: &str,
-    ) -> Step<SignedIn> {
-        let staff = self.check_password(tx, email, password, from, "password").await?;
-        self.open_session(tx, staff, from, "password").await
-    }
-
     /// Signs one of the demo's people in, without a password. Only the demo's own door, which
     /// exists nowhere else, calls this.
     ///
@@ -82,75 +69,6 @@ impl Desk {
         let row = NewRow::new(actions::PLATFORM_SIGNED_IN, &actor(&staff, from)).with("how", how);
         self.log(tx, &LogId::Platform, row).await?;
         Ok(SignedIn { token, staff })
-    }
-
-    async fn check_password(
-        &self,
-        tx: &mut Tx,
-        email: &str,
-        password: SecretString,
-        from: &str,
-        how: &str,
-    ) -> Step<Staff> {
-        let now = self.now();
-        let email = email.trim().to_lowercase();
-        if email.len() > 254 {
-            return Err(StepError::Invalid("An address has at most 254 characters."));
-        }
-        let account =
-            credential::hex(self.keys.fingerprint.fingerprint(email.as_bytes()).as_bytes());
-        let network = throttle::network(from);
-        let failures =
-            staff::failures(tx.conn(), &account, &network, now - throttle::WINDOW).await?;
-        if let Some(pause) = throttle::wait(&failures, now) {
-            return Err(StepError::Throttled((pause + time::SECOND - 1) / time::SECOND));
-        }
-        let found = staff::by_email(tx.conn(), &email).await?;
-        let hash = found.as_ref().map(|(_, hash)| hash.clone());
-        // Tens of milliseconds of one core: not on a thread that serves requests.
-        let right =
-            tokio::task::spawn_blocking(move || password::verify(&password, hash.as_deref()))
-                .await
-                .map_err(|e| StepError::crypto("checking a password")(&e))?;
-        match found {
-            Some((staff, _)) if right && staff.disabled_at.is_none() => {
-                staff::forget_failures(tx.conn(), &account, &network).await?;
-                Ok(staff)
-            }
-            found => {
-                let id = self.new_id();
-                staff::insert_failure(tx.conn(), &id, &account, &network, now).await?;
-                // What was typed in the address's field may be a password: only an address that
-                // we know is written down.
-                let who = match &found {
-                    Some((staff, _)) => actor(staff, from),
-                    None => Actor {
-                        actor_type: ActorType::System,
-                        id: "unknown".to_owned(),
-                        name: "unknown account".to_owned(),
-                        from: Some(from.to_owned()),
-                    },
-                };
-                let row = NewRow::new(actions::PLATFORM_SIGN_IN_FAILED, &who)
-                    .outcome(Outcome::Refused)
-                    .with("how", how);
-                self.log(tx, &LogId::Platform, row).await?;
-                Err(StepError::WrongPassword)
-            }
-        }
-    }
-
-    /// Proves once more that the person at the session is there.
-    ///
-    /// # Errors
-    /// As for [`Desk::sign_in`].
-    pub async fn step_up(&self, tx: &mut Tx, who: &AtWork, password: SecretString) -> Step<()> {
-        let staff =
-            self.check_password(tx, &who.staff.email, password, &who.from, "step-up").await?;
-        if staff.id != who.staff.id {
-            return Err(StepError::WrongPassword);
-        }
-        self.prove(tx, who, "password").await
     }
 
     /// The same for one of the demo's people, whose passwords nobody has to know.

@@ -14,6 +14,7 @@ use crate::audit::trail::{Depth, judge};
 use crate::delivery::openpgp;
 use crate::model::{Micros, Stand, time};
 use crate::proof::row::AuditRow;
+use crate::stop::Stop;
 use crate::store::owner_keys::{self, KeyExpiry};
 use crate::store::standing::{self as stored, Standing};
 use crate::store::{audit, impersonations};
@@ -151,8 +152,8 @@ impl Desk {
         Ok(tx.commit().await?)
     }
 
-    /// Takes in what is due, again and again, until the task is dropped.
-    pub async fn run_standing(self: Arc<Self>) {
+    /// Takes in what is due, again and again, until the server stops.
+    pub async fn run_standing(self: Arc<Self>, stop: Stop) {
         loop {
             let pause = match self.judge_due().await {
                 Ok(0) => Duration::from_secs(1),
@@ -163,7 +164,9 @@ impl Desk {
                     Duration::from_secs(5)
                 }
             };
-            tokio::time::sleep(pause).await;
+            if !stop.rest(pause).await {
+                return;
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use super::{Desk, Step, StepError};
 use crate::audit::Actor;
 use crate::auth::throttle;
 use crate::model::{EndCause, StaffRole};
+use crate::stop::Stop;
 use crate::store::{impersonations, secrets, staff, web_sessions};
 
 impl Desk {
@@ -77,15 +78,17 @@ impl Desk {
         failed.map_or(Ok(ended), Err)
     }
 
-    /// Sweeps once a second until the task is dropped.
-    pub async fn run_sweeper(self: Arc<Self>) {
+    /// Sweeps once a second until the server stops.
+    pub async fn run_sweeper(self: Arc<Self>, stop: Stop) {
         loop {
             match self.sweep().await {
                 Ok(0) => {}
                 Ok(n) => tracing::info!(n, "impersonations expired"),
                 Err(e) => tracing::warn!(error = %e, "the sweeper"),
             }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+            if !stop.rest(Duration::from_secs(1)).await {
+                return;
+            }
         }
     }
 }

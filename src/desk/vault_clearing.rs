@@ -14,6 +14,7 @@ use crate::model::{SecretType, VersionState};
 use crate::proof::actions;
 use crate::proof::row::Outcome;
 use crate::secrets::vault::NewlyMade;
+use crate::stop::Stop;
 use crate::store::outbox::Item;
 use crate::store::vault_intents::{self, Intent};
 use crate::store::{Tx, handoffs, impersonations, orgs, secrets};
@@ -255,16 +256,18 @@ impl Desk {
         Ok(())
     }
 
-    /// Clears up every few seconds until the task is dropped. Not with the sweeper: a vault that
+    /// Clears up every few seconds until the server stops. Not with the sweeper: a vault that
     /// does not answer must not keep an impersonation open.
-    pub async fn run_vault_clearing(self: Arc<Self>) {
+    pub async fn run_vault_clearing(self: Arc<Self>, stop: Stop) {
         loop {
             match self.clear_vault_intents().await {
                 Ok(0) => {}
                 Ok(n) => tracing::info!(n, "rotations that were cut off are undone in the vault"),
                 Err(e) => tracing::warn!(error = %e, "clearing up in the vault"),
             }
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            if !stop.rest(Duration::from_secs(5)).await {
+                return;
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::delivery::witness::{Seen, Witness, WitnessError};
 use crate::model::{Micros, time};
 use crate::proof::cosignature::WitnessKey;
 use crate::proof::merkle;
+use crate::stop::Stop;
 use crate::store::audit::{self, Head};
 use crate::store::witness::{self, Attempt, Cosigned, Witnessed};
 
@@ -143,13 +144,15 @@ impl Desk {
         })
     }
 
-    /// Sends checkpoints to a witness, again and again, until the task is dropped.
-    pub async fn run_witness(self: Arc<Self>, witness: Arc<dyn Witness>) {
+    /// Sends checkpoints to a witness, again and again, until the server stops.
+    pub async fn run_witness(self: Arc<Self>, witness: Arc<dyn Witness>, stop: Stop) {
         loop {
             if let Err(e) = self.witness_due(witness.as_ref()).await {
                 tracing::warn!(error = %e, witness = witness.name(), "witnessing");
             }
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            if !stop.rest(Duration::from_secs(2)).await {
+                return;
+            }
         }
     }
 }

@@ -59,6 +59,15 @@ pub struct Listener {
     reloading: JoinHandle<()>,
 }
 
+impl Listener {
+    /// Lets nobody new in, and waits until everybody who was has an answer, but no longer than
+    /// `within`.
+    pub async fn finish(mut self, within: Duration) {
+        self.handle.graceful_shutdown(Some(within));
+        (&mut self.server).await.ok();
+    }
+}
+
 impl Drop for Listener {
     fn drop(&mut self) {
         self.handle.shutdown();

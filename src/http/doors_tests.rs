@@ -14,6 +14,7 @@ use tower::ServiceExt;
 use crate::audit::strips::Strips;
 use crate::auth::credential;
 use crate::model::{StaffRole, time};
+use crate::stop::Stop;
 use crate::store::Engine;
 use crate::store::orgs;
 use crate::testing::Bench;
@@ -155,6 +156,7 @@ pub(crate) struct Site {
     pub(crate) bench: Bench,
     pub(crate) router: Router,
     pub(super) strips: Strips,
+    pub(super) stop: Stop,
 }
 
 impl Site {
@@ -173,6 +175,7 @@ impl Site {
             .map(|s| DemoPerson { email: s.email, name: s.name, role: s.role })
             .collect();
         let strips = Strips::default();
+        let stop = Stop::default();
         let app = App {
             density: strips.clone(),
             edges: Default::default(),
@@ -183,8 +186,10 @@ impl Site {
             intake_hash: Some(credential::hash(&INTAKE.into())),
             proxies: Default::default(),
             embedded_vault: Some(bench.vault.inner.clone()),
+            stop: stop.clone(),
+            readiness: Default::default(),
         };
-        Self { router: super::router(Arc::new(app)), bench, strips }
+        Self { router: super::router(Arc::new(app)), bench, strips, stop }
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -192,20 +197,31 @@ impl Site {
     }
 
     /// Signs somebody in at the demo's door; the cookie.
-    pub(super) async fn cookie(&self, staff_id: &str) -> String {
+    pub(crate) async fn cookie(&self, staff_id: &str) -> String {
+        self.cookie_of(staff_id, "__Host-keyturn").await
+    }
+
+    /// The same, where the session's cookie has this name.
+    pub(crate) async fn cookie_of(&self, staff_id: &str, name: &str) -> String {
         let email = {
             let mut conn = self.bench.desk.store.read().await.unwrap();
             crate::store::staff::by_id(&mut conn, staff_id).await.unwrap().unwrap().email
         };
         let body = format!("email={}&next=%2Ftickets", crate::web::door::encode(&email));
         let response = self
-            .send(form("/do/demo_sign_in", &body).body(Body::from(body.clone())).unwrap())
+            .send(
+                form("/do/demo_sign_in", &body)
+                    .header(header::COOKIE, "keyturn-kept=1")
+                    .body(Body::from(body.clone()))
+                    .unwrap(),
+            )
             .await;
         let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
-        assert!(cookie.starts_with("__Host-keyturn="), "{cookie}");
-        for attribute in ["Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(cookie.starts_with(&format!("{name}=")), "{cookie}");
+        for attribute in ["HttpOnly", "SameSite=Lax", "Path=/"] {
             assert!(cookie.contains(attribute), "{attribute}: {cookie}");
         }
+        assert_eq!(cookie.contains("Secure"), name.starts_with("__Host-"), "{cookie}");
         cookie.split(';').next().unwrap().to_owned()
     }
 
@@ -478,7 +494,12 @@ async fn the_session_gets_a_new_id_at_sign_in() {
     let site = Site::new().await;
     // An id that was there before: a message for somebody who is not signed in makes one.
     let before = site
-        .send(form("/do/sign_in", "").body(Body::from("email=x%40y&password=z&next=")).unwrap())
+        .send(
+            form("/do/sign_in", "")
+                .header(header::COOKIE, "keyturn-kept=1")
+                .body(Body::from("email=x%40y&password=z&next="))
+                .unwrap(),
+        )
         .await;
     let planted = before.headers()[header::SET_COOKIE]
         .to_str()
@@ -491,7 +512,7 @@ async fn the_session_gets_a_new_id_at_sign_in() {
     let after = site
         .send(
             form("/do/demo_sign_in", "")
-                .header(header::COOKIE, &planted)
+                .header(header::COOKIE, format!("{planted}; keyturn-kept=1"))
                 .body(Body::from(format!("email={}&next=", crate::web::door::encode(&email))))
                 .unwrap(),
         )
@@ -746,6 +767,8 @@ async fn a_forged_line_before_the_proxys_own_is_not_believed() {
             trusted: Vec::new(),
         },
         embedded_vault: None,
+        stop: Default::default(),
+        readiness: Default::default(),
     };
     let request = Request::builder()
         .header("x-forwarded-for", "203.0.113.66")

@@ -13,6 +13,8 @@ mod alarm_tests;
 #[cfg(test)]
 mod auditor_tests;
 #[cfg(test)]
+mod cookie_tests;
+#[cfg(test)]
 pub(crate) mod doors_tests;
 #[cfg(test)]
 mod leaving_tests;
@@ -61,8 +63,8 @@ pub fn router(app: Arc<App>) -> Router {
         app.desk.store.clone(),
         app.desk.clock.clone(),
     ))
-    .with_name("__Host-keyturn")
-    .with_secure(true)
+    .with_name(if app.secure() { "__Host-keyturn" } else { "keyturn" })
+    .with_secure(app.secure())
     .with_http_only(true)
     // Lax: a link in a chat leads to the page and not to the sign-in. Nothing is changed by GET.
     .with_same_site(SameSite::Lax)

@@ -157,6 +157,8 @@ mod tests {
                 intake_hash: None,
                 proxies: Default::default(),
                 embedded_vault: embedded.then(|| bench.vault.inner.clone()),
+                stop: Default::default(),
+                readiness: Default::default(),
             };
             Self { router: crate::http::router(Arc::new(app)), bench }
         }

@@ -15,7 +15,9 @@ pub mod orgs;
 pub mod outbox;
 pub mod overview;
 pub mod owner_keys;
+mod pools;
 pub mod proven;
+pub mod readiness;
 pub mod saved_views;
 pub mod secrets;
 pub mod staff;
@@ -31,14 +33,14 @@ pub mod witness;
 
 use std::borrow::Cow;
 use std::path::Path;
-use std::time::Duration;
 
 use sqlx::SqlSafeStr;
-use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::any::AnyConnectOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor};
 
 use crate::model::{Micros, UnknownWord};
+use pools::For;
 
 /// What can go wrong below the desk.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,14 @@ pub enum StoreError {
     /// The address of the database cannot be used.
     #[error("DATABASE_URL: {0}")]
     Address(String),
+    /// Nobody answers where the database should be.
+    #[error("the database at {place} does not answer: {why}")]
+    NoAnswer {
+        /// Host and port, or the socket.
+        place: String,
+        /// What was seen instead.
+        why: String,
+    },
 }
 
 impl StoreError {
@@ -70,7 +80,7 @@ impl StoreError {
                 matches!(e, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
             }
             Self::Word(_) => true,
-            Self::Migrate(_) | Self::Missing(_) | Self::Address(_) => false,
+            Self::Migrate(_) | Self::Missing(_) | Self::Address(_) | Self::NoAnswer { .. } => false,
         }
     }
 }
@@ -289,6 +299,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0025_open_for_terms.sql"),
         include_str!("../../migrations/0025_open_for_terms.sql"),
     ),
+    (
+        340,
+        "readiness",
+        include_str!("../../migrations/0340_readiness.sql"),
+        include_str!("../../migrations/0340_readiness.sql"),
+    ),
 ];
 
 impl Store {
@@ -298,7 +314,7 @@ impl Store {
     /// # Errors
     /// Where the address is of neither kind, or the database cannot be reached.
     pub async fn connect(url: &str, connections: u32) -> Result<Self> {
-        let store = Self::open_existing(url, connections).await?;
+        let store = Self::open(url, connections, For::Serving).await?;
         store.migrate().await?;
         Ok(store)
     }
@@ -308,6 +324,10 @@ impl Store {
     /// # Errors
     /// Those of [`Store::connect`].
     pub async fn open_existing(url: &str, connections: u32) -> Result<Self> {
+        Self::open(url, connections, For::Looking).await
+    }
+
+    async fn open(url: &str, connections: u32, purpose: For) -> Result<Self> {
         sqlx::any::install_default_drivers();
         let engine = match url.split(':').next() {
             Some("sqlite") => Engine::Sqlite,
@@ -321,29 +341,13 @@ impl Store {
         let options: AnyConnectOptions = url
             .parse()
             .map_err(|_| StoreError::Address("it cannot be read as an address".to_owned()))?;
+        if engine == Engine::Postgres {
+            pools::look_for(url).await?;
+        }
         // SQLite has one writer at a time: it is queued for here, in order, rather than by retries.
         let writers = if engine == Engine::Sqlite { 1 } else { connections.div_ceil(2) };
-        let pool = |connections: u32| {
-            AnyPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(Duration::from_secs(10))
-            .after_connect(move |conn, _| {
-                Box::pin(async move {
-                    if engine == Engine::Sqlite {
-                        // FULL: a committed audit row survives the loss of power.
-                        conn.execute(
-                            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-                             PRAGMA busy_timeout = 10000; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
-                             PRAGMA cache_size = -32000;",
-                        )
-                        .await?;
-                    }
-                    Ok(())
-                })
-            })
-        };
-        let write = pool(writers).connect_with(options.clone()).await?;
-        let read = pool(connections).connect_with(options).await?;
+        let write = pools::open(options.clone(), engine, For::Steps, writers).await?;
+        let read = pools::open(options, engine, purpose, connections).await?;
         Ok(Self { read, write, engine })
     }
 
@@ -367,8 +371,13 @@ impl Store {
                 )
             })
             .collect();
-        Migrator::with_migrations(list).run(&self.write).await?;
-        Ok(())
+        let mut conn = self.write.acquire().await?;
+        if self.engine == Engine::Postgres {
+            // Another instance may be at it, for longer than a step may wait.
+            conn.execute("SET lock_timeout = 0").await?;
+        }
+        Migrator::with_migrations(list).run(&mut *conn).await?;
+        Ok(conn.close().await?)
     }
 
     /// Which engine this is.
@@ -396,6 +405,15 @@ impl Store {
     /// Where no connection is free in time.
     pub async fn read(&self) -> Result<sqlx::pool::PoolConnection<Any>> {
         Ok(self.read.acquire().await?)
+    }
+
+    /// A connection for one statement that writes and belongs to no step. It waits its turn with
+    /// the steps; whoever holds one already must not ask for it.
+    ///
+    /// # Errors
+    /// Where no connection is free in time.
+    pub async fn write(&self) -> Result<sqlx::pool::PoolConnection<Any>> {
+        Ok(self.write.acquire().await?)
     }
 
     /// Over how many connections a long reading may go on at once: so many that the machine has

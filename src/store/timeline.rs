@@ -7,6 +7,7 @@
 
 mod counts;
 mod reach;
+pub mod watch;
 
 use std::collections::{BTreeSet, HashSet};
 

@@ -58,16 +58,20 @@ impl Bench {
 
     /// The same in a PostgreSQL database that orders texts as people do, and not byte by byte.
     pub(crate) async fn in_words_order() -> Self {
-        let url = postgres::database_in_words_order().await;
-        let folder = tempfile::tempdir().unwrap();
-        let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
-        template::write_story(&url, &folder, seed).await.removing(folder)
+        Self::at(postgres::database_in_words_order().await).await
     }
 
     /// The same, with its folder, which goes when it does.
     pub(super) fn removing(mut self, folder: TempDir) -> Self {
         self._removed = Some(folder);
         self
+    }
+
+    /// The story in a database that is there, and empty.
+    pub(crate) async fn at(url: String) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let seed = SEEDS.fetch_add(1, Ordering::Relaxed);
+        template::write_story(&url, &folder, seed).await.removing(folder)
     }
 
     /// A desk on what is there already: as after a restart, or as a second instance.

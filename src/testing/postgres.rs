@@ -16,7 +16,7 @@ use crate::store::Store;
 /// root, so root hands it to another user.
 const KEEPER: &str = r#"
 set -u
-bin=$1 dir=$2 port=$3
+bin=$1 dir=$2 port=$3 listen=$4
 if [ "$(id -u)" = 0 ]; then
   user=postgres; id "$user" >/dev/null 2>&1 || user=nobody
   chown "$user" "$dir"
@@ -27,8 +27,9 @@ cd "$dir"
 gone() { $as "$bin/pg_ctl" -D "$dir/data" stop -m immediate >/dev/null 2>&1; cd /; rm -rf "$dir"; }
 $as "$bin/initdb" -D "$dir/data" -U keyturn --auth=trust --no-sync --encoding=UTF8 --locale=C \
   </dev/null >"$dir/initdb.log" 2>&1 || { tail -n 5 "$dir/initdb.log"; gone; exit 1; }
+[ "$listen" = 127.0.0.1 ] || echo 'host all all samenet trust' >>"$dir/data/pg_hba.conf"
 $as "$bin/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/data/server.log" -o "-p $port -k $dir \
-  -c listen_addresses=127.0.0.1 -c max_connections=400 -c fsync=off -c synchronous_commit=off \
+  -c listen_addresses=$listen -c max_connections=400 -c fsync=off -c synchronous_commit=off \
   -c full_page_writes=off -c shared_buffers=32MB -c track_activity_query_size=16384" start \
   </dev/null >"$dir/start.log" 2>&1 || { tail -n 5 "$dir/data/server.log"; gone; exit 1; }
 echo ready
@@ -40,10 +41,23 @@ gone
 const TEMPLATE: &str = "keyturn_template";
 
 /// A server that runs.
-struct Cluster {
+pub(crate) struct Cluster {
+    listen: String,
     port: u16,
-    /// Holds the keeper's standard input open for as long as this process lives.
+    /// Holds the keeper's standard input open for as long as this process, or the owner, lives.
     _keeper: Child,
+}
+
+impl Cluster {
+    /// A server of its own, for a test that reaches it by another address of this machine.
+    pub(crate) fn listening_at(address: &str) -> Self {
+        start(address)
+    }
+
+    /// The address of a database.
+    pub(crate) fn address(&self, database: &str) -> String {
+        format!("postgres://keyturn@{}:{}/{database}?sslmode=disable", self.listen, self.port)
+    }
 }
 
 static CLUSTER: OnceLock<Cluster> = OnceLock::new();
@@ -69,12 +83,12 @@ fn programs() -> PathBuf {
         )
 }
 
-fn start() -> Cluster {
+fn start(listen: &str) -> Cluster {
     let bin = programs();
     let mut said = String::new();
     // Somebody else may take the port between our look and the server's start.
     for _ in 0..5 {
-        let port = std::net::TcpListener::bind(("127.0.0.1", 0))
+        let port = std::net::TcpListener::bind((listen, 0))
             .and_then(|l| l.local_addr())
             .expect("a free port")
             .port();
@@ -85,6 +99,7 @@ fn start() -> Cluster {
             .arg(&bin)
             .arg(&folder)
             .arg(port.to_string())
+            .arg(listen)
             // Ctrl-C goes to the tests and not to it: it still has to clean up.
             .process_group(0)
             .stdin(Stdio::piped())
@@ -94,7 +109,7 @@ fn start() -> Cluster {
         let output = BufReader::new(keeper.stdout.take().expect("its output"));
         for line in output.lines().map_while(Result::ok) {
             if line == "ready" {
-                return Cluster { port, _keeper: keeper };
+                return Cluster { listen: listen.to_owned(), port, _keeper: keeper };
             }
             said.push_str(&line);
             said.push('\n');
@@ -106,8 +121,7 @@ fn start() -> Cluster {
 }
 
 fn address(database: &str) -> String {
-    let port = CLUSTER.get_or_init(start).port;
-    format!("postgres://keyturn@127.0.0.1:{port}/{database}?sslmode=disable")
+    CLUSTER.get_or_init(|| start("127.0.0.1")).address(database)
 }
 
 async fn run(sql: String) {

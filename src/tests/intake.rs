@@ -40,6 +40,8 @@ async fn send_as(
         intake_hash: token.map(|t| credential::hash(&t.into())),
         proxies: Default::default(),
         embedded_vault: None,
+        stop: Default::default(),
+        readiness: Default::default(),
     }));
     let answer = router.oneshot(request).await.unwrap();
     let status = answer.status();

@@ -5,6 +5,7 @@ mod append_only;
 mod bulk;
 mod checkpoints;
 mod compared;
+mod connections;
 mod consent;
 mod crash;
 mod edges;

@@ -299,12 +299,15 @@ async fn page(bench: &Bench, path: &str) -> (StatusCode, String) {
         intake_hash: None,
         proxies: Default::default(),
         embedded_vault: None,
+        stop: Default::default(),
+        readiness: Default::default(),
     }));
     let sign_in = Request::builder()
         .method("POST")
         .uri("/do/demo_sign_in")
         .header("sec-fetch-site", "same-origin")
         .header(header::ACCEPT, "text/html")
+        .header(header::COOKIE, "keyturn-kept=1")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Body::from("email=staff-ada%40platform.example&next="))
         .unwrap();

@@ -7,6 +7,8 @@ use crate::config::proxies::Proxies;
 use crate::desk::Desk;
 use crate::model::StaffRole;
 use crate::secrets::vault::embedded::EmbeddedVault;
+use crate::stop::Stop;
+use crate::store::readiness::Readiness;
 
 /// One of the demo's people, for the buttons of its sign-in page.
 #[derive(Debug, Clone)]
@@ -49,4 +51,17 @@ pub struct App {
     pub edges: crate::audit::nodes::Edges,
     /// The embedded vault, where it is the one in use: its tokens can be tried under `/v1/`.
     pub embedded_vault: Option<Arc<EmbeddedVault>>,
+    /// The word that the server is to stop.
+    pub stop: Stop,
+    /// What was found when it was asked last whether the database takes writes.
+    pub readiness: Readiness,
+}
+
+impl App {
+    /// Whether people reach the console by TLS. Only then can cookies be `Secure`: WebKit keeps no
+    /// such cookie of a page that came without, not even of this machine's own address.
+    #[must_use]
+    pub fn secure(&self) -> bool {
+        self.desk.settings.base_url.starts_with("https://")
+    }
 }

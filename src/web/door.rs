@@ -255,6 +255,18 @@ impl Hand {
         }
     }
 
+    /// Whether a page's form asks, and no program.
+    #[must_use]
+    pub fn from_page(&self) -> bool {
+        self.html
+    }
+
+    /// The headers of the request.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// A header of the request.
     #[must_use]
     pub fn header(&self, name: header::HeaderName) -> Option<&str> {

@@ -53,14 +53,20 @@ async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the database answers too.
+/// `GET /readyz`: the database answers too, and takes writes, and nobody has asked to stop.
 async fn ready(State(app): State<Arc<App>>) -> impl IntoResponse {
+    if app.stop.asked() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
     let found = async {
         let mut conn = app.desk.store.read().await?;
         crate::store::audit::head(&mut conn, "platform").await
     };
-    match found.await {
-        Ok(Some(_)) => (StatusCode::OK, "ready\n"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n"),
+    if !matches!(found.await, Ok(Some(_))) {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n");
     }
+    if !app.readiness.of(&app.desk.store, app.desk.now()).await {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the database takes no writes\n");
+    }
+    (StatusCode::OK, "ready\n")
 }

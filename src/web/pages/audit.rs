@@ -16,6 +16,7 @@ use crate::desk::Step;
 use crate::model::{Micros, StaffRole, time};
 use crate::store::audit::Seek;
 use crate::store::saved_views::{self, SavedView};
+use crate::store::timeline::watch::Place;
 use crate::store::{Key, orgs, staff};
 use crate::web::components::{empty, icon, pager};
 use crate::web::door::{Door, encode};
@@ -33,7 +34,8 @@ const ORGS: i64 = 1000;
 struct Loaded {
     known: Known,
     problems: Vec<Problem>,
-    found: Option<(timeline::Page, Book)>,
+    /// The page, and where the logs were when it was read.
+    found: Option<(timeline::Page, Book, Place)>,
     strip: Strip,
     views: Vec<SavedView>,
 }
@@ -81,6 +83,7 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
         }
     };
     let (filter, now) = (ask.filter(), desk.now());
+    let place = Place::here(&mut door.conn, now).await?;
     // It is counted beside all the rest.
     let asked = door.app.density.ask(&desk.store, &ask.query(), &filter, now);
     let key = desk.current_log_key(&mut door.conn).await?;
@@ -89,7 +92,7 @@ async fn load(door: &mut Door, ask: &Ask, unreadable: Option<Problem>) -> Step<L
     let book = Book::of(&mut door.conn, key, &found.items, &found.proofs).await?;
     let views = saved_views::of(&mut door.conn, &door.who.staff.id).await?;
     let strip = asked.strip().await;
-    Ok(Loaded { known, problems, found: Some((found, book)), strip, views })
+    Ok(Loaded { known, problems, found: Some((found, book, place)), strip, views })
 }
 
 /// What the fields are held against, and what is wrong with them.
@@ -132,7 +135,7 @@ async fn known(door: &mut Door, ask: &Ask) -> Step<Known> {
 
 fn draw(loaded: &Loaded, ask: &Ask, here: &str, now: Micros) -> AnyView {
     let rows = match &loaded.found {
-        Some((found, book)) => found_rows(found, book, ask, &loaded.known, now),
+        Some((found, book, place)) => found_rows(found, (book, place), ask, &loaded.known, now),
         None => refused(&loaded.problems),
     };
     view! {
@@ -174,7 +177,7 @@ fn refused(problems: &[Problem]) -> AnyView {
 
 fn found_rows(
     found: &timeline::Page,
-    book: &Book,
+    (book, place): (&Book, &Place),
     ask: &Ask,
     known: &Known,
     now: Micros,
@@ -192,12 +195,10 @@ fn found_rows(
     let newest_page = matches!(ask.seek(), Some(Seek::Newest));
     // A token's length is known at its end, and its row is its start: never a new one.
     let live = (newest_page && ask.open_for.trim().is_empty()).then(|| {
-        let source = match &found.newest {
-            Some(key) => address("/audit/live", &beside("after", key)),
-            None => address("/audit/live", &query),
-        };
+        // What comes from here on, and not again what the page shows.
+        let since = encode(&place.to_string());
         view! {
-            <LiveRows source=source />
+            <LiveRows source=address("/audit/live", &query) since=since here=address("/audit", &paged(query.clone())) />
         }
     });
     let reload = newest_page.then(|| {

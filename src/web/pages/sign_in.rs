@@ -25,6 +25,17 @@ pub struct Next {
     /// A path of ours.
     #[serde(default)]
     next: String,
+    /// `no` where a form came without the cookie that the page had set.
+    #[serde(default)]
+    kept: String,
+}
+
+/// A cookie that says nothing: whether it comes back says whether the session's would.
+const KEPT: &str = "keyturn-kept";
+
+fn keeps_cookies(headers: &HeaderMap) -> bool {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
+    cookies.flat_map(|c| c.split(';')).any(|c| c.trim() == "keyturn-kept=1")
 }
 
 /// `GET /`: nobody stays here.
@@ -37,9 +48,24 @@ pub async fn page(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     session: Session,
-    Query(Next { next }): Query<Next>,
+    Query(Next { next, kept }): Query<Next>,
 ) -> Response {
     let next = local(if next.is_empty() { "/tickets" } else { &next }).to_owned();
+    let not_kept = (kept == "no" && !keeps_cookies(&headers)).then(|| {
+        let address = format!("{}/sign-in", app.desk.settings.base_url);
+        view! {
+            <div class="notice notice-needs" role="alert">
+                {icon("refused")}
+                <div>
+                    <strong>"Your browser did not keep our cookie"</strong>
+                    <p>
+                        "Nobody was signed in: without it the next page would not know you. Allow cookies for this \
+                         address, and open the console as "<a href=address.clone()>{address.clone()}</a>"."
+                    </p>
+                </div>
+            </div>
+        }
+    });
     let people = app.demo.as_ref().map(|demo| {
         let buttons = demo
             .people
@@ -68,6 +94,7 @@ pub async fn page(
         }
     });
     let body = view! {
+        {not_kept}
         <div class="card">
             <div class="card-head">
                 <h1>"Sign in"</h1>
@@ -91,14 +118,20 @@ pub async fn page(
     }
     .into_any();
     let flashes = take_flashes(&session).await;
-    solo(&app, theme(&headers), StatusCode::OK, "Sign in", flashes, body)
+    let mut page = solo(&app, theme(&headers), StatusCode::OK, "Sign in", flashes, body);
+    let secure = if app.secure() { "; Secure" } else { "" };
+    let cookie = format!("{KEPT}=1; Path=/; SameSite=Lax; HttpOnly{secure}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        page.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    page
 }
 
 /// `GET /step-up`: prove once more that it is you.
 pub async fn step_up_page(
     door: Door,
     headers: HeaderMap,
-    Query(Next { next }): Query<Next>,
+    Query(Next { next, .. }): Query<Next>,
 ) -> Response {
     let next = local(if next.is_empty() { "/tickets" } else { &next }).to_owned();
     let minutes = access::STEP_UP_MAX_AGE / crate::model::time::MINUTE;
@@ -140,23 +173,35 @@ fn retry(base: &str, next: &str) -> String {
     format!("{base}?next={}", crate::web::door::encode(local(next)))
 }
 
+/// Leads a form back that came from a browser which did not keep the page's cookie: it would keep
+/// the session's no more, and show neither who is signed in nor why nobody is.
+fn led_back(hand: &Hand, next: &str) -> bool {
+    if !hand.from_page() || keeps_cookies(hand.headers()) {
+        return false;
+    }
+    hand.go(&format!("{}&kept=no", retry("/sign-in", next)));
+    true
+}
+
 /// Signs in with address and password.
 #[server(prefix = "/do", endpoint = "sign_in")]
 pub async fn sign_in(email: String, password: String, next: String) -> Result<(), Fault> {
     let hand = Hand::here()?;
     let password = SecretString::from(password);
-    let step = async {
-        let mut tx = hand.app.desk.begin().await?;
-        let step = hand.app.desk.sign_in(&mut tx, &email, password, &hand.from).await;
-        hand.app.desk.settle(tx, step).await
-    };
-    finish_sign_in(&hand, step.await, &next).await
+    if led_back(&hand, &next) {
+        return Ok(());
+    }
+    let step = hand.app.desk.sign_in(&email, password, &hand.from).await;
+    finish_sign_in(&hand, step, &next).await
 }
 
 /// Signs one of the demo's people in. Exists only in the demo.
 #[server(prefix = "/do", endpoint = "demo_sign_in")]
 pub async fn demo_sign_in(email: String, next: String) -> Result<(), Fault> {
     let hand = Hand::here()?;
+    if led_back(&hand, &next) {
+        return Ok(());
+    }
     let step = async {
         let demo = hand.app.demo.as_ref().ok_or(StepError::NotFound)?;
         if !demo.people.iter().any(|p| p.email == email) {
@@ -193,12 +238,8 @@ pub async fn step_up(password: String, next: String) -> Result<(), Fault> {
     let hand = Hand::here()?;
     let who = hand.who().await?;
     let password = SecretString::from(password);
-    let step = async {
-        let mut tx = hand.app.desk.begin().await?;
-        let step = hand.app.desk.step_up(&mut tx, &who, password).await;
-        hand.app.desk.settle(tx, step).await
-    };
-    stepped_up(&hand, step.await, &next).await
+    let step = hand.app.desk.step_up(&who, password).await;
+    stepped_up(&hand, step, &next).await
 }
 
 /// The same with a button. Exists only in the demo.
