@@ -11,6 +11,8 @@ export async function start(page: Page, ticket: string) {
 }
 
 export async function rotate(page: Page) {
+  const dependents = page.locator('main').getByRole('checkbox', { name: /depends on the old token/ });
+  if (await dependents.count()) await dependents.check();
   await press(page, 'Rotate now');
   await expect(flash(page)).toContainText(/Rotated: version \d+ exists/);
 }

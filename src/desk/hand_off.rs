@@ -9,7 +9,7 @@ use crate::model::{Channel, EndCause};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations;
-use crate::store::{Tx, orgs, secrets};
+use crate::store::{Tx, orgs, secrets, vault_kept};
 
 impl Desk {
     /// Sends the sealed value to the Owner of record, by mail or into the shared vault, starts the
@@ -45,6 +45,12 @@ impl Desk {
         let rotation =
             secrets::rotation_of(tx.conn(), &grant.id).await?.ok_or(StepError::NotFound)?;
 
+        let kept = vault_kept::of_rotation(tx.conn(), &rotation.id).await?;
+        if kept.is_some_and(|kept| kept.state == "expired" || kept.expires_at <= now) {
+            return Err(StepError::Conflict(
+                "The new token has ended in the vault, or is not known to live: there is nothing to hand off. End this impersonation and start again.",
+            ));
+        }
         let ack = new_token(self.rng.as_ref());
         if !handoffs::mark_sent(tx, &handoff.id, &credential::hash(&ack), now).await? {
             return Err(StepError::Conflict("The handoff was made already."));

@@ -50,8 +50,8 @@ impl Desk {
                 true => ("Your gateway's new certificate", BUNDLE.to_owned()),
                 false => ("Your gateway re-enrols by itself", REENROL.to_owned()),
             },
-            _ => {
-                let until = match old_valid_until {
+            kind => {
+                let mut until = match old_valid_until {
                     Some(t) => format!("The old secret works until {}.", time::seconds(t)),
                     None if self.revocation_owed(tx, handoff).await? => {
                         "The old token is being revoked in the vault, and may work until that is done."
@@ -59,6 +59,15 @@ impl Desk {
                     }
                     None => "The old secret has stopped working.".to_owned(),
                 };
+                if kind == SecretType::VaultToken {
+                    until.push_str(
+                        "\nTokens that the old one made, and leases that it held, end with it.",
+                    );
+                    if let Some(lives) = self.how_long(tx, &handoff.rotation_id).await? {
+                        until.push('\n');
+                        until.push_str(&lives);
+                    }
+                }
                 ("Your new secret", until)
             }
         };

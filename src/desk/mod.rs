@@ -42,6 +42,7 @@ pub mod test_event;
 mod ticket_comment;
 pub mod ticket_copy;
 mod vault_clearing;
+pub mod vault_keeping;
 pub mod verify;
 mod verify_logs;
 pub mod view;

@@ -27,7 +27,7 @@ const ASK_WITHIN: Micros = 20 * time::SECOND;
 const CLEAR_AFTER: Micros = 3 * time::MINUTE;
 
 /// Within this time the one who wrote an intent clears it up alone.
-pub(super) const CLEAR_ALONE: Micros = 30 * time::SECOND;
+pub(super) const CLEAR_ALONE: Micros = 45 * time::SECOND;
 
 /// What the outbox holds of the revocation of an old token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -316,6 +316,8 @@ impl Desk {
             ],
         };
         let rotated = self.record(tx, &ready, ask, replacement).await?;
+        let of = (intent.id.as_str(), intent.secret_id.as_str(), intent.from_version + 1);
+        self.keep_alive(tx, &ready.known, of, made).await?;
         let owed = Revocation {
             accessor: intent.old_accessor.clone(),
             org_id: intent.org_id.clone(),

@@ -265,6 +265,9 @@ impl Desk {
                 Ok(n) => tracing::info!(n, "rotations that were cut off are undone in the vault"),
                 Err(e) => tracing::warn!(error = %e, "clearing up in the vault"),
             }
+            if let Err(e) = self.keep_vault_tokens().await {
+                tracing::warn!(error = %e, "renewing new vault tokens");
+            }
             if !stop.rest(Duration::from_secs(5)).await {
                 return;
             }

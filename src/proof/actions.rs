@@ -107,6 +107,10 @@ pub const WEBHOOK_OVERLAP_ENDED: &str = "webhook.overlap_ended";
 pub const VAULT_TOKEN_OLD_REVOKED: &str = "vault_token.old_revoked";
 /// Platform log: a vault token that was replaced under an impersonation is revoked.
 pub const PLATFORM_VAULT_TOKEN_OLD_REVOKED: &str = "platform.vault_token_old_revoked";
+/// Org log: a new vault token ended in the vault before its Owner acknowledged it.
+pub const VAULT_TOKEN_EXPIRED_UNREAD: &str = "vault_token.expired_unread";
+/// Platform log: a new vault token ended in the vault before its Owner acknowledged it.
+pub const PLATFORM_VAULT_TOKEN_EXPIRED_UNREAD: &str = "platform.vault_token_expired_unread";
 /// Org log: the platform asked for another key for the Owner. It is not used yet.
 pub const OWNER_KEY_CHANGE_ASKED: &str = "owner_key.change_asked";
 /// Org log: a change of the Owner's key was cancelled.
@@ -165,6 +169,7 @@ pub const TWINS: &[(&str, &str)] = &[
     (PLATFORM_HANDOFF_ACKNOWLEDGED, HANDOFF_ACKNOWLEDGED),
     (PLATFORM_TEST_EVENT_SENT, WEBHOOK_TEST_EVENT_SENT),
     (PLATFORM_VAULT_TOKEN_OLD_REVOKED, VAULT_TOKEN_OLD_REVOKED),
+    (PLATFORM_VAULT_TOKEN_EXPIRED_UNREAD, VAULT_TOKEN_EXPIRED_UNREAD),
     (CONSENT_ENABLED, CONSENT_ENABLED),
     (CONSENT_DISABLED, CONSENT_DISABLED),
     (PLATFORM_OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_ASKED),

@@ -25,6 +25,7 @@ pub mod standing;
 pub mod tickets;
 pub mod timeline;
 pub mod vault_intents;
+pub mod vault_kept;
 pub mod vault_tokens;
 pub mod verification;
 pub mod web_sessions;
@@ -300,10 +301,16 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0025_open_for_terms.sql"),
     ),
     (
-        340,
+        26,
         "readiness",
-        include_str!("../../migrations/0340_readiness.sql"),
-        include_str!("../../migrations/0340_readiness.sql"),
+        include_str!("../../migrations/0026_readiness.sql"),
+        include_str!("../../migrations/0026_readiness.sql"),
+    ),
+    (
+        27,
+        "vault kept",
+        include_str!("../../migrations/0027_vault_kept.sql"),
+        include_str!("../../migrations/0027_vault_kept.sql"),
     ),
 ];
 

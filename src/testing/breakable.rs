@@ -8,7 +8,6 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::deaths::Deaths;
-use crate::model::Micros;
 use crate::secrets::vault::embedded::EmbeddedVault;
 use crate::secrets::vault::{NewToken, NewlyMade, TokenFacts, Vault, VaultError};
 
@@ -104,7 +103,7 @@ impl Vault for Breakable {
         self.inner.made_for(rotation_id).await
     }
 
-    async fn renew(&self, accessor: &str) -> Result<Option<Micros>, VaultError> {
+    async fn renew(&self, accessor: &str) -> Result<Option<i64>, VaultError> {
         self.up()?;
         self.inner.renew(accessor).await
     }

@@ -11,6 +11,7 @@ pub(crate) mod mailbox;
 pub(crate) mod matrix;
 pub(crate) mod openbao;
 pub(crate) mod openpgp;
+pub(crate) mod openbao_raft;
 pub(crate) mod owners;
 pub(crate) mod postgres;
 pub(crate) mod programs;

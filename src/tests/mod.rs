@@ -49,6 +49,8 @@ mod tamper_tiles;
 mod token;
 mod vault;
 mod vault_crash;
+mod vault_keeping;
+mod vault_owed;
 mod verification;
 mod withdraw;
 mod witness;

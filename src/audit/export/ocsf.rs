@@ -91,6 +91,8 @@ fn kind(action: &str) -> (Class, u32, &'static str) {
         | actions::MTLS_CERTIFICATE_CONNECTED => ENTITY_UPDATE,
         actions::VAULT_TOKEN_OLD_REVOKED
         | actions::PLATFORM_VAULT_TOKEN_OLD_REVOKED
+        | actions::VAULT_TOKEN_EXPIRED_UNREAD
+        | actions::PLATFORM_VAULT_TOKEN_EXPIRED_UNREAD
         | actions::WEBHOOK_OVERLAP_ENDED => ENTITY_DELETE,
         actions::PLATFORM_AUDIT_VIEWED
         | actions::PLATFORM_AUDIT_EXPORTED

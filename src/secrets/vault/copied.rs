@@ -173,6 +173,7 @@ mod tests {
             kind: TokenKind::Service,
             orphan: true,
             expires_at: None,
+            seconds_left: None,
             renewable: true,
             display_name: "token-claims".into(),
             uses_left: 0,

@@ -111,12 +111,7 @@ impl EmbeddedVault {
             revoked_at: None,
         };
         vault_tokens::insert(conn, &row).await.map_err(down)?;
-        Ok(NewlyMade {
-            token,
-            accessor,
-            expires_at: Some(row.expires_at),
-            renewable: new.renewable,
-        })
+        Ok(NewlyMade { token, accessor, seconds_left: Some(lives), renewable: new.renewable })
     }
 
     /// What the holder of a token may know of it; absent where the token does not work.
@@ -130,7 +125,7 @@ impl EmbeddedVault {
         let mut conn = self.store.read().await.map_err(down)?;
         let now = self.clock.now();
         let found = vault_tokens::by_hash(&mut conn, &hash(token), now).await.map_err(down)?;
-        found.map(facts).transpose()
+        found.map(|row| facts(row, now)).transpose()
     }
 
     /// Lets a token live for its period, or for as long as it was made for, from now on; absent
@@ -166,7 +161,7 @@ impl EmbeddedVault {
             return Ok(None);
         }
         tx.commit().await.map_err(down)?;
-        facts(VaultToken { expires_at: until, ..row }).map(Some)
+        facts(VaultToken { expires_at: until, ..row }, now).map(Some)
     }
 
     /// How long a token has left, in seconds.
@@ -176,7 +171,7 @@ impl EmbeddedVault {
     }
 }
 
-fn facts(row: VaultToken) -> Result<TokenFacts, VaultError> {
+fn facts(row: VaultToken, now: Micros) -> Result<TokenFacts, VaultError> {
     Ok(TokenFacts {
         accessor: row.accessor,
         policies: serde_json::from_str(&row.policies)
@@ -186,6 +181,7 @@ fn facts(row: VaultToken) -> Result<TokenFacts, VaultError> {
         explicit_max_ttl_seconds: row.explicit_max_ttl_seconds,
         kind: TokenKind::Service,
         orphan: true,
+        seconds_left: Some((row.expires_at - now) / time::SECOND),
         expires_at: Some(row.expires_at),
         renewable: row.renewable != 0,
         display_name: row.display_name,
@@ -207,7 +203,7 @@ impl Vault for EmbeddedVault {
         let mut conn = self.store.read().await.map_err(down)?;
         let now = self.clock.now();
         let found = vault_tokens::by_accessor(&mut conn, accessor, now).await.map_err(down)?;
-        facts(found.ok_or(VaultError::NoSuchToken)?)
+        facts(found.ok_or(VaultError::NoSuchToken)?, now)
     }
 
     async fn create(&self, new: &NewToken) -> Result<NewlyMade, VaultError> {
@@ -228,12 +224,12 @@ impl Vault for EmbeddedVault {
         vault_tokens::of_rotation(&mut conn, rotation_id, self.clock.now()).await.map_err(down)
     }
 
-    async fn renew(&self, accessor: &str) -> Result<Option<Micros>, VaultError> {
+    async fn renew(&self, accessor: &str) -> Result<Option<i64>, VaultError> {
         let mut tx = self.store.begin().await.map_err(down)?;
         let now = self.clock.now();
         let found = vault_tokens::by_accessor(tx.conn(), accessor, now).await.map_err(down)?;
         let renewed = self.renewed(tx, found, now).await?;
-        Ok(renewed.ok_or(VaultError::NoSuchToken)?.expires_at)
+        Ok(renewed.ok_or(VaultError::NoSuchToken)?.seconds_left)
     }
 
     /// One that is not known may still be that of a vault that is set up later; a token that works,

@@ -26,7 +26,6 @@ use self::role::Role;
 use self::search::Seen;
 use self::wire::{Answer, Auth, Looked, Renewed};
 use super::{NewToken, NewlyMade, TokenFacts, Vault, VaultError, as_asked};
-use crate::model::Micros;
 
 /// How long a new token is looked up again that a standby node does not know yet: those answer
 /// look-ups by themselves, and are a moment behind.
@@ -192,7 +191,7 @@ impl HttpVault {
         Ok(NewlyMade {
             token: SecretString::from(auth.client_token.as_str()),
             accessor: accessor.to_owned(),
-            expires_at: made.expires_at,
+            seconds_left: made.seconds_left,
             renewable: made.renewable,
         })
     }
@@ -256,11 +255,11 @@ impl Vault for HttpVault {
         self.search(rotation_id).await
     }
 
-    async fn renew(&self, accessor: &str) -> Result<Option<Micros>, VaultError> {
+    async fn renew(&self, accessor: &str) -> Result<Option<i64>, VaultError> {
         let call = post("auth/token/renew-accessor", json!({ "accessor": accessor }));
         let body = self.call(&call).await?;
         let _: Renewed = wire::read(&body)?;
-        Ok(self.lookup(accessor).await?.expires_at)
+        Ok(self.lookup(accessor).await?.seconds_left)
     }
 
     async fn problems(&self) -> Vec<String> {

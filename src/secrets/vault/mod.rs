@@ -44,6 +44,8 @@ pub struct TokenFacts {
     pub orphan: bool,
     /// When it expires unless it is renewed; absent where it does not.
     pub expires_at: Option<Micros>,
+    /// The same in seconds from when it was looked up: the vault's clock need not be ours.
+    pub seconds_left: Option<i64>,
     /// Whether it can be renewed.
     pub renewable: bool,
     /// What the vault calls it.
@@ -141,8 +143,9 @@ pub struct NewlyMade {
     pub token: SecretString,
     /// By what it is known from now on.
     pub accessor: String,
-    /// When it expires unless it is renewed; absent where it does not.
-    pub expires_at: Option<Micros>,
+    /// How long it lives unless it is renewed, in seconds from when it was looked up: the vault's
+    /// clock need not be ours. Absent where it does not expire.
+    pub seconds_left: Option<i64>,
     /// Whether it can be renewed.
     pub renewable: bool,
 }
@@ -157,6 +160,9 @@ pub enum VaultError {
     /// It has no such token, or no longer.
     #[error("the vault knows no token with this accessor: it has expired or was revoked")]
     NoSuchToken,
+    /// The accessor is none of a token in the namespace that Keyturn speaks to.
+    #[error("the vault has no token with this accessor in Keyturn's namespace")]
+    Elsewhere,
     /// It refuses Keyturn's own credential, or that may not do this.
     #[error("the vault refuses Keyturn itself: {0}")]
     Denied(String),
@@ -233,12 +239,12 @@ pub trait Vault: Send + Sync + 'static {
     /// Where there may be some that were not found.
     async fn made_for(&self, rotation_id: &str) -> Result<Vec<String>, VaultError>;
 
-    /// Lets the token with this accessor live longer, as its own holder could; until when it lives
-    /// then, which is absent where it does not expire.
+    /// Lets the token with this accessor live longer, as its own holder could; how many seconds it
+    /// lives then, which is absent where it does not expire.
     ///
     /// # Errors
     /// [`VaultError::NoSuchToken`] where it lives no more.
-    async fn renew(&self, accessor: &str) -> Result<Option<Micros>, VaultError>;
+    async fn renew(&self, accessor: &str) -> Result<Option<i64>, VaultError>;
 
     /// Whether a text is the accessor of a live token, and not, for instance, a token.
     ///
@@ -247,7 +253,7 @@ pub trait Vault: Send + Sync + 'static {
     async fn is_accessor(&self, text: &str) -> Result<bool, VaultError> {
         match self.lookup(text).await {
             Ok(_) => Ok(true),
-            Err(VaultError::NoSuchToken) => Ok(false),
+            Err(VaultError::NoSuchToken | VaultError::Elsewhere) => Ok(false),
             Err(e) => Err(e),
         }
     }

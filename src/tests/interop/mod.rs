@@ -2,3 +2,4 @@
 //! them out by the name of this module.
 
 mod api;
+mod vault;

@@ -9,6 +9,7 @@ mod csv;
 mod est;
 mod ocsf;
 mod openbao;
+mod openbao_desk;
 mod openbao_equal;
 mod openbao_words;
 mod openpgp;

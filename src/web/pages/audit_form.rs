@@ -50,6 +50,8 @@ pub(super) fn known_actions() -> Vec<String> {
         actions::WEBHOOK_OVERLAP_ENDED,
         actions::VAULT_TOKEN_OLD_REVOKED,
         actions::PLATFORM_VAULT_TOKEN_OLD_REVOKED,
+        actions::VAULT_TOKEN_EXPIRED_UNREAD,
+        actions::PLATFORM_VAULT_TOKEN_EXPIRED_UNREAD,
         actions::PLATFORM_OWNER_KEY_CHANGE_ASKED,
         actions::PLATFORM_OWNER_KEY_CHANGE_CANCELLED,
         actions::PLATFORM_OWNER_KEY_CHANGE_OBJECTED,

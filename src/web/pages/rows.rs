@@ -50,6 +50,9 @@ pub fn note(row: &AuditRow) -> String {
         actions::VAULT_TOKEN_OLD_REVOKED | actions::PLATFORM_VAULT_TOKEN_OLD_REVOKED => row
             .detail_i64("version")
             .map_or_else(String::new, |version| format!("v{version} is refused")),
+        actions::VAULT_TOKEN_EXPIRED_UNREAD | actions::PLATFORM_VAULT_TOKEN_EXPIRED_UNREAD => row
+            .detail_i64("version")
+            .map_or_else(String::new, |version| format!("v{version} ended unread")),
         name if name.ends_with(".rotation_failed") => text("why"),
         name if actions::rotated_type(name).is_some() => {
             match (row.detail_i64("from_version"), row.detail_i64("to_version")) {

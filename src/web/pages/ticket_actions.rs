@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use crate::desk::StepError;
 use crate::desk::handoff_mail::SentAgain;
 use crate::desk::rotate::{Ask, Caller, Certified};
-use crate::model::{Channel, time};
+use crate::model::{Channel, SecretType, time};
 use crate::store::{impersonations, tickets};
 use crate::web::door::{Flash, Hand, local};
 use crate::web::fault::Fault;
@@ -38,6 +38,7 @@ pub async fn impersonate(ticket: String) -> Result<(), Fault> {
 pub async fn rotate(
     impersonation: String,
     #[server(default)] during_overlap: bool,
+    #[server(default)] dependents_end: bool,
 ) -> Result<(), Fault> {
     let hand = Hand::here()?;
     let who = hand.who().await?;
@@ -53,6 +54,11 @@ pub async fn rotate(
         if grant.admin_id != who.staff.id {
             return Err(StepError::Forbidden(
                 "Only the admin who holds the impersonation rotates under it.",
+            ));
+        }
+        if grant.secret_type == SecretType::VaultToken && !dependents_end {
+            return Err(StepError::Invalid(
+                "Say that what depends on the old token may end with it: the box above the button.",
             ));
         }
         let token = desk.token_of(&grant)?;

@@ -302,10 +302,10 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
     let made = match (vault, channel_of(v)) {
         _ if is_gateway => made,
         (true, Some(Channel::OnePassword)) => {
-            "an orphan with the same policies and period, sealed at once for the shared vault"
+            "an orphan, otherwise the old one’s equal, sealed at once for the shared vault"
         }
         (true, _) => {
-            "an orphan with the same policies and period, encrypted to the Owner’s key at once"
+            "an orphan, otherwise the old one’s equal, encrypted to the Owner’s key at once"
         }
         (false, Some(Channel::OnePassword)) => {
             "32 random bytes, sealed at once for the shared vault"
@@ -339,6 +339,9 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
             </div>
         </div>
         {v.vault.as_ref().map(|vault| vault.debts())}
+        {vault.then(|| view! {
+            <p>"With the old token end all tokens that it made, the leases that it holds (a database’s passwords, for instance), and what those made. The vault does not say which there are: where the Owner’s jobs may have some, ask before you rotate. The new token is an orphan, and ends with no other."</p>
+        })}
         <p>{old}" "{v.overlapping().map(|x| format!("Version {} is still accepted from the last rotation.", x.version))}</p>
     };
     let mine = g.grant.admin_id == v.viewer;
@@ -347,6 +350,10 @@ fn rotate(v: &View, g: &Grant) -> AnyView {
             <form class="next-body" method="post" action="/do/rotate">
                 {swap}
                 <input type="hidden" name="impersonation" value=g.grant.id.clone() />
+                {vault.then(|| view! {
+                    <label class="check-line"><input type="checkbox" name="dependents_end" value="true" required />
+                        "What depends on the old token may end with it"</label>
+                })}
                 {v.overlapping().map(|_| view! {
                     <label class="check-line"><input type="checkbox" name="during_overlap" value="true" />
                         "Rotate although an older key is still in its overlap"</label>
@@ -419,6 +426,7 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
                     <dt>"To"</dt><dd>{owner}", at the address on file"</dd>
                     <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
                     <dt>{old_name(v)}</dt><dd>{old}</dd>
+                    {v.vault.as_ref().and_then(|vault| vault.lives()).map(|lives| view! { <dt>"New token"</dt><dd>{lives}</dd> })}
                     <dt>"Ciphertext"</dt><dd><a href=format!("/handoffs/{}/message.asc", handoff.id)>"message.asc"</a>", for the Owner only"</dd>
                 </dl>
             }
@@ -428,6 +436,7 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
                     <dt>"To"</dt><dd>"the 1Password vault shared with "{owner}</dd>
                     <dt>"Vault"</dt><dd>{id(&handoff.recipient, "vault id")}</dd>
                     <dt>{old_name(v)}</dt><dd>{old}</dd>
+                    {v.vault.as_ref().and_then(|vault| vault.lives()).map(|lives| view! { <dt>"New token"</dt><dd>{lives}</dd> })}
                     <dt>"Mail"</dt><dd>"to the address on file once the item is there, without the value"</dd>
                 </dl>
             }
@@ -507,7 +516,11 @@ fn over(v: &View, g: &Grant) -> AnyView {
                 }
                 _ => view! { "does not work any more" }.into_any(),
             });
-        view! { <dt>"Handoff"</dt><dd>{said}</dd><dt>{old_name(v)}</dt><dd>{old}</dd> }
+        let lives = v.vault.as_ref().and_then(|vault| vault.lives());
+        view! {
+            <dt>"Handoff"</dt><dd>{said}</dd><dt>{old_name(v)}</dt><dd>{old}</dd>
+            {lives.map(|lives| view! { <dt>"New token"</dt><dd>{lives}</dd> })}
+        }
     });
     // Consent that was for this ticket only has gone off with its end.
     let consents = v.case.org.as_ref().is_some_and(|o| o.consent().covers(&v.ticket.id));

@@ -5,9 +5,11 @@ use leptos::prelude::*;
 use sqlx::AnyConnection;
 
 use crate::desk::Step;
+use crate::desk::vault_keeping::lives;
 use crate::model::{Micros, OutboxKind, SecretType, VersionState, time};
 use crate::store::orgs::Member;
 use crate::store::secrets::{self, Secret, Version};
+use crate::store::vault_kept::{self, Kept};
 use crate::store::{outbox, vault_intents, vault_tokens};
 use crate::web::components::{at, icon, id, standing};
 
@@ -22,6 +24,10 @@ pub struct VaultState {
     pub owed: Vec<Owed>,
     /// A rotation that has not come to an end.
     pub open: Option<Owed>,
+    /// Whether that rotation has failed, and is being undone in the vault.
+    pub undoing: bool,
+    /// The present token, where it is renewed until its Owner has it, or was.
+    pub kept: Option<Kept>,
 }
 
 /// Something that is owed to the vault.
@@ -72,17 +78,21 @@ impl VaultState {
                 }));
             }
         }
-        let open = vault_intents::open_of(conn, &secret.id).await?.map(|intent| Owed {
+        let intent = vault_intents::open_of(conn, &secret.id).await?;
+        let undoing = intent.as_ref().is_some_and(|intent| intent.state == "undoing");
+        let open = intent.map(|intent| Owed {
             version: intent.from_version + 1,
             since: intent.created_at,
             why: intent.last_error,
         });
-        Ok(Some(Self { accessor, known, owed, open }))
+        let kept = vault_kept::of_version(conn, &secret.id, secret.version).await?;
+        Ok(Some(Self { accessor, known, owed, open, undoing, kept }))
     }
 
     /// What is owed, as a list; nothing where nothing is.
     pub fn debts(&self) -> AnyView {
-        if self.owed.is_empty() && self.open.is_none() {
+        let ended = self.kept.iter().filter(|kept| kept.state == "expired");
+        if self.owed.is_empty() && self.open.is_none() && ended.clone().next().is_none() {
             return ().into_any();
         }
         let why = |owed: &Owed| owed.why.as_ref().map(|why| format!(" ({why})"));
@@ -94,18 +104,40 @@ impl VaultState {
                 </span></li>
             }
         });
+        let ended = ended.map(|kept| {
+            view! {
+                <li>{icon("warning")}<span>
+                    <strong>{format!("v{} has ended", kept.version)}</strong>" in the vault before its Owner acknowledged it: whoever has it has nothing. Another rotation makes another."
+                </span></li>
+            }
+        });
         let open = self.open.iter().map(|open| {
+            if self.undoing {
+                return view! {
+                    <li>{icon("warning")}<span>
+                        <strong>"A rotation failed, and is owed its undoing"</strong>" since "{at(open.since)}{why(open)}
+                        ". What it made in the vault may live until that is done; it is tried again by itself. The present token works."
+                    </span></li>
+                }
+                .into_any();
+            }
             view! {
                 <li>{icon("clock")}<span>
                     <strong>"A rotation is under way"</strong>" since "{at(open.since)}{why(open)}
                     ". If it does not come to its end, whatever it made is revoked; the present token works."
                 </span></li>
             }
+            .into_any()
         });
         view! {
-            <ul class="debts">{owed.collect_view()}{open.collect_view()}</ul>
+            <ul class="debts">{ended.collect_view()}{owed.collect_view()}{open.collect_view()}</ul>
         }
         .into_any()
+    }
+
+    /// Until when the present token lives and who renews it, where that is known.
+    pub fn lives(&self) -> Option<String> {
+        self.kept.as_ref().map(lives)
     }
 
     /// The policies and the period, in words.

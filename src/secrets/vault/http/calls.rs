@@ -249,9 +249,8 @@ impl HttpVault {
                 never(VaultError::Setup(format!("it has no token role {name}")))
             }
             404 if lower.contains("no handler for route") => never(VaultError::Setup(said)),
-            500 if lower.contains("different namespace") => never(VaultError::Setup(
-                "the accessor is of a token in another namespace than Keyturn's".into(),
-            )),
+            // What an accessor says that names no namespace, asked for in one.
+            500 if lower.contains("different namespace") => never(VaultError::Elsewhere),
             401 | 403 => never(VaultError::Denied(said)),
             // Its state is behind what was written before; of a limit; standby nodes that do not
             // answer: what is answered so has done nothing.

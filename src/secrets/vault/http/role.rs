@@ -84,9 +84,8 @@ impl HttpVault {
         let (accessor, opener) = self.ask_for(body).await?;
         let looked_up = self.lookup_new(&accessor).await;
         let why = "a token that was made to find out about its role".to_owned();
-        match self.discard(&accessor, why).await {
-            left @ VaultError::Left { .. } => return Err(left),
-            _ => {}
+        if let left @ VaultError::Left { .. } = self.discard(&accessor, why).await {
+            return Err(left);
         }
         let facts = looked_up?;
         // It is dead by now; what the vault said of it is in the wrapping, too.

@@ -139,6 +139,8 @@ pub(super) struct Data {
     #[serde(default, deserialize_with = "or_default")]
     expire_time: Option<String>,
     #[serde(default, deserialize_with = "or_default")]
+    ttl: i64,
+    #[serde(default, deserialize_with = "or_default")]
     renewable: bool,
     #[serde(default, deserialize_with = "or_default")]
     display_name: String,
@@ -202,6 +204,7 @@ impl Data {
                 _ => TokenKind::Other,
             },
             orphan: self.orphan,
+            seconds_left: expires_at.map(|_| self.ttl),
             expires_at,
             renewable: self.renewable,
             display_name: self.display_name,
