@@ -14,7 +14,7 @@ WASM = --lib --no-default-features --features hydrate --target wasm32-unknown-un
 PLAYWRIGHT = cd end2end && node_modules/.bin/playwright test
 
 .PHONY: help demo demo-reset build browser browser-if-possible pin-browser-glue \
-	test test-tools test-rust test-e2e interop screenshots screenshots-at-size bench attacks check clean
+	test test-tools test-rust test-e2e interop other-browsers screenshots screenshots-at-size bench attacks check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -53,10 +53,15 @@ test-tools: ## install what the tests need and the machine lacks
 test-rust: ## unit, property, snapshot and integration tests
 	+TMPDIR=$$(.ci/fast-tmp.sh) INSTA_UPDATE=no $(CARGO) test --locked -- --skip interop::
 
-interop: test-tools ## the slow meetings with real programs, and docs/interop.md of what held
+interop: build browser test-tools ## the slow meetings with real programs, and docs/interop.md of what held
 	@rm -f target/interop/found.jsonl
 	+$(CARGO) test --locked --lib -- interop:: real::
+	@$(MAKE) --no-print-directory other-browsers
 	@.ci/interop-matrix.py
+
+other-browsers: ## the procedure in Firefox and in WebKitGTK
+	cd end2end && node browsers/firefox.mjs
+	cd end2end && xvfb-run --auto-servernum node browsers/webkit.mjs
 
 test-e2e: build browser test-tools ## the browser tests
 	$(PLAYWRIGHT)

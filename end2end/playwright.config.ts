@@ -34,12 +34,14 @@ export default defineConfig({
   projects: [
     { name: 'scripts-off', testMatch: 'nov-4801.spec.ts', use: { javaScriptEnabled: false } },
     { name: 'islands', testMatch: 'nov-4801.spec.ts' },
-    { name: 'console', testIgnore: /(nov-4801|nov-4806|nov-4809|nov-4814|owner-key|evidence|auditor|timeline|looks-.*).spec.ts/ },
+    { name: 'console', testIgnore: /(nov-4801|nov-4806|nov-4809|nov-4814|owner-key|evidence|auditor|timeline|live|looks-.*).spec.ts/ },
     { name: 'owner', testMatch: /(nov-4806|nov-4809|owner-key).spec.ts/ },
     { name: 'evidence', testMatch: 'evidence.spec.ts' },
     // Each uses up NOV-4801, as others do.
     { name: 'auditor', testMatch: 'auditor.spec.ts' },
     { name: 'timeline', testMatch: 'timeline.spec.ts' },
+    // Starts and stops a server of its own.
+    { name: 'live', testMatch: 'live.spec.ts' },
     // Counts what happened, so nothing else may happen there.
     { name: 'overview', testMatch: 'looks-overview.spec.ts' },
     {

@@ -2,7 +2,7 @@
 CREATE TABLE readiness (
   id       BIGINT PRIMARY KEY,
   asked_at BIGINT NOT NULL,
-  -- About as much as a step writes, so that a disk with room for one byte does not look like room.
+  -- More than a step writes, so that a disk with room for a little does not look like room.
   filler   TEXT NOT NULL
 );
 INSERT INTO readiness (id, asked_at, filler) VALUES (1, 0, '');

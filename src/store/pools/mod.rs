@@ -95,13 +95,15 @@ async fn prepare(conn: &mut AnyConnection, engine: Engine, purpose: For) -> sqlx
 /// of a step does not keep its locks: nobody says goodbye for it. The server asks the machine
 /// itself, soon, and looks whether the connection still stands while the session waits for a lock.
 const SESSION: [(&str, &str); 6] = [
-    ("tcp_keepalives_idle", "3"),
+    ("tcp_keepalives_idle", "2"),
     ("tcp_keepalives_interval", "1"),
-    ("tcp_keepalives_count", "3"),
-    ("tcp_user_timeout", "6000"),
+    ("tcp_keepalives_count", "2"),
+    // A session that is given the lock at that moment, and whose machine is gone, too, is found out
+    // as long again after that: twice this is how long the others wait.
+    ("tcp_user_timeout", "3000"),
     ("client_connection_check_interval", "1000"),
-    // Shorter than a request waits for a connection, longer than all of the above.
-    ("lock_timeout", "9000"),
+    // Longer than all of the above.
+    ("lock_timeout", "15000"),
 ];
 
 /// A process that was stopped, on a machine that still answers, holds its locks so long.

@@ -8,6 +8,7 @@ mod connect;
 mod csv;
 mod est;
 mod ocsf;
+mod nginx;
 mod openbao;
 mod openbao_desk;
 mod openbao_equal;
