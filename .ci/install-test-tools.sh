@@ -21,6 +21,11 @@ if [ -n "$packages" ]; then
         exit 1
     fi
     apt-get update -qq
+    # The tests start a Postfix of their own each: Debian's is to have no configuration, and so
+    # not to run.
+    case $packages in *postfix*)
+        echo "postfix postfix/main_mailer_type select No configuration" | debconf-set-selections ;;
+    esac
     # shellcheck disable=SC2086 # a list of words
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages
 fi

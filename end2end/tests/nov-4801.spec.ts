@@ -162,7 +162,7 @@ test('a stuck webhook signing key is replaced, handed over and proven', async ({
       'impersonation.started',
       'webhook_signing_key.rotated',
       'platform.secret_handed_off',
-      'handoff.sent',
+      'handoff.queued',
       'platform.impersonation_ended',
       'impersonation.ended',
       'platform.test_event_sent',

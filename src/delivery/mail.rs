@@ -9,6 +9,8 @@ use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::authorities::Authorities;
+use super::refusal::{Again, Refusal};
+use super::smtp_refusal;
 
 /// A mail. Its body may hold a link that works once, so it does not print.
 #[derive(Debug, Clone)]
@@ -34,9 +36,27 @@ pub enum MailError {
     /// The mail could not be composed.
     #[error("the mail could not be composed")]
     Compose,
+    /// The address of the mail server cannot be read.
+    #[error("the SMTP address cannot be read")]
+    Url,
     /// The server did not take it.
-    #[error("the mail server did not take it: {0}")]
-    Server(String),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+impl MailError {
+    /// Whether it is to be tried again, and why it was not taken.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::Refused(refusal) => refusal,
+            // The addresses and the text are what they are.
+            Self::Address | Self::Compose => {
+                Refusal { again: Again::Never, said: self.to_string() }
+            }
+            Self::Url => Refusal { again: Again::Mend, said: self.to_string() },
+        }
+    }
 }
 
 /// A way for mail to leave.
@@ -62,6 +82,16 @@ impl std::fmt::Debug for SmtpMailer {
 }
 
 impl SmtpMailer {
+    /// Whether the server lets us come as far as to name a sender. Its answers do not say which
+    /// command they are to, so it is asked once more where it matters.
+    async fn lets_us_in(&self) -> bool {
+        match self.transport.test_connection().await {
+            Ok(fine) => fine,
+            // Where it cannot be told now, the answer to the mail stands.
+            Err(e) => !e.is_permanent(),
+        }
+    }
+
     /// The mailer for an SMTP URL. `greeting` is the name by which it says who it is; without one
     /// it says its network address, which many servers take for a sign of spam.
     ///
@@ -81,7 +111,7 @@ impl SmtpMailer {
         authorities: &Authorities,
     ) -> Result<Self, MailError> {
         let mut transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(url.expose_secret())
-            .map_err(|_| MailError::Server("the SMTP address cannot be read".to_owned()))?
+            .map_err(|_| MailError::Url)?
             .timeout(Some(std::time::Duration::from_secs(10)));
         if let Some(tls) = authorities.mail(url.expose_secret()) {
             transport = transport.tls(tls);
@@ -97,14 +127,13 @@ impl SmtpMailer {
 impl Mailer for SmtpMailer {
     async fn send(&self, mail: &Mail) -> Result<(), MailError> {
         let message = compose::compose(mail)?;
-        self.transport.send(message).await.map(|_| ()).map_err(|e| {
-            // A server's own words may repeat the mail, and with it a link that works once.
-            MailError::Server(match (e.status(), e.is_timeout()) {
-                (Some(code), _) => format!("it answered {code}"),
-                (None, true) => "it did not answer in time".to_owned(),
-                (None, false) => "it could not be reached".to_owned(),
-            })
-        })
+        let Err(e) = self.transport.send(message).await else { return Ok(()) };
+        let answer = smtp_refusal::of(&e);
+        if answer.again == Again::Never && !self.lets_us_in().await {
+            // It refuses whatever comes from us: that is not about this mail.
+            return Err(Refusal { again: Again::Mend, ..answer }.into());
+        }
+        Err(answer.into())
     }
 }
 

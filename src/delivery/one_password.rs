@@ -11,13 +11,18 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::authorities::Authorities;
+use super::retry_after::retry_after;
 use super::shared_vault::{ItemId, NewItem, SharedVault, SharedVaultError, is_id};
+use crate::model::{Micros, time};
 
 /// How long a Connect server may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// More than a list of the items of one title, in bytes.
 const LONGEST_ANSWER: usize = 256 * 1024;
+
+/// The longest wait that an answer may ask for.
+const LONGEST_WAIT: Micros = time::HOUR;
 
 const COULD_NOT_CONNECT: &str = "could not be reached";
 
@@ -183,8 +188,9 @@ impl Connect {
             .await
             .map_err(|e| unreachable(&e))?;
         let status = answer.status();
+        let wait = retry_after(answer.headers()).map(|wait| wait.min(LONGEST_WAIT));
         let body = read(answer).await;
-        if status == StatusCode::OK { body } else { Err(refused(status, body, vault)) }
+        if status == StatusCode::OK { body } else { Err(refused(status, wait, body, vault)) }
     }
 
     /// The item with this title and tag, whatever has become of it since: one that the customer
@@ -237,7 +243,7 @@ impl Connect {
             SharedVaultError::Unreachable(COULD_NOT_CONNECT) => e,
             SharedVaultError::Unreachable(why) => SharedVaultError::Unsure(why),
             SharedVaultError::Unreadable => SharedVaultError::Unsure("its answer is too long"),
-            SharedVaultError::Busy(408 | 500 | 502 | 504) => {
+            SharedVaultError::Busy { status: 408 | 500 | 502 | 504, .. } => {
                 SharedVaultError::Unsure("it or a proxy before it failed")
             }
             other => other,
@@ -300,12 +306,13 @@ fn unreachable(e: &reqwest::Error) -> SharedVaultError {
 /// what was sent.
 fn refused(
     status: StatusCode,
+    wait: Option<Micros>,
     body: Result<Zeroizing<Vec<u8>>, SharedVaultError>,
     vault: &str,
 ) -> SharedVaultError {
     let code = status.as_u16();
     if matches!(code, 408 | 429 | 500..=599) {
-        return SharedVaultError::Busy(code);
+        return SharedVaultError::Busy { status: code, wait };
     }
     // A refusal without Connect's own words comes from something else at that address.
     let said = body.ok().and_then(|body| serde_json::from_slice::<Refusal>(&body).ok());

@@ -3,6 +3,9 @@
 use async_trait::async_trait;
 use secrecy::SecretString;
 
+use super::refusal::{Again, Refusal};
+use crate::model::{Micros, time};
+
 /// An item that is to be in the vault. The value does not print.
 #[derive(Debug, Clone)]
 pub struct NewItem {
@@ -50,9 +53,9 @@ pub fn is_id(text: &str) -> bool {
     text.len() == 26 && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
-/// Why an item could not be put into the vault, and what to do about it. Every one of them is
-/// tried again; [`SharedVaultError::waits`] says whether that can help by itself. None repeats
-/// what the other side said: it may repeat what was sent.
+/// Why an item could not be put into the vault, and what to do about it. Whether it is tried
+/// again says [`SharedVaultError::refusal`]. None repeats what the other side said: it may repeat
+/// what was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SharedVaultError {
     /// 400: what was sent is not taken.
@@ -107,10 +110,15 @@ pub enum SharedVaultError {
     Unsure(&'static str),
     /// 408, 429 or 5xx.
     #[error(
-        "the 1Password Connect server answered {0}: it is tried again by itself; where this \
+        "the 1Password Connect server answered {status}: it is tried again by itself; where this \
          lasts, look into its log"
     )]
-    Busy(u16),
+    Busy {
+        /// The status.
+        status: u16,
+        /// How long it asks to wait, where it does.
+        wait: Option<Micros>,
+    },
     /// An answer that is not one of a Connect server.
     #[error(
         "what answered is not a 1Password Connect server, or one that we do not understand: see \
@@ -135,22 +143,28 @@ pub enum SharedVaultError {
 }
 
 impl SharedVaultError {
-    /// Whether waiting can help by itself. Otherwise somebody has to set something right; it is
-    /// tried again all the same, less often.
+    /// Whether waiting can help by itself. Otherwise somebody has to set something right.
     #[must_use]
     pub fn waits(&self) -> bool {
-        match self {
-            Self::Unreachable(_) | Self::Unsure(_) | Self::Busy(_) | Self::Unreadable => true,
-            Self::NotTaken
-            | Self::VaultId(_)
-            | Self::Token
+        matches!(self.refusal().again, Again::Later(_))
+    }
+
+    /// Whether what was not taken is to be tried again, and why it was not.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let again = match self {
+            Self::Unreachable(_) | Self::Unreadable => Again::Later(None),
+            // The server may still be at it: it gets the time to finish.
+            Self::Unsure(_) => Again::Later(Some(30 * time::SECOND)),
+            Self::Busy { wait, .. } => Again::Later(*wait),
+            Self::Token
             | Self::ReadOnly
             | Self::NotInScope(_)
-            | Self::NoVault(_)
             | Self::Unexpected(_)
-            | Self::Title
-            | Self::NotConfigured => false,
-        }
+            | Self::NotConfigured => Again::Mend,
+            Self::NotTaken | Self::VaultId(_) | Self::NoVault(_) | Self::Title => Again::Never,
+        };
+        Refusal { again, said: self.to_string() }
     }
 }
 
@@ -210,7 +224,7 @@ mod tests {
             (E::NoVault(vault()), "ask the Owner", false),
             (E::Unreachable("did not answer in time"), "see that the server runs", true),
             (E::Unsure("it broke off"), "looked for before", true),
-            (E::Busy(503), "look into its log", true),
+            (E::Busy { status: 503, wait: None }, "look into its log", true),
             (E::Unreadable, "see that one_password.url is its address", true),
             (E::Unexpected(302), "without /v1", false),
             (E::NotConfigured, "set one_password.url", false),

@@ -7,10 +7,11 @@ use super::{AtWork, Desk, Step, StepError};
 use crate::audit::append::lock_both;
 use crate::audit::{Actor, NewRow};
 use crate::auth::credential;
+use crate::model::HandoffState;
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations;
-use crate::store::{Tx, orgs};
+use crate::store::{Tx, orgs, outbox, secrets};
 
 impl Desk {
     /// The handoff that a link is for; to be shown before it is used.
@@ -66,6 +67,11 @@ impl Desk {
             .await?
             .ok_or(StepError::NotFound)?;
         self.guard(tx, who, &handoff.org_id, &grant.ticket_id, how).await?;
+        if handoff.state == HandoffState::Queued && !handoff.awaits_vault() {
+            return Err(StepError::Conflict(
+                "The mail has not left yet: the Owner cannot have it.",
+            ));
+        }
         self.acknowledge(tx, handoff, &who.actor(), how).await
     }
 
@@ -85,16 +91,31 @@ impl Desk {
                 "The item is not in the shared vault yet: the Owner cannot have it.",
             ));
         }
-        if !handoffs::mark_acknowledged(tx, &handoff.id, how, self.now()).await? {
+        orgs::lock(tx, &handoff.org_id).await?;
+        let now = self.now();
+        if !handoffs::mark_acknowledged(tx, &handoff.id, how, now).await? {
             return Err(StepError::Conflict(
                 "This handoff is acknowledged already, or was not sent yet.",
             ));
         }
+        // Whoever has it was sent it, whatever the mail server said: its answer may have been lost,
+        // or somebody passed the message on.
+        let rotation =
+            secrets::rotation_of(tx.conn(), &grant.id).await?.ok_or(StepError::NotFound)?;
+        let old_valid_until = self.start_overlap(tx, &rotation, now).await?;
+        for item in outbox::about(tx.conn(), &handoff.id).await? {
+            // Where it is being sent at this moment, it arrives once more.
+            outbox::set_aside(tx, &item.id, now).await?;
+        }
         let row = |action| {
-            NewRow::new(action, actor)
+            let row = NewRow::new(action, actor)
                 .under(&grant)
                 .with("handoff_id", handoff.id.clone())
-                .with("how", how)
+                .with("how", how);
+            match old_valid_until {
+                Some(until) => row.with("old_valid_until", until),
+                None => row,
+            }
         };
         let (platform, org) =
             (row(actions::PLATFORM_HANDOFF_ACKNOWLEDGED), row(actions::HANDOFF_ACKNOWLEDGED));

@@ -4,6 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Any;
+use sqlx::pool::PoolConnection;
+
+use super::hold::{Held, LEASE};
 use super::{Desk, Step};
 use crate::audit::nodes::Edges;
 use crate::audit::trail::{ReadRow, read_proven};
@@ -19,14 +23,14 @@ const BATCH: usize = 500;
 /// How many rows are in a burst at most.
 const BURST: usize = 1000;
 
-/// How long an instance has a sink for itself: longer than a burst can take.
-const LEASE: Micros = 2 * time::MINUTE;
-
 /// How often it is said that the forwarder runs.
 const BEAT: Micros = 30 * time::SECOND;
 
 /// The longest that is waited after a failure.
 const LONGEST_WAIT: Micros = 5 * time::MINUTE;
+
+/// The longest wait that a sink may ask for.
+const LONGEST_ASKED: Micros = time::HOUR;
 
 /// Why rows of a log are not sent: they are not what was hashed, or one is gone.
 type Broken = Vec<(Due, String)>;
@@ -39,6 +43,10 @@ impl Desk {
     /// Where the database does not answer. A sink that does not take rows is no error: that is
     /// remembered and shown, and it is tried again.
     pub async fn forward_due(&self, sink: &dyn Sink, me: &str) -> Step<usize> {
+        self.forward_until(sink, me, &Stop::default()).await
+    }
+
+    async fn forward_until(&self, sink: &dyn Sink, me: &str, stop: &Stop) -> Step<usize> {
         let name = sink.name();
         let now = self.now();
         let mut conn = self.store.read().await?;
@@ -53,14 +61,40 @@ impl Desk {
         if due.is_empty() || !self.take_sink(&name, me, now).await? {
             return Ok(0);
         }
-        // Read again: another instance may have sent something before this one had the sink.
+        let burst = async {
+            // Read again: another instance may have sent something before this one had the sink.
+            let mut conn = self.store.read().await?;
+            let due = forward::due(&mut conn, &name, now).await?;
+            drop(conn);
+            let (burst, broken) = self.gather_burst(due).await?;
+            let batches: Vec<Batch> = burst.iter().map(|(_, batch)| batch.clone()).collect();
+            let sent = if batches.is_empty() { Sent::default() } else { sink.send(&batches).await };
+            self.settle_burst(&name, me, &burst, &broken, sent).await
+        };
+        let keep = |conn: PoolConnection<Any>, until| {
+            let (mut conn, name) = (conn, &name);
+            async move { Ok(forward::keep(&mut conn, name, me, until).await?) }
+        };
+        match self.holding(stop, keep, burst).await {
+            Held::Ended(Ok(rows)) => Ok(rows),
+            Held::Ended(Err(e)) => {
+                self.give_sink_back(&name, me).await?;
+                Err(e)
+            }
+            Held::Lost => {
+                tracing::warn!(sink = name, "another instance has taken the sink over");
+                Ok(0)
+            }
+            Held::Stopped => {
+                self.give_sink_back(&name, me).await?;
+                Ok(0)
+            }
+        }
+    }
+
+    async fn give_sink_back(&self, name: &str, me: &str) -> Step<()> {
         let mut conn = self.store.read().await?;
-        let due = forward::due(&mut conn, &name, now).await?;
-        drop(conn);
-        let (burst, broken) = self.gather_burst(due).await?;
-        let batches: Vec<Batch> = burst.iter().map(|(_, batch)| batch.clone()).collect();
-        let sent = if batches.is_empty() { Sent::default() } else { sink.send(&batches).await };
-        self.settle_burst(&name, me, &burst, &broken, sent).await
+        Ok(forward::give_back(&mut conn, name, me).await?)
     }
 
     async fn take_sink(&self, name: &str, me: &str, now: Micros) -> Step<bool> {
@@ -145,7 +179,9 @@ impl Desk {
             Some(why) => {
                 let failures = forward::failures(tx.conn(), name).await? + 1;
                 tracing::warn!(sink = name, %why, failures, "a sink does not take rows");
-                let next_at = now + wait(failures);
+                // A sink may say how long to wait, but not for ever.
+                let asked = sent.wait.unwrap_or(0).min(LONGEST_ASKED);
+                let next_at = now + wait(failures).max(asked);
                 forward::failed(&mut tx, name, me, why, failures, next_at).await?;
             }
         }
@@ -153,11 +189,12 @@ impl Desk {
         Ok(taken)
     }
 
-    /// Sends new rows to a sink, again and again, until the server stops.
+    /// Sends new rows to a sink, again and again, until the server stops. A burst that is under way
+    /// then comes to its end soon, or the sink is given back.
     pub async fn run_forwarder(self: Arc<Self>, sink: Arc<dyn Sink>, stop: Stop) {
         let me = self.new_id();
         loop {
-            let pause = match self.forward_due(sink.as_ref(), &me).await {
+            let pause = match self.forward_until(sink.as_ref(), &me, &stop).await {
                 // There may be more.
                 Ok(rows) if rows > 0 => Duration::ZERO,
                 Ok(_) => Duration::from_secs(1),

@@ -9,13 +9,14 @@ use crate::model::{Channel, EndCause};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations;
-use crate::store::{Tx, orgs, secrets, vault_kept};
+use crate::store::{Tx, orgs, outbox, secrets, vault_kept};
 
 impl Desk {
-    /// Sends the sealed value to the Owner of record, by mail or into the shared vault, starts the
-    /// overlap of the old key, and ends the impersonation. Where the impersonation has ended meanwhile (its time ran out
-    /// between the rotation and this), the message is sent all the same: otherwise the customer
-    /// would be left without the new secret.
+    /// Gives the sealed value to the channel to the Owner of record, by mail or into the shared
+    /// vault, and ends the impersonation. The overlap of the old key starts when the channel has
+    /// taken it. Where the impersonation has ended meanwhile (its time ran out between the rotation
+    /// and this), the message is sent all the same: otherwise the customer would be left without
+    /// the new secret.
     ///
     /// # Errors
     /// [`StepError::Conflict`] where nothing was rotated, or the handoff was made already.
@@ -52,14 +53,10 @@ impl Desk {
             ));
         }
         let ack = new_token(self.rng.as_ref());
-        if !handoffs::mark_sent(tx, &handoff.id, &credential::hash(&ack), now).await? {
+        if !handoffs::mark_queued(tx, &handoff.id, &credential::hash(&ack), now).await? {
             return Err(StepError::Conflict("The handoff was made already."));
         }
-        // The overlap begins when the customer has the new value: for a mail that is now, for a
-        // shared vault when the item is there.
         let to_vault = handoff.channel == Channel::OnePassword && handoff.sealed.is_some();
-        let old_valid_until =
-            if to_vault { None } else { self.start_overlap(tx, &rotation, now).await? };
         let tell = |action: &str, actor| {
             let mut row = NewRow::new(action, actor)
                 .under(&grant)
@@ -67,9 +64,6 @@ impl Desk {
                 .with("rotation_id", rotation.id.clone())
                 .with("channel", handoff.channel.as_str())
                 .with("recipient_key", handoff.recipient_key.clone());
-            if let Some(until) = old_valid_until {
-                row = row.with("old_valid_until", until);
-            }
             if !live {
                 // The trail is closed; a later row of its own says what it was for.
                 row.impersonation_id = None;
@@ -81,17 +75,18 @@ impl Desk {
         let in_org = if live { actor.impersonating() } else { actor.clone() };
         let (platform, org) = (
             tell(actions::PLATFORM_SECRET_HANDED_OFF, &actor),
-            tell(actions::HANDOFF_SENT, &in_org),
+            tell(actions::HANDOFF_QUEUED, &in_org),
         );
         self.log_both(tx, &grant.org_id, platform, org).await?;
         if to_vault {
             self.queue_item(tx, &grant, &handoff, &rotation, &ack).await?;
         } else {
-            if handoff.channel == Channel::OnePassword {
-                // Nothing goes into the vault: the notice is all there is.
-                handoffs::mark_delivered(tx, &handoff.id, None, now).await?;
+            let old = self.old_secret(tx, &rotation).await?;
+            self.mail_handoff(tx, &grant, &handoff, &ack, old).await?;
+            if outbox::about(tx.conn(), &handoff.id).await?.is_empty() {
+                // A notice that nobody can be sent: there is nothing to wait for.
+                self.delivered(tx, &handoff, None).await?;
             }
-            self.mail_handoff(tx, &grant, &handoff, &ack, old_valid_until).await?;
         }
         if grant.ended_at.is_none() {
             self.end(tx, &grant, EndCause::Handoff, &actor).await?;

@@ -2,26 +2,23 @@
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{AtWork, Desk, Step, StepError};
-use crate::audit::NewRow;
-use crate::audit::append::lock_both;
-use crate::auth::credential;
-use crate::clock::new_token;
+use super::{Desk, Step, StepError};
 use crate::delivery::openpgp::{PublishedKey, SignerProblem};
 use crate::model::org::in_fours;
-use crate::model::{Channel, HandoffState, Micros, OutboxKind, SecretType, time};
-use crate::proof::actions;
-use crate::store::handoffs::{self, Handoff};
-use crate::store::impersonations::{self, Impersonation};
-use crate::store::{Tx, gateways, orgs, outbox, secrets, staff};
+use crate::model::{Channel, Micros, OutboxKind, SecretType, time};
+use crate::store::handoffs::Handoff;
+use crate::store::impersonations::Impersonation;
+use crate::store::{Tx, gateways, outbox, secrets, staff};
 
-/// What became of the wish to send a handoff again.
+/// What the Owner is told of the secret that was replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SentAgain {
-    /// It had not left yet: it is tried now instead of later.
-    Hastened,
-    /// It goes once more, with a new link; the old link is dead.
-    Anew,
+pub(super) enum OldSecret {
+    /// It works until then.
+    WorksUntil(Micros),
+    /// It works for so many seconds from when the mail server takes the mail.
+    WorksFor(i64),
+    /// It does not work any more, or not for much longer.
+    Gone,
 }
 
 const BUNDLE: &str = "It holds the gateway's new key and certificate. Install them and start the gateway again:\n\
@@ -40,7 +37,7 @@ impl Desk {
         grant: &Impersonation,
         handoff: &Handoff,
         ack: &SecretString,
-        old_valid_until: Option<Micros>,
+        old: OldSecret,
     ) -> Step<()> {
         let admin =
             staff::by_id(tx.conn(), &grant.admin_id).await?.map_or_else(String::new, |s| s.name);
@@ -51,13 +48,23 @@ impl Desk {
                 false => ("Your gateway re-enrols by itself", REENROL.to_owned()),
             },
             kind => {
-                let mut until = match old_valid_until {
-                    Some(t) => format!("The old secret works until {}.", time::seconds(t)),
-                    None if self.revocation_owed(tx, handoff).await? => {
+                let mut until = match old {
+                    OldSecret::WorksUntil(t) => {
+                        format!("The old secret works until {}.", time::seconds(t))
+                    }
+                    // When the mail server takes this is not known while it is written.
+                    OldSecret::WorksFor(0) => {
+                        "The old secret stops working when this mail is sent.".to_owned()
+                    }
+                    OldSecret::WorksFor(seconds) => format!(
+                        "The old secret works for {} from when this mail was sent.",
+                        time::span(seconds * time::SECOND)
+                    ),
+                    OldSecret::Gone if self.revocation_owed(tx, handoff).await? => {
                         "The old token is being revoked in the vault, and may work until that is done."
                             .to_owned()
                     }
-                    None => "The old secret has stopped working.".to_owned(),
+                    OldSecret::Gone => "The old secret has stopped working.".to_owned(),
                 };
                 if kind == SecretType::VaultToken {
                     until.push_str(
@@ -148,89 +155,11 @@ impl Desk {
         Ok(gateways::is_bundled(tx.conn(), &rotation.secret_id, rotation.to_version).await?)
     }
 
-    /// Sends a handoff again that the Owner has not acknowledged. What still waits is tried now;
-    /// what has left goes once more, to the address that it was made for, encrypted to the key
-    /// that it was made for (of an item in a shared vault it is the notice that goes again), with a new acknowledgement link that replaces the old one.
-    ///
-    /// # Errors
-    /// [`StepError::Conflict`] for a handoff that was not sent yet, or is acknowledged.
-    pub async fn send_again(&self, tx: &mut Tx, who: &AtWork, handoff_id: &str) -> Step<SentAgain> {
-        self.authorize(tx, who).await?;
-        let handoff = handoffs::by_id(tx.conn(), handoff_id).await?.ok_or(StepError::NotFound)?;
-        lock_both(tx, &handoff.org_id).await?;
-        orgs::lock(tx, &handoff.org_id).await?;
-        let handoff = handoffs::by_id(tx.conn(), handoff_id).await?.ok_or(StepError::NotFound)?;
-        match handoff.state {
-            HandoffState::Sent => {}
-            HandoffState::Sealed => {
-                return Err(StepError::Conflict(
-                    "This handoff was not sent yet: hand it off on the ticket's page.",
-                ));
-            }
-            HandoffState::Acknowledged => {
-                return Err(StepError::Conflict("The Owner has acknowledged this handoff."));
-            }
-        }
-        let grant = impersonations::by_id(tx.conn(), &handoff.impersonation_id)
-            .await?
-            .ok_or(StepError::NotFound)?;
-        // The mail carries links that only the present Owner may have.
-        let on_file = orgs::by_id(tx.conn(), &handoff.org_id).await?.and_then(|o| o.owner_address);
-        if handoff.channel == Channel::Pgp && on_file.as_deref() != Some(&handoff.recipient) {
-            return Err(StepError::Conflict(
-                "The Owner's address on file is another by now: this handoff was made for the one before.",
-            ));
-        }
-        let now = self.now();
-        let mut waiting = false;
-        for item in outbox::about(tx.conn(), &handoff.id).await? {
-            if item.done_at.is_none() {
-                waiting = true;
-                outbox::hasten(tx, &item.id, now).await?;
-            }
-        }
-        if !waiting {
-            let ack = new_token(self.rng.as_ref());
-            if !handoffs::renew_link(tx, &handoff.id, &credential::hash(&ack)).await? {
-                return Err(StepError::Conflict("The Owner has acknowledged this handoff."));
-            }
-            let until = self.old_version_until(tx, &handoff).await?;
-            self.mail_handoff(tx, &grant, &handoff, &ack, until).await?;
-        }
-        let how = if waiting { SentAgain::Hastened } else { SentAgain::Anew };
-        let actor = who.actor();
-        let row = |action| {
-            NewRow::new(action, &actor)
-                .under(&grant)
-                .with("handoff_id", handoff.id.clone())
-                .with("recipient_key", handoff.recipient_key.clone())
-                .with("how", if waiting { "it still waited" } else { "once more" })
-        };
-        let (platform, org) =
-            (row(actions::PLATFORM_HANDOFF_SENT_AGAIN), row(actions::HANDOFF_SENT_AGAIN));
-        self.log_both(tx, &handoff.org_id, platform, org).await?;
-        Ok(how)
-    }
-
     /// Whether the token that a handoff's rotation replaced waits for its revocation.
     async fn revocation_owed(&self, tx: &mut Tx, handoff: &Handoff) -> Step<bool> {
         Ok(outbox::about(tx.conn(), &handoff.rotation_id)
             .await?
             .iter()
             .any(|item| item.kind == OutboxKind::VaultRevoke && item.done_at.is_none()))
-    }
-
-    /// Until when the version that a handoff's rotation replaced is still accepted.
-    async fn old_version_until(&self, tx: &mut Tx, handoff: &Handoff) -> Step<Option<Micros>> {
-        let Some(rotation) = secrets::rotation_by_id(tx.conn(), &handoff.rotation_id).await? else {
-            return Ok(None);
-        };
-        let now = self.now();
-        Ok(secrets::versions(tx.conn(), &rotation.secret_id)
-            .await?
-            .into_iter()
-            .find(|v| v.version == rotation.from_version)
-            .filter(|v| v.accepted(now))
-            .and_then(|v| v.retires_at))
     }
 }

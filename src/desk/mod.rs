@@ -16,6 +16,7 @@ pub mod forward;
 pub mod gateways;
 pub mod hand_off;
 pub mod handoff_mail;
+mod hold;
 pub mod impersonate;
 pub mod import;
 pub mod intake;
@@ -57,6 +58,7 @@ use std::sync::Arc;
 use crate::audit::append::lock_both;
 use crate::audit::{Actor, Appended, AuditError, LogId, NewRow, append};
 use crate::clock::{Clock, Rng};
+use crate::delivery::refusal::Refusal;
 use crate::delivery::shared_vault::{SharedVault, SharedVaultError};
 use crate::model::{Micros, StaffRole};
 use crate::policy::access::{self, Act};
@@ -239,6 +241,9 @@ pub enum StepError {
     /// A shared vault.
     #[error(transparent)]
     SharedVault(#[from] SharedVaultError),
+    /// A system outside did not take something, now or for good.
+    #[error(transparent)]
+    NotTaken(#[from] Refusal),
     /// Something outside did not answer as it should.
     #[error("{0}")]
     Outside(String),

@@ -1,35 +1,38 @@
 //! What must reach an outside system: written with the change it belongs to, tried until it is
 //! done, and recorded once.
 
+pub mod again;
+mod delivered;
+mod pace;
+pub mod undelivered;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use sqlx::Any;
+use sqlx::pool::PoolConnection;
 
+pub(super) use delivered::overlaps_ahead;
+
+use super::hold::{Held, LEASE};
 use super::rotate_vault::Revocation;
 use super::shared_vault::InVault;
 use super::{Desk, Step, StepError};
 use crate::delivery::mail::{Mail, address};
-use crate::delivery::shared_vault::SharedVaultError;
-use crate::model::{Micros, OutboxKind, time};
+use crate::delivery::refusal::Again;
+use crate::model::OutboxKind;
 use crate::secrets::sealing::{self, Binding, Sealed};
 use crate::stop::Stop;
 use crate::store::outbox::{self, Item};
 use crate::store::{Tx, orgs};
 
-/// How long an item is held by the instance that took it: longer than all that it takes at once
-/// can need, so that no second instance sends the same.
-const LEASE: Micros = 5 * time::MINUTE;
+/// What is said in place of words that may not be kept.
+const NOT_KEPT: &str = "it was refused, with words that look like a secret and are not kept";
 
-/// The longest pause between two attempts: what was down is found to be back within a minute.
-const LONGEST_PAUSE: Micros = time::MINUTE;
-
-/// Where somebody has to set something right first, we ask less often.
-const SETUP_PAUSES: (Micros, Micros) = (15 * time::SECOND, 10 * time::MINUTE);
-
-/// Where a server may still be at what we asked of it, it gets the time to finish.
-const UNSURE_PAUSES: (Micros, Micros) = (30 * time::SECOND, LONGEST_PAUSE);
+/// How many items of a kind are tried in one go.
+const IN_ONE_GO: usize = 200;
 
 /// A mail as it waits.
 #[derive(Serialize, Deserialize)]
@@ -41,8 +44,8 @@ struct Letter {
 /// What an outside system answered, for the transaction that records it.
 #[derive(Debug)]
 pub(super) enum Delivered {
-    /// Nothing to record beyond that it is done.
-    Plainly,
+    /// The mail server has taken a mail.
+    Mailed,
     /// An old vault token is revoked.
     Revoked(Box<Revocation>),
     /// A comment stands in the ticket outside, under this id.
@@ -55,26 +58,13 @@ fn binding(item_id: &str) -> Binding<'_> {
     Binding { context: "outbox", org_id: "", secret_id: item_id, version: 0 }
 }
 
-/// How many items are taken at once: no more than can be tried within the lease, each answer
-/// being waited for as long as it may take.
-const fn at_once(kind: OutboxKind) -> i64 {
-    match kind {
-        OutboxKind::Mail => 20,
-        // Two requests each.
-        OutboxKind::TicketComment | OutboxKind::OnePassword => 10,
-        // Four, where a login has run out.
-        OutboxKind::VaultRevoke => 5,
-    }
-}
-
-/// How long to wait after an attempt that failed.
-fn pause(e: &StepError, attempts: i64) -> Micros {
-    let (first, longest) = match e {
-        StepError::SharedVault(SharedVaultError::Unsure(_)) => UNSURE_PAUSES,
-        StepError::SharedVault(e) if !e.waits() => SETUP_PAUSES,
-        _ => (time::SECOND, LONGEST_PAUSE),
-    };
-    (first << attempts.clamp(0, 9)).min(longest)
+/// What an item says of itself in clear.
+#[derive(Default)]
+pub(super) struct Label<'a> {
+    /// Whose it is.
+    pub(super) org_id: Option<&'a str>,
+    /// What a mail is about.
+    pub(super) subject: Option<&'a str>,
 }
 
 impl Desk {
@@ -94,7 +84,8 @@ impl Desk {
     ) -> Step<()> {
         tracing::debug!(org_id, about, "a mail is queued");
         let letter = Letter { subject: subject.to_owned(), body: body.to_owned() };
-        self.queue(tx, OutboxKind::Mail, to, about, &letter).await
+        let label = Label { org_id: Some(org_id), subject: Some(subject) };
+        self.queue_labelled(tx, OutboxKind::Mail, to, about, label, &letter).await
     }
 
     /// Writes something into the outbox, sealed until it is done. `about` is the id of what it
@@ -108,6 +99,22 @@ impl Desk {
         kind: OutboxKind,
         recipient: &str,
         about: &str,
+        content: &impl Serialize,
+    ) -> Step<()> {
+        self.queue_labelled(tx, kind, recipient, about, Label::default(), content).await
+    }
+
+    /// The same, with what it says of itself in clear.
+    ///
+    /// # Errors
+    /// Where it cannot be written; the step must then fail.
+    pub(super) async fn queue_labelled(
+        &self,
+        tx: &mut Tx,
+        kind: OutboxKind,
+        recipient: &str,
+        about: &str,
+        label: Label<'_>,
         content: &impl Serialize,
     ) -> Step<()> {
         let text = zeroize::Zeroizing::new(
@@ -125,6 +132,8 @@ impl Desk {
                 kind,
                 recipient: recipient.to_owned(),
                 about: about.to_owned(),
+                org_id: label.org_id.map(str::to_owned),
+                subject: label.subject.map(str::to_owned),
                 kek_id: sealed.kek_id,
                 sealed: Some(sealed.bytes),
                 created_at: self.now(),
@@ -132,6 +141,9 @@ impl Desk {
                 next_at: self.now(),
                 done_at: None,
                 last_error: None,
+                failing_since: None,
+                to_mend: 0,
+                gave_up_at: None,
             },
         )
         .await?;
@@ -177,34 +189,93 @@ impl Desk {
     /// Where the database does not answer. What an outside system does not take is no error: it
     /// waits.
     pub async fn send_due(&self) -> Step<usize> {
-        let mut done = 0;
+        let (mut done, stop) = (0, Stop::default());
         for kind in OutboxKind::ALL {
-            done += self.send_due_of(*kind).await?;
+            done += self.send_due_until(*kind, &stop).await?;
         }
         Ok(done)
     }
 
+    /// Works off what is due of one kind; how many items were done.
+    ///
+    /// # Errors
+    /// Those of [`Desk::send_due`].
     pub(super) async fn send_due_of(&self, kind: OutboxKind) -> Step<usize> {
-        let mut tx = self.begin().await?;
-        let taken = outbox::take_due(&mut tx, kind, self.now(), LEASE, at_once(kind)).await?;
-        tx.commit().await?;
+        self.send_due_until(kind, &Stop::default()).await
+    }
+
+    async fn send_due_until(&self, kind: OutboxKind, stop: &Stop) -> Step<usize> {
         let mut done = 0;
-        for item in taken {
-            let step = match self.hand_out(&item).await {
-                Ok(delivered) => self.record_delivery(&item, delivered).await,
-                Err(e) => Err(e),
-            };
-            match step {
-                Ok(()) => done += 1,
-                Err(e) => {
-                    tracing::warn!(item = %item.id, %kind, error = %e, "it waits");
-                    let pause = pause(&e, item.attempts);
-                    let mut conn = self.store.read().await?;
-                    outbox::failed(&mut conn, &item.id, &e.to_string(), self.now() + pause).await?;
-                }
+        for _ in 0..IN_ONE_GO {
+            if stop.asked() {
+                break;
+            }
+            match self.send_next(kind, stop).await? {
+                None => break,
+                Some(true) => done += 1,
+                Some(false) => {}
             }
         }
         Ok(done)
+    }
+
+    /// Takes the next item of a kind, and tries it; whether it was done, or nothing where none is
+    /// due.
+    async fn send_next(&self, kind: OutboxKind, stop: &Stop) -> Step<Option<bool>> {
+        // Whoever takes an item has a name of its own for that once.
+        let me = self.new_id();
+        let mut tx = self.begin().await?;
+        let now = self.now();
+        let taken = outbox::take_next(&mut tx, kind, &me, now, now + LEASE).await?;
+        tx.commit().await?;
+        let Some(item) = taken else { return Ok(None) };
+        let trying = async {
+            let delivered = self.hand_out(&item).await?;
+            self.record_delivery(&item, delivered).await
+        };
+        let keep = |conn: PoolConnection<Any>, until| {
+            let (mut conn, item, me) = (conn, &item.id, &me);
+            async move { Ok(outbox::keep(&mut conn, item, me, until).await?) }
+        };
+        let step = match self.holding(stop, keep, trying).await {
+            Held::Ended(step) => step,
+            // Nobody knows what became of it. It is tried again, as after a death.
+            Held::Lost => {
+                tracing::warn!(item = %item.id, %kind, "another instance has taken it over");
+                return Ok(Some(false));
+            }
+            Held::Stopped => {
+                let mut conn = self.store.read().await?;
+                outbox::give_back(&mut conn, &item.id, &me, self.now()).await?;
+                return Ok(Some(false));
+            }
+        };
+        if let Err(e) = &step {
+            self.not_taken(&item, &me, e).await?;
+        }
+        Ok(Some(step.is_ok()))
+    }
+
+    /// Notes that an item was not taken: it waits, or it is given up.
+    async fn not_taken(&self, item: &Item, me: &str, e: &StepError) -> Step<()> {
+        let mut refusal = pace::refusal(e);
+        let mut conn = self.store.read().await?;
+        // A server may repeat what it was sent. What was issued here is kept nowhere.
+        if self.secret_in(&mut conn, &refusal.said).await?.is_some() {
+            NOT_KEPT.clone_into(&mut refusal.said);
+        }
+        drop(conn);
+        let now = self.now();
+        if let Some(why) = pace::gives_up(item, &refusal, now) {
+            tracing::warn!(item = %item.id, kind = %item.kind, %why, "it is given up");
+            return self.leave_undelivered(item, me, &why).await;
+        }
+        tracing::warn!(item = %item.id, kind = %item.kind, why = %refusal.said, "it waits");
+        let next_at = now + pace::pause(item.kind, &refusal, item.attempts, self.rng.as_ref());
+        let to_mend = refusal.again == Again::Mend;
+        let mut conn = self.store.read().await?;
+        let who = (item.id.as_str(), me);
+        Ok(outbox::failed(&mut conn, who, &refusal.said, to_mend, now, next_at).await?)
     }
 
     /// Tells the outside system. It may have been told before, without our knowing: whatever is
@@ -222,7 +293,7 @@ impl Desk {
     async fn record_delivery(&self, item: &Item, delivered: Delivered) -> Step<()> {
         let mut tx = self.begin().await?;
         let step = match delivered {
-            Delivered::Plainly => Ok(()),
+            Delivered::Mailed => self.note_mailed(&mut tx, item).await,
             Delivered::Revoked(owed) => self.note_revoked(&mut tx, &owed).await,
             Delivered::Comment(id) => self.note_comment(&mut tx, item, &id).await,
             Delivered::InVault(found) => self.record_in_vault(&mut tx, item, found).await,
@@ -253,11 +324,12 @@ impl Desk {
             subject: letter.subject,
             body: SecretString::from(letter.body),
         };
-        self.mailer.send(&mail).await.map_err(|e| StepError::Outside(e.to_string()))?;
-        Ok(Delivered::Plainly)
+        self.mailer.send(&mail).await.map_err(|e| e.refusal())?;
+        Ok(Delivered::Mailed)
     }
 
-    /// Works the outbox off, again and again, each kind by itself, until the server stops.
+    /// Works the outbox off, again and again, each kind by itself, until the server stops. What is
+    /// being tried then comes to its end soon, or is given back.
     pub async fn run_outbox(self: Arc<Self>, stop: Stop) {
         let each = OutboxKind::ALL.iter().map(|kind| self.run_outbox_of(*kind, &stop));
         futures::future::join_all(each).await;
@@ -265,7 +337,7 @@ impl Desk {
 
     async fn run_outbox_of(&self, kind: OutboxKind, stop: &Stop) {
         loop {
-            match self.send_due_of(kind).await {
+            match self.send_due_until(kind, stop).await {
                 Ok(0) => {}
                 Ok(n) => tracing::info!(n, %kind, "sent"),
                 Err(e) => tracing::warn!(error = %e, %kind, "the outbox"),

@@ -235,7 +235,7 @@ impl Desk {
         let mails = outbox::about(&mut conn, &change.id).await?;
         let now = self.now();
         Ok(!mails.is_empty()
-            && mails.iter().all(|m| m.done_at.is_some_and(|sent| sent + COOL_OFF <= now)))
+            && mails.iter().all(|m| m.taken_at().is_some_and(|sent| sent + COOL_OFF <= now)))
     }
 
     async fn apply_key_change(&self, tx: &mut Tx, change: &KeyChange) -> Step<bool> {

@@ -57,6 +57,7 @@ impl Desk {
             sealed,
             state: HandoffState::Sealed,
             created_at: self.now(),
+            queued_at: None,
             sent_at: None,
             delivered_at: None,
             item_id: None,

@@ -5,17 +5,16 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::handoff_mail::OldSecret;
+use super::outbox::Label;
 use super::seal::handoff_binding;
 use super::{Desk, Step, StepError};
-use crate::audit::append::lock_both;
-use crate::audit::{Actor, NewRow};
 use crate::delivery::shared_vault::{ItemId, NewItem, SharedVaultError};
-use crate::model::{Channel, Micros, OutboxKind, VersionState, time};
-use crate::proof::actions;
+use crate::model::{Channel, OutboxKind, time};
 use crate::secrets::sealing::{self, Sealed};
 use crate::store::Tx;
 use crate::store::handoffs::{self, Handoff};
-use crate::store::impersonations::{self, Impersonation};
+use crate::store::impersonations::Impersonation;
 use crate::store::orgs::{self, Org};
 use crate::store::outbox::Item;
 use crate::store::secrets::{self, Rotation};
@@ -89,7 +88,9 @@ impl Desk {
             ),
             ack: Zeroizing::new(ack.expose_secret().to_owned()),
         };
-        self.queue(tx, OutboxKind::OnePassword, &handoff.recipient, &handoff.id, &item).await?;
+        let (kind, label) =
+            (OutboxKind::OnePassword, Label { org_id: Some(&org.id), subject: None });
+        self.queue_labelled(tx, kind, &handoff.recipient, &handoff.id, label, &item).await?;
         handoffs::erase_sealed(tx, &handoff.id).await?;
         Ok(())
     }
@@ -124,41 +125,15 @@ impl Desk {
         found: InVault,
     ) -> Step<()> {
         let handoff = handoffs::by_id(tx.conn(), &item.about).await?.ok_or(StepError::NotFound)?;
-        lock_both(tx, &handoff.org_id).await?;
-        orgs::lock(tx, &handoff.org_id).await?;
-        let now = self.now();
-        if !handoffs::mark_delivered(tx, &handoff.id, Some(found.id.as_str()), now).await? {
+        let Some(delivery) = self.delivered(tx, &handoff, Some(found.id.as_str())).await? else {
             // Another instance took it for abandoned, and was first.
             return Ok(());
-        }
-        let grant = impersonations::by_id(tx.conn(), &handoff.impersonation_id)
-            .await?
-            .ok_or(StepError::NotFound)?;
-        let rotation =
-            secrets::rotation_of(tx.conn(), &grant.id).await?.ok_or(StepError::NotFound)?;
-        let old_valid_until = self.start_overlap(tx, &rotation, now).await?;
-        let row = |action| {
-            let mut row = NewRow::new(action, &Actor::system())
-                .under(&grant)
-                .with("after_impersonation", grant.id.clone())
-                .with("handoff_id", handoff.id.clone())
-                .with("rotation_id", rotation.id.clone())
-                .with("channel", handoff.channel.as_str())
-                .with("vault_id", handoff.recipient.clone())
-                .with("item_id", found.id.as_str());
-            if let Some(until) = old_valid_until {
-                row = row.with("old_valid_until", until);
-            }
-            // The hand-off ended the impersonation; its trail is closed.
-            row.impersonation_id = None;
-            row
         };
-        let (platform, org) =
-            (row(actions::PLATFORM_SECRET_DELIVERED), row(actions::HANDOFF_DELIVERED));
-        self.log_both(tx, &handoff.org_id, platform, org).await?;
-        // As it is now, with the item.
-        let handoff = handoffs::by_id(tx.conn(), &handoff.id).await?.ok_or(StepError::NotFound)?;
-        self.mail_handoff(tx, &grant, &handoff, &found.ack, old_valid_until).await
+        let old = match delivery.old_valid_until {
+            Some(until) => OldSecret::WorksUntil(until),
+            None => OldSecret::Gone,
+        };
+        self.mail_handoff(tx, &delivery.grant, &delivery.handoff, &found.ack, old).await
     }
 
     /// Where the Owner finds what a handoff put into the shared vault.
@@ -213,41 +188,6 @@ impl Desk {
             found.push((org.name, seen));
         }
         Ok(found)
-    }
-
-    /// Starts the overlap of the version that a rotation replaced, now that the customer has the
-    /// new one; until when it lasts, where there is one.
-    ///
-    /// # Errors
-    /// Where the database does not answer.
-    pub(super) async fn start_overlap(
-        &self,
-        tx: &mut Tx,
-        rotation: &Rotation,
-        now: Micros,
-    ) -> Step<Option<Micros>> {
-        let mut old_valid_until = None;
-        for version in secrets::versions(tx.conn(), &rotation.secret_id).await? {
-            // Also what an earlier rotation left behind whose handoff never came. What has a name
-            // outside (a vault's accessor) ends there, when it is revoked.
-            if version.reference.is_none()
-                && version.version <= rotation.from_version
-                && version.state == VersionState::Retiring
-                && version.retires_at.is_none()
-            {
-                let until = now + rotation.overlap_seconds * time::SECOND;
-                secrets::set_state(
-                    tx,
-                    &rotation.secret_id,
-                    version.version,
-                    VersionState::Retiring,
-                    Some(until),
-                )
-                .await?;
-                old_valid_until = Some(until);
-            }
-        }
-        Ok(old_valid_until)
     }
 }
 

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::outbox::Delivered;
-use super::{Desk, Step, StepError};
+use super::outbox::{Delivered, Label};
+use super::{Desk, Step};
 use crate::delivery::tickets::{Comment, TicketsError};
 use crate::model::{Micros, OutboxKind};
 use crate::store::outbox::Item;
 use crate::store::tickets::{self, Message};
 use crate::store::{Tx, flag};
 
-/// How long one comment may take. Twenty of them are shorter than an outbox item's lease.
+/// How long one comment may take.
 const POSTING: Duration = Duration::from_secs(12);
 
 /// A comment as it waits.
@@ -49,7 +49,10 @@ impl Desk {
         if owed {
             let waiting =
                 Waiting { public: kind == "staff", body: message.body.clone(), at: message.at };
-            self.queue(tx, OutboxKind::TicketComment, number, &message.id, &waiting).await?;
+            let org = tickets::by_id(tx.conn(), number).await?.map(|ticket| ticket.org_id);
+            let label = Label { org_id: org.as_deref(), subject: None };
+            let kind = OutboxKind::TicketComment;
+            self.queue_labelled(tx, kind, number, &message.id, label, &waiting).await?;
         }
         Ok(())
     }
@@ -66,7 +69,7 @@ impl Desk {
         let posting = self.tickets.post(&item.recipient, &comment);
         let posted =
             tokio::time::timeout(POSTING, posting).await.unwrap_or(Err(TicketsError::NoAnswer));
-        posted.map(Delivered::Comment).map_err(|e| StepError::Outside(e.to_string()))
+        Ok(Delivered::Comment(posted.map_err(|e| e.refusal())?))
     }
 
     pub(super) async fn note_comment(&self, tx: &mut Tx, item: &Item, id: &str) -> Step<()> {

@@ -95,6 +95,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/logs/platform/{*path}", get(logs::platform))
         .route("/logs/org/{id}/{*path}", get(logs::org))
         .route("/overview", get(pages::overview::show))
+        .route("/deliveries", get(pages::deliveries::show))
         .route("/orgs", get(pages::orgs::show))
         .route("/orgs/{slug}", get(pages::org::show))
         .route("/acknowledge/{link}", get(pages::owner::acknowledge_page))

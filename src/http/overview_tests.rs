@@ -5,15 +5,21 @@ use http::{Request, StatusCode, header};
 
 use super::doors_tests::Site;
 use crate::audit::{LogId, NewRow};
+use crate::delivery::refusal::Again;
 use crate::model::time;
 use crate::proof::actions;
 use crate::store::impersonations::Impersonation;
+use crate::store::outbox;
 use crate::testing::breakable::Mood;
 use crate::testing::story::{ADA, BEN, CLEO, LEAKED, STUCK, STUCK_TOO};
 use crate::testing::{Bench, both_engines};
 use crate::tests::tamper;
 
-both_engines!(each_figure_is_what_its_page_shows, a_revocation_that_is_made_is_owed_no_more);
+both_engines!(
+    each_figure_is_what_its_page_shows,
+    a_revocation_that_is_made_is_owed_no_more,
+    what_is_undelivered_and_what_waits_is_counted_and_shown_until_it_is_seen_to,
+);
 
 const VAULT_TICKET: &str = "NOV-4803";
 
@@ -152,7 +158,7 @@ async fn each_figure_is_what_its_page_shows(bench: Bench) {
     let mut seen = Vec::new();
     for (title, figure, links) in &cards {
         let timeline = links.iter().find(|l| l.starts_with("/audit?"));
-        if title.contains("expiring") {
+        if title.contains("expiring") || links.iter().all(|l| l == "/deliveries") {
             continue;
         }
         let timeline = timeline.unwrap_or_else(|| panic!("{title}: {links:?}"));
@@ -229,4 +235,75 @@ async fn a_revocation_that_is_made_is_owed_no_more(bench: Bench) {
     site.bench.desk.settle(tx, step).await.unwrap();
     while site.bench.desk.judge_due().await.unwrap() > 0 {}
     assert_eq!(shown(&site, &cookie, "/audit?standing=unacknowledged").await, 0);
+}
+
+/// Protects from what is tried for ever, or not any more, in silence.
+async fn what_is_undelivered_and_what_waits_is_counted_and_shown_until_it_is_seen_to(bench: Bench) {
+    let refused = "the mail server answered 550 5.1.1 … User unknown";
+    bench.mailbox.refuse("owner@acme.example", Again::Never, refused);
+    let greylisted = "the mail server answered 450 4.2.0 Greylisted";
+    bench.mailbox.refuse("owner@birch.example", Again::Later(None), greylisted);
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
+    bench.rotate(&grant).await.unwrap();
+    let handoff = bench.hand_off(&ada, &grant.id).await.unwrap();
+    let other = bench.impersonate(&ada, LEAKED).await.unwrap();
+    bench.desk.send_due().await.unwrap();
+    bench.clock.advance(time::MINUTE);
+    let site = Site::on(bench).await;
+    let (desk, cookie) = (site.bench.desk.clone(), site.cookie(ADA).await);
+    let figure = |page: &str, title: &str| {
+        let found = cards(page).into_iter().find(|(name, ..)| name == title);
+        found.unwrap_or_else(|| panic!("{title}: {:?}", cards(page))).1
+    };
+    let overview = get(&site, &cookie, "/overview").await;
+    assert_eq!(figure(&overview, "Undelivered"), 3, "the start, the mail, the end");
+    assert_eq!(figure(&overview, "Waiting for a system outside"), 1);
+    assert!(overview.contains("Mail: 1"));
+    let deliveries = get(&site, &cookie, "/deliveries").await;
+    assert_eq!(deliveries.matches(refused).count(), 3);
+    assert_eq!(deliveries.matches(greylisted).count(), 1);
+    let rotation = format!("/rotations/{}", handoff.rotation_id);
+    assert!(deliveries.contains(&rotation));
+    assert_eq!(deliveries.matches("/do/put_right").count(), 4, "two that are no handoff");
+    // Auditors see the same, and press nothing.
+    let auditor = site.cookie(CLEO).await;
+    let seen = get(&site, &auditor, "/deliveries").await;
+    assert_eq!((seen.matches(refused).count(), seen.matches("/do/put_right").count()), (3, 0));
+
+    for address in [rotation.as_str(), "/tickets/NOV-4801"] {
+        let page = get(&site, &cookie, address).await;
+        assert!(page.contains(refused) && page.contains("ndelivered"), "{address}");
+        assert!(!page.contains("not acknowledged yet"), "{address}");
+    }
+    let page = get(&site, &cookie, &rotation).await;
+    assert!(page.contains("Send again") && page.contains("Record acknowledgement"));
+    site.bench.mailbox.take_all();
+    let post = |path: &'static str, body: String| {
+        let request = Request::builder()
+            .method("POST")
+            .uri(path)
+            .header(header::COOKIE, &cookie)
+            .header("sec-fetch-site", "same-origin")
+            .header(header::ACCEPT, "text/html")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        site.send(request.body(Body::from(body)).unwrap())
+    };
+    let answer = post("/do/send_again", format!("handoff={}&back=%2F", handoff.id)).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    let mut conn = desk.store.read().await.unwrap();
+    let notices = outbox::about(&mut conn, &grant.id).await.unwrap();
+    drop(conn);
+    for (item, wish) in notices.iter().zip(["again", "aside"]) {
+        let answer = post("/do/put_right", format!("item={}&wish={wish}", item.id)).await;
+        assert_eq!(answer.status(), StatusCode::SEE_OTHER, "{wish}");
+    }
+    site.bench.clock.advance(time::MINUTE);
+    desk.send_due().await.unwrap();
+    let overview = get(&site, &cookie, "/overview").await;
+    assert_eq!(figure(&overview, "Undelivered"), 0);
+    assert_eq!(figure(&overview, "Waiting for a system outside"), 0);
+    let page = get(&site, &cookie, &rotation).await;
+    assert!(page.contains("Taken by the mail server") && !page.contains(refused));
+    assert!(site.bench.grant(&other.id).await.ended_at.is_none());
 }

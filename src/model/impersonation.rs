@@ -26,7 +26,7 @@ crate::model::words! {
     Stand("standing") {
         /// Its token was open longer than it had to be.
         Overstayed = "overstayed" => "open too long",
-        /// Its handoff was sent, and the Owner has not confirmed it.
+        /// Its handoff was made, and the Owner has not confirmed it.
         Unacknowledged = "unacknowledged" => "handoff not acknowledged",
         /// The vault token that it replaced still works.
         Owing = "owing" => "revoke owed",

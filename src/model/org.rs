@@ -118,8 +118,13 @@ crate::model::words! {
     HandoffState("handoff state") {
         /// Encrypted, and not yet handed to the channel.
         Sealed = "sealed" => "sealed",
-        /// Handed to the channel; nobody has confirmed it.
+        /// Handed to the channel, which has yet to take it.
+        Queued = "queued" => "leaving",
+        /// The channel has it: the mail server took the mail, or the item is in the shared vault.
+        /// Nobody has confirmed it.
         Sent = "sent" => "sent",
+        /// The channel will not take it as it is.
+        Undelivered = "undelivered" => "undelivered",
         /// The Owner confirmed that it arrived.
         Acknowledged = "acknowledged" => "acknowledged",
     }

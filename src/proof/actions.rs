@@ -15,7 +15,8 @@ pub const PLATFORM_IMPERSONATION_STARTED: &str = "platform.impersonation_started
 pub const PLATFORM_IMPERSONATION_ENDED: &str = "platform.impersonation_ended";
 /// Platform log: a new secret was handed off to the Owner of record.
 pub const PLATFORM_SECRET_HANDED_OFF: &str = "platform.secret_handed_off";
-/// Platform log: a new secret is in the vault that is shared with the customer.
+/// Platform log: a new secret has reached its channel. It is in the vault that is shared with the
+/// customer, or the mail server has taken the mail that carries it.
 pub const PLATFORM_SECRET_DELIVERED: &str = "platform.secret_delivered";
 /// Platform log: an impersonation was asked for and refused.
 pub const PLATFORM_IMPERSONATION_REFUSED: &str = "platform.impersonation_refused";
@@ -43,6 +44,16 @@ pub const PLATFORM_AUDIT_EXPORTED: &str = "platform.audit_exported";
 pub const PLATFORM_LOG_KEY_ROTATED: &str = "platform.log_key_rotated";
 /// Platform log: all logs were verified, row by row.
 pub const PLATFORM_LOGS_VERIFIED: &str = "platform.logs_verified";
+/// Platform log: a handoff, or the notice of it, will not be taken by its channel as it is.
+pub const PLATFORM_HANDOFF_UNDELIVERED: &str = "platform.handoff_undelivered";
+/// Platform log: a mail that carries no handoff will not be taken as it is.
+pub const PLATFORM_MAIL_UNDELIVERED: &str = "platform.mail_undelivered";
+/// Platform log: a reply will not be taken by the ticket system outside.
+pub const PLATFORM_REPLY_UNDELIVERED: &str = "platform.reply_undelivered";
+/// Platform log: a mail or a reply that was not taken goes once more.
+pub const PLATFORM_MAIL_SENT_AGAIN: &str = "platform.mail_sent_again";
+/// Platform log: somebody decided that a mail or a reply that was not taken need not be.
+pub const PLATFORM_MAIL_SET_ASIDE: &str = "platform.mail_set_aside";
 /// Platform log: a handoff was acknowledged.
 pub const PLATFORM_HANDOFF_ACKNOWLEDGED: &str = "platform.handoff_acknowledged";
 /// Platform log: a handoff that was not acknowledged was sent again.
@@ -90,11 +101,17 @@ pub const IMPERSONATION_ENDED: &str = "impersonation.ended";
 pub const CONSENT_ENABLED: &str = "consent.enabled";
 /// Org log: the Owner withdrew the consent to impersonation.
 pub const CONSENT_DISABLED: &str = "consent.disabled";
-/// Org log: a sealed secret was sent to the Owner of record.
+/// Org log: a sealed secret was given to its channel, which has yet to take it.
+pub const HANDOFF_QUEUED: &str = "handoff.queued";
+/// Org log: a sealed secret was given to its channel. Rows of before [`HANDOFF_QUEUED`] say it so,
+/// whether the channel had taken it or not.
 pub const HANDOFF_SENT: &str = "handoff.sent";
 /// Org log: a handoff that was not acknowledged was sent again.
 pub const HANDOFF_SENT_AGAIN: &str = "handoff.sent_again";
-/// Org log: a new secret is in the shared vault.
+/// Org log: a handoff, or the notice of it, will not be taken by its channel as it is.
+pub const HANDOFF_UNDELIVERED: &str = "handoff.undelivered";
+/// Org log: a new secret has reached its channel. It is in the shared vault, or the mail server
+/// has taken the mail that carries it.
 pub const HANDOFF_DELIVERED: &str = "handoff.delivered";
 /// Org log: the Owner acknowledged a handoff.
 pub const HANDOFF_ACKNOWLEDGED: &str = "handoff.acknowledged";
@@ -163,6 +180,7 @@ pub fn rotated_type(action: &str) -> Option<&str> {
 /// What one step writes into both logs: the platform's action, and the org's.
 pub const TWINS: &[(&str, &str)] = &[
     (PLATFORM_IMPERSONATION_STARTED, IMPERSONATION_STARTED),
+    (PLATFORM_SECRET_HANDED_OFF, HANDOFF_QUEUED),
     (PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT),
     (PLATFORM_IMPERSONATION_ENDED, IMPERSONATION_ENDED),
     (PLATFORM_HANDOFF_SENT_AGAIN, HANDOFF_SENT_AGAIN),
@@ -178,6 +196,7 @@ pub const TWINS: &[(&str, &str)] = &[
     (PLATFORM_OWNER_KEY_CHANGED, OWNER_KEY_CHANGED),
     (PLATFORM_OWNER_KEY_RENEWED, OWNER_KEY_RENEWED),
     (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
+    (PLATFORM_HANDOFF_UNDELIVERED, HANDOFF_UNDELIVERED),
 ];
 
 /// Whether one step writes these two actions: the platform's, and the org's.

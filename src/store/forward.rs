@@ -104,6 +104,29 @@ pub async fn take(tx: &mut Tx, sink: &str, me: &str, now: Micros, until: Micros)
     Ok(done.rows_affected() == 1)
 }
 
+/// Keeps a sink that `me` has until then; false where another has it by now.
+pub async fn keep(conn: &mut AnyConnection, sink: &str, me: &str, until: Micros) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE forward_sink SET taken_until = $3 WHERE sink = $1 AND taken_by = $2 AND taken_until > 0",
+    )
+    .bind(sink)
+    .bind(me)
+    .bind(until)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives a sink back that `me` has: whoever comes next takes it.
+pub async fn give_back(conn: &mut AnyConnection, sink: &str, me: &str) -> Result<()> {
+    sqlx::query("UPDATE forward_sink SET taken_until = 0 WHERE sink = $1 AND taken_by = $2")
+        .bind(sink)
+        .bind(me)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 /// Moves a log on that the sink has taken rows of; false where another instance has meanwhile.
 pub async fn advance(
     tx: &mut Tx,

@@ -34,7 +34,9 @@ pub struct Handoff {
     pub state: HandoffState,
     /// When it was sealed.
     pub created_at: Micros,
-    /// When it was sent.
+    /// When it was handed to the channel.
+    pub queued_at: Option<Micros>,
+    /// When the channel had it.
     pub sent_at: Option<Micros>,
     /// When the item was in the shared vault, or the notice went where there is no item; only for
     /// that channel.
@@ -52,13 +54,13 @@ impl Handoff {
     #[must_use]
     pub fn awaits_vault(&self) -> bool {
         self.channel == Channel::OnePassword
-            && self.sent_at.is_some()
+            && self.queued_at.is_some()
             && self.delivered_at.is_none()
     }
 }
 
 const COLUMNS: &str = "SELECT id, rotation_id, impersonation_id, org_id, channel, recipient, recipient_key, message, \
-     kek_id, sealed, state, created_at, sent_at, delivered_at, item_id, acknowledged_at, acknowledged_how FROM handoff";
+     kek_id, sealed, state, created_at, queued_at, sent_at, delivered_at, item_id, acknowledged_at, acknowledged_how FROM handoff";
 
 fn select(rest: &str) -> sqlx::AssertSqlSafe<String> {
     sqlx::AssertSqlSafe(format!("{COLUMNS} {rest}"))
@@ -108,10 +110,11 @@ pub async fn by_ack(conn: &mut AnyConnection, hash: &str) -> Result<Option<Hando
     Ok(sqlx::query_as(select("WHERE ack_hash = $1")).bind(hash).fetch_optional(conn).await?)
 }
 
-/// Marks a handoff as sent, with the hash of its acknowledgement link; false where it already was.
-pub async fn mark_sent(tx: &mut Tx, id: &str, ack_hash: &str, now: Micros) -> Result<bool> {
+/// Marks a handoff as given to its channel, with the hash of its acknowledgement link; false where
+/// it already was.
+pub async fn mark_queued(tx: &mut Tx, id: &str, ack_hash: &str, now: Micros) -> Result<bool> {
     let done = sqlx::query(
-        "UPDATE handoff SET state = 'sent', sent_at = $3, ack_hash = $2 WHERE id = $1 AND state = 'sealed'",
+        "UPDATE handoff SET state = 'queued', queued_at = $3, ack_hash = $2 WHERE id = $1 AND state = 'sealed'",
     )
     .bind(id)
     .bind(ack_hash)
@@ -121,15 +124,46 @@ pub async fn mark_sent(tx: &mut Tx, id: &str, ack_hash: &str, now: Micros) -> Re
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives a sent handoff another acknowledgement link: the old one is dead. False where it is
-/// acknowledged already.
+/// Gives a handoff another acknowledgement link: the old one is dead. One that its channel would
+/// not take is on its way again. False where it was not handed off, or is acknowledged already.
 pub async fn renew_link(tx: &mut Tx, id: &str, ack_hash: &str) -> Result<bool> {
-    let done = sqlx::query("UPDATE handoff SET ack_hash = $2 WHERE id = $1 AND state = 'sent'")
+    let done = sqlx::query(
+        "UPDATE handoff SET ack_hash = $2, state = CASE WHEN state = 'undelivered' THEN 'queued' ELSE state END \
+         WHERE id = $1 AND state IN ('queued', 'sent', 'undelivered')",
+    )
+    .bind(id)
+    .bind(ack_hash)
+    .execute(tx.conn())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Marks a handoff that its channel would not take as on its way again.
+pub async fn mark_leaving(tx: &mut Tx, id: &str) -> Result<()> {
+    sqlx::query("UPDATE handoff SET state = 'queued' WHERE id = $1 AND state = 'undelivered'")
         .bind(id)
-        .bind(ack_hash)
         .execute(tx.conn())
         .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
+}
+
+/// Marks a handoff as one that its channel will not take. One that it has taken stays so.
+pub async fn mark_undelivered(tx: &mut Tx, id: &str) -> Result<()> {
+    sqlx::query("UPDATE handoff SET state = 'undelivered' WHERE id = $1 AND state = 'queued'")
+        .bind(id)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
+/// Puts the address right that a handoff goes to.
+pub async fn set_recipient(tx: &mut Tx, id: &str, recipient: &str) -> Result<()> {
+    sqlx::query("UPDATE handoff SET recipient = $2 WHERE id = $1")
+        .bind(id)
+        .bind(recipient)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
 }
 
 /// Erases the sealed value: another place keeps it from here on.
@@ -141,30 +175,33 @@ pub async fn erase_sealed(tx: &mut Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
-/// Marks a handoff as delivered into the shared vault, as this item where it has one; false where
-/// it already is.
+/// Marks a handoff as sent: its channel has it, as this item where it has one. False where that
+/// was known already, or it was not handed off.
 pub async fn mark_delivered(
     tx: &mut Tx,
-    id: &str,
+    handoff: &Handoff,
     item_id: Option<&str>,
     now: Micros,
 ) -> Result<bool> {
+    let in_vault = (handoff.channel == Channel::OnePassword).then_some(now);
     let done = sqlx::query(
-        "UPDATE handoff SET delivered_at = $3, item_id = $2 WHERE id = $1 AND delivered_at IS NULL",
+        "UPDATE handoff SET state = 'sent', sent_at = $3, delivered_at = $4, item_id = $2 \
+         WHERE id = $1 AND state IN ('queued', 'undelivered')",
     )
-    .bind(id)
+    .bind(&handoff.id)
     .bind(item_id)
     .bind(now)
+    .bind(in_vault)
     .execute(tx.conn())
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Marks a sent handoff as acknowledged; false where it is not sent, or already acknowledged.
+/// Marks a handoff as acknowledged; false where it was not handed off, or is acknowledged already.
 pub async fn mark_acknowledged(tx: &mut Tx, id: &str, how: &str, now: Micros) -> Result<bool> {
     let done = sqlx::query(
-        "UPDATE handoff SET state = 'acknowledged', acknowledged_at = $3, acknowledged_how = $2 \
-         WHERE id = $1 AND state = 'sent'",
+        "UPDATE handoff SET state = 'acknowledged', acknowledged_at = $3, acknowledged_how = $2, \
+         sent_at = COALESCE(sent_at, $3) WHERE id = $1 AND state IN ('queued', 'sent', 'undelivered')",
     )
     .bind(id)
     .bind(how)

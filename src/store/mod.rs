@@ -312,6 +312,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0027_vault_kept.sql"),
         include_str!("../../migrations/0027_vault_kept.sql"),
     ),
+    (
+        28,
+        "undelivered",
+        include_str!("../../migrations/0028_undelivered.sqlite.sql"),
+        include_str!("../../migrations/0028_undelivered.postgres.sql"),
+    ),
 ];
 
 impl Store {
@@ -518,6 +524,9 @@ impl std::str::FromStr for Key {
         Ok(Self { at: at.parse().map_err(|_| wrong())?, id: id.to_owned() })
     }
 }
+
+#[cfg(test)]
+mod old_database_tests;
 
 #[cfg(test)]
 mod tests {

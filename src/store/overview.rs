@@ -59,8 +59,8 @@ pub struct Unacknowledged {
     pub id: String,
     /// The impersonation.
     pub impersonation_id: String,
-    /// When it was sent.
-    pub sent_at: Micros,
+    /// When it was handed off.
+    pub queued_at: Micros,
 }
 
 /// An org with a vault token that was replaced and not revoked yet.
@@ -208,14 +208,16 @@ pub async fn served(
     .await?)
 }
 
-/// How many handoffs were sent and are not acknowledged.
+/// How many handoffs were made and are not acknowledged.
 pub async fn count_unacknowledged(conn: &mut AnyConnection) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT COUNT(*) FROM handoff WHERE state = 'sent'")
-        .fetch_one(conn)
-        .await?)
+    Ok(sqlx::query_scalar(
+        "SELECT COUNT(*) FROM handoff WHERE state IN ('queued', 'sent', 'undelivered')",
+    )
+    .fetch_one(conn)
+    .await?)
 }
 
-/// A page of the handoffs that were sent and are not acknowledged, newest first.
+/// A page of the handoffs that were made and are not acknowledged, newest first.
 pub async fn unacknowledged(
     conn: &mut AnyConnection,
     before: Option<&Key>,
@@ -223,8 +225,8 @@ pub async fn unacknowledged(
 ) -> Result<Vec<Unacknowledged>> {
     let (at, id) = before.map_or((i64::MAX, "~"), |k| (k.at, k.id.as_str()));
     Ok(sqlx::query_as(
-        "SELECT id, impersonation_id, sent_at FROM handoff WHERE state = 'sent' AND (sent_at, id) < ($1, $2) \
-         ORDER BY sent_at DESC, id DESC LIMIT $3",
+        "SELECT id, impersonation_id, queued_at FROM handoff WHERE state IN ('queued', 'sent', 'undelivered') \
+         AND (queued_at, id) < ($1, $2) ORDER BY queued_at DESC, id DESC LIMIT $3",
     )
     .bind(at)
     .bind(id)
@@ -237,7 +239,7 @@ pub async fn unacknowledged(
 pub async fn count_owing_impersonations(conn: &mut AnyConnection) -> Result<i64> {
     Ok(sqlx::query_scalar(
         "SELECT COUNT(DISTINCT r.impersonation_id) FROM outbox x JOIN rotation r ON r.id = x.about \
-         WHERE x.done_at IS NULL AND x.kind = 'vault_revoke' AND r.impersonation_id IS NOT NULL",
+         WHERE x.done_at IS NULL AND x.gave_up_at IS NULL AND x.kind = 'vault_revoke' AND r.impersonation_id IS NOT NULL",
     )
     .fetch_one(conn)
     .await?)
@@ -248,7 +250,7 @@ pub async fn owing(conn: &mut AnyConnection, limit: i64) -> Result<Vec<Owing>> {
     Ok(sqlx::query_as(
         "SELECT o.id, o.slug, o.name, MIN(x.created_at) AS since FROM outbox x \
          JOIN rotation r ON r.id = x.about JOIN org o ON o.id = r.org_id \
-         WHERE x.done_at IS NULL AND x.kind = 'vault_revoke' \
+         WHERE x.done_at IS NULL AND x.gave_up_at IS NULL AND x.kind = 'vault_revoke' \
          GROUP BY o.id, o.slug, o.name ORDER BY since, o.id LIMIT $1",
     )
     .bind(limit)

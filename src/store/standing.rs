@@ -162,7 +162,7 @@ pub async fn done(tx: &mut Tx, id: &str) -> Result<()> {
 /// was replaced under it still works.
 pub async fn owed(conn: &mut AnyConnection, impersonation_id: &str) -> Result<(bool, bool)> {
     let unacknowledged: Option<i64> = sqlx::query_scalar(
-        "SELECT CAST(1 AS BIGINT) FROM handoff WHERE impersonation_id = $1 AND state = 'sent' LIMIT 1",
+        "SELECT CAST(1 AS BIGINT) FROM handoff WHERE impersonation_id = $1 AND state IN ('queued', 'sent', 'undelivered') LIMIT 1",
     )
     .bind(impersonation_id)
     .fetch_optional(&mut *conn)

@@ -7,18 +7,37 @@ use async_trait::async_trait;
 use secrecy::ExposeSecret as _;
 
 use crate::delivery::mail::{Mail, MailError, Mailer};
+use crate::delivery::refusal::{Again, Refusal};
 
 /// The mails that have left.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     sent: Mutex<Vec<Mail>>,
     down: AtomicBool,
+    refuses: Mutex<Vec<(String, Refusal)>>,
+    loses_answers: AtomicBool,
 }
 
 impl Mailbox {
     /// From now on the mail server does not answer, or answers again.
     pub(crate) fn set_down(&self, down: bool) {
         self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// From now on mails to this address are refused.
+    pub(crate) fn refuse(&self, address: &str, again: Again, said: &str) {
+        let refusal = Refusal { again, said: said.to_owned() };
+        self.refuses.lock().unwrap().push((address.to_owned(), refusal));
+    }
+
+    /// From now on mails arrive, and nobody hears that they have.
+    pub(crate) fn lose_answers(&self, lose: bool) {
+        self.loses_answers.store(lose, Ordering::SeqCst);
+    }
+
+    /// From now on every address is taken.
+    pub(crate) fn take_all(&self) {
+        self.refuses.lock().unwrap().clear();
     }
 
     /// Everything that was sent, oldest first.
@@ -51,9 +70,18 @@ pub(crate) fn link_in(mail: &Mail, path: &str) -> secrecy::SecretString {
 impl Mailer for Mailbox {
     async fn send(&self, mail: &Mail) -> Result<(), MailError> {
         if self.down.load(Ordering::SeqCst) {
-            return Err(MailError::Server("421 try again later".to_owned()));
+            let said = "the mail server answered 421 try again later".to_owned();
+            return Err(Refusal { again: Again::Later(None), said }.into());
+        }
+        let refused = self.refuses.lock().unwrap().iter().find(|(to, _)| *to == mail.to).cloned();
+        if let Some((_, refusal)) = refused {
+            return Err(refusal.into());
         }
         self.sent.lock().unwrap().push(mail.clone());
+        if self.loses_answers.load(Ordering::SeqCst) {
+            let said = "the mail server did not answer in time".to_owned();
+            return Err(Refusal { again: Again::Later(None), said }.into());
+        }
         Ok(())
     }
 }

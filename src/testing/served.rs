@@ -48,6 +48,8 @@ impl Served {
             intake_hash: Some(credential::hash(&INTAKE.into())),
             proxies,
             embedded_vault: Some(bench.vault.inner.clone()),
+            stop: Default::default(),
+            readiness: Default::default(),
         };
         let router = crate::http::router(Arc::new(app));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::desk::handoff_mail::SentAgain;
+use crate::desk::outbox::again::SentAgain;
 use crate::desk::{Step, StepError};
 use crate::model::{HandoffState, time};
 use crate::proof::row::ActorType;
@@ -269,11 +269,17 @@ async fn what_waits_is_hastened_and_not_doubled(bench: Bench) {
 
 async fn nothing_is_sent_again_to_who_was_owner_before(bench: Bench) {
     let (handoff, _) = sent(&bench).await;
-    bench
-        .sql("UPDATE org SET owner_address = 'new@acme.example' WHERE id = 'org-acme'")
-        .await
-        .unwrap();
-    assert!(matches!(again(&bench, ADA, &handoff.id).await, Err(StepError::Conflict(_))));
+    let owner = "SELECT COUNT(*) FROM member WHERE id = 'acme-admin'";
+    assert_eq!(bench.number(owner).await, 1, "somebody else");
+    for change in [
+        "owner_address = 'new@acme.example', owner_member_id = 'acme-admin'",
+        "owner_address = 'new@acme.example', owner_member_id = 'acme-owner', pgp_key = NULL",
+        "owner_address = NULL",
+    ] {
+        bench.sql(&format!("UPDATE org SET {change} WHERE id = 'org-acme'")).await.unwrap();
+        let step = again(&bench, ADA, &handoff.id).await;
+        assert!(matches!(step, Err(StepError::Conflict(_))), "{change}: {step:?}");
+    }
     bench.desk.send_due().await.unwrap();
     bench.mailbox.about(NEW_SECRET);
 }

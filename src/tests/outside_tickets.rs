@@ -12,8 +12,10 @@ use crate::delivery::tickets::fields::FieldNames;
 use crate::delivery::tickets::zendesk::{Settings, Zendesk};
 use crate::delivery::tickets::{Comment, TicketsError};
 use crate::desk::StepError;
+use crate::desk::outbox::undelivered::Wish;
 use crate::desk::ticket_copy::{PATIENCE, Refreshed};
 use crate::model::{TicketState, time};
+use crate::store::outbox::{self, Item, Stands};
 use crate::store::tickets::{self, Message, Ticket};
 use crate::testing::story::{ADA, STUCK, org_id};
 use crate::testing::zendesk_server::{EMAIL, Ill, TOKEN, ZendeskServer};
@@ -27,6 +29,8 @@ both_engines!(
     a_rotation_wants_a_ticket_of_this_minute_too,
     a_ticket_that_changes_its_org_takes_nothing_along,
     a_reply_waits_and_is_posted_once,
+    a_reply_to_a_closed_ticket_is_undelivered_and_goes_once_it_is_open_again,
+    a_reply_waits_as_long_as_zendesk_asks_to,
     what_the_case_is_with_us_is_not_undone_from_outside,
     a_secret_in_a_comment_is_not_kept,
     the_page_shows_the_copy_and_says_since_when,
@@ -251,6 +255,58 @@ async fn a_reply_waits_and_is_posted_once(mut bench: Bench) {
     assert_eq!((ours[0].waits, ours[0].author.as_str()), (0, "Ada Admin"));
     assert_eq!(bench.number("SELECT COUNT(*) FROM outbox WHERE sealed IS NOT NULL").await, 0);
     assert_eq!(bench.rows_of("platform", "platform.reply_posted").await.len(), 1);
+}
+
+/// The item of the newest reply.
+async fn owed(bench: &Bench) -> Item {
+    let message = messages(bench).await.pop().unwrap();
+    let mut conn = bench.desk.store.read().await.unwrap();
+    outbox::about(&mut conn, &message.id).await.unwrap().remove(0)
+}
+
+async fn a_reply_to_a_closed_ticket_is_undelivered_and_goes_once_it_is_open_again(
+    mut bench: Bench,
+) {
+    let server = set_up(&mut bench).await.server;
+    bench.desk.refresh_ticket(NUMBER, PATIENCE).await.unwrap();
+    reply(&bench, "We are looking into it.").await;
+    server.set(9001, "status", json!("closed"));
+    for _ in 0..5 {
+        assert_eq!(bench.desk.send_due().await.unwrap(), 0);
+        bench.clock.advance(time::DAY);
+    }
+    let item = owed(&bench).await;
+    assert_eq!((item.stands(), item.attempts), (Stands::Undelivered, 1));
+    let why = item.last_error.clone().unwrap();
+    assert!(why.contains("Status: closed prevents ticket update"), "{why}");
+    let rows = bench.rows_of("platform", "platform.reply_undelivered").await;
+    assert_eq!((rows.len(), rows[0].ticket_ref.as_deref()), (1, Some(NUMBER)));
+    assert_eq!(rows[0].detail_str("said"), Some(why.as_str()));
+    let (_, html) = page(&bench, "/tickets/NOV-9001").await;
+    assert!(html.contains("Not in the ticket system") && html.contains("closed prevents"));
+    let (_, html) = page(&bench, "/deliveries").await;
+    assert!(html.contains("NOV-9001, a reply") && html.contains("/do/put_right"));
+
+    server.set(9001, "status", json!("open"));
+    let who = bench.at_work(ADA).await;
+    let mut tx = bench.desk.begin().await.unwrap();
+    let step = bench.desk.put_right(&mut tx, &who, &item.id, Wish::SendAgain).await;
+    bench.desk.settle(tx, step).await.unwrap();
+    assert_eq!(bench.desk.send_due().await.unwrap(), 1);
+    assert_eq!(server.comments_of(9001).len(), 2);
+    assert_eq!(owed(&bench).await.stands(), Stands::Taken);
+}
+
+async fn a_reply_waits_as_long_as_zendesk_asks_to(mut bench: Bench) {
+    let server = set_up(&mut bench).await.server;
+    bench.desk.refresh_ticket(NUMBER, PATIENCE).await.unwrap();
+    reply(&bench, "We are looking into it.").await;
+    server.fall_ill(&[Ill::Busy(600)]);
+    assert_eq!(bench.desk.send_due().await.unwrap(), 0);
+    let item = owed(&bench).await;
+    assert!(item.last_error.unwrap().contains("asks to wait 600 s"));
+    assert!(item.next_at >= bench.now() + 600 * time::SECOND);
+    assert_eq!(server.comments_of(9001).len(), 1);
 }
 
 async fn what_the_case_is_with_us_is_not_undone_from_outside(mut bench: Bench) {

@@ -85,7 +85,7 @@ async fn lists(b: &Bench) -> Vec<List> {
     let run = async |tx: &mut Tx| impersonations::of_ticket(tx.conn(), "NOV-4801").await;
     all.push(list(b, "a ticket's impersonations", "impersonation_of_ticket", run).await);
     let run =
-        async |tx: &mut Tx| outbox::take_due(tx, crate::model::OutboxKind::Mail, 0, 1, 20).await;
+        async |tx: &mut Tx| outbox::take_next(tx, crate::model::OutboxKind::Mail, "x", 0, 1).await;
     all.push(list(b, "what is due", "outbox_due", run).await);
     let run = async |tx: &mut Tx| audit::of_ticket(tx.conn(), "NOV-4801", 50).await;
     all.push(list(b, "a ticket's rows", "audit_entry_ticket", run).await);

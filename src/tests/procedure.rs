@@ -24,7 +24,7 @@ async fn the_whole_procedure_leaves_exactly_its_rows_and_is_complete(bench: Benc
     assert!(rotated.value.is_none(), "the platform never holds the value");
     bench.clock.advance(10 * time::SECOND);
     let handoff = bench.hand_off(&ada, &grant.id).await.unwrap();
-    assert_eq!(handoff.state, HandoffState::Sent);
+    assert_eq!(handoff.state, HandoffState::Queued);
     assert_eq!(rotated.handoff_id.as_ref(), Some(&handoff.id));
 
     let (platform, org) = (bench.rows("platform").await, bench.rows("acme").await);
@@ -46,7 +46,7 @@ async fn the_whole_procedure_leaves_exactly_its_rows_and_is_complete(bench: Benc
         [
             ("impersonation.started".to_owned(), acting),
             ("webhook_signing_key.rotated".to_owned(), acting),
-            ("handoff.sent".to_owned(), acting),
+            ("handoff.queued".to_owned(), acting),
             ("impersonation.ended".to_owned(), acting),
         ]
     );
@@ -101,6 +101,9 @@ async fn the_overlap_counts_from_the_handoff(bench: Bench) {
     assert_eq!(rotated.old_valid_until, None, "it hangs on the handoff");
     bench.clock.advance(14 * time::MINUTE);
     bench.hand_off(&ada, &grant.id).await.unwrap();
+    bench.clock.advance(time::HOUR);
+    assert_eq!(bench.versions("whk_acme").await[1].retires_at, None, "nobody has it yet");
+    bench.desk.send_due().await.unwrap();
     assert_eq!(bench.versions("whk_acme").await[1].retires_at, Some(bench.now() + time::DAY));
 
     bench.clock.advance(time::DAY - 1);
@@ -131,10 +134,10 @@ async fn the_handoff_still_leaves_after_the_impersonation_ran_out(bench: Bench) 
     bench.desk.sweep().await.unwrap();
     // Any platform admin may, as the one who began may be gone.
     let ben = bench.at_work(BEN).await;
-    assert_eq!(bench.hand_off(&ben, &grant.id).await.unwrap().state, HandoffState::Sent);
+    assert_eq!(bench.hand_off(&ben, &grant.id).await.unwrap().state, HandoffState::Queued);
     let again = bench.hand_off(&ben, &grant.id).await;
     assert!(matches!(again, Err(StepError::Conflict(_))), "once");
-    let row = &bench.rows_of("acme", "handoff.sent").await[0];
+    let row = &bench.rows_of("acme", "handoff.queued").await[0];
     assert_eq!(row.impersonation_id, None, "the trail was closed before");
     assert_eq!(row.detail_str("after_impersonation"), Some(grant.id.as_str()));
     assert_eq!(bench.verdict(&grant.id).await.verdict, Verdict::Complete);

@@ -85,6 +85,7 @@ impl From<&StepError> for Fault {
             | StepError::Vault(_)
             | StepError::NoAnswer(_)
             | StepError::SharedVault(_)
+            | StepError::NotTaken(_)
             | StepError::Outside(_) => Fault::Unavailable,
         }
     }
@@ -107,6 +108,7 @@ pub fn sentence(e: &StepError) -> String {
         | StepError::Audit(_)
         | StepError::Crypto { .. }
         | StepError::SharedVault(_)
+        | StepError::NotTaken(_)
         | StepError::Outside(_) => {
             "The cause is in the server's log. Try again; if it stays, tell whoever runs Keyturn."
                 .to_owned()

@@ -8,6 +8,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::trust::Trust;
 use super::{Batch, Sent, Sink, SinkProblem};
+use crate::delivery::retry_after::retry_after;
+use crate::model::Micros;
 
 /// How long one request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,9 +62,9 @@ impl HttpSink {
         Ok(Self { client, address: address.to_owned(), authorization })
     }
 
-    async fn post(&self, batch: &Batch) -> Result<u16, String> {
+    async fn post(&self, batch: &Batch) -> Result<(u16, Option<Micros>), String> {
         let (Some(first), Some(last)) = (batch.rows.first(), batch.rows.last()) else {
-            return Ok(204);
+            return Ok((204, None));
         };
         let body: String = batch.rows.iter().map(|row| format!("{}\n", row.body)).collect();
         let mut request = self
@@ -78,7 +80,7 @@ impl HttpSink {
             request = request.header(header::AUTHORIZATION, value);
         }
         let answer = request.send().await.map_err(|e| cause(&e.without_url()))?;
-        Ok(answer.status().as_u16())
+        Ok((answer.status().as_u16(), retry_after(answer.headers())))
     }
 }
 
@@ -104,13 +106,14 @@ impl Sink for HttpSink {
                 break;
             }
             match self.post(batch).await {
-                Ok(200..=299) => sent.batches.push(Ok(())),
+                Ok((200..=299, _)) => sent.batches.push(Ok(())),
                 // It does not like this batch; another may do.
-                Ok(status @ (400 | 409 | 413 | 415 | 422)) => {
+                Ok((status @ (400 | 409 | 413 | 415 | 422), _)) => {
                     sent.batches.push(Err(format!("it answers {status}")));
                 }
-                Ok(status) => {
+                Ok((status, wait)) => {
                     sent.failure = Some(format!("it answers {status}"));
+                    sent.wait = wait;
                     break;
                 }
                 Err(why) => {

@@ -42,13 +42,15 @@ pub struct Sent {
     pub batches: Vec<Result<(), String>>,
     /// Why the rest was not tried, or not taken.
     pub failure: Option<String>,
+    /// How long it then asks to wait, where it does.
+    pub wait: Option<Micros>,
 }
 
 impl Sent {
     /// Nothing was taken.
     #[must_use]
     pub fn nothing(why: impl Into<String>) -> Self {
-        Self { batches: Vec::new(), failure: Some(why.into()) }
+        Self { failure: Some(why.into()), ..Self::default() }
     }
 }
 

@@ -142,7 +142,7 @@ impl Sink for SyslogSink {
 
     async fn send(&self, burst: &[Batch]) -> Sent {
         match tokio::time::timeout(self.patience, self.deliver(burst)).await {
-            Ok(Ok(())) => Sent { batches: vec![Ok(()); burst.len()], failure: None },
+            Ok(Ok(())) => Sent { batches: vec![Ok(()); burst.len()], ..Sent::default() },
             Ok(Err(why)) => Sent::nothing(why),
             Err(_) => Sent::nothing(format!(
                 "it did not read all and end the connection within {} s (RFC 5425, section 4.4)",

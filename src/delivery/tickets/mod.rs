@@ -10,6 +10,7 @@ mod zendesk_tests;
 
 use async_trait::async_trait;
 
+use crate::delivery::refusal::{Again, Refusal};
 use crate::model::{Micros, TicketState};
 
 /// A ticket as the support desk tells it. What it does not know is absent, and an absent fact
@@ -79,8 +80,13 @@ pub enum TicketsError {
     #[error("the ticket system did not answer")]
     NoAnswer,
     /// It answered that something is wrong with itself (5xx).
-    #[error("the ticket system answered that it is not well ({0})")]
-    Unwell(u16),
+    #[error("the ticket system answered that it is not well ({status})")]
+    Unwell {
+        /// The status.
+        status: u16,
+        /// How long it asks to wait, where it does.
+        wait: Option<Micros>,
+    },
     /// Too many requests (429).
     #[error("the ticket system asks to wait {} s", .wait / 1_000_000)]
     Busy {
@@ -96,15 +102,31 @@ pub enum TicketsError {
     /// The ticket is not there.
     #[error("the ticket system does not know this ticket")]
     Unknown,
-    /// It will never take this (422): the ticket is closed, for example.
-    #[error("the ticket system refuses the comment: the ticket may be closed there")]
-    Refused,
+    /// It will never take this (400, 422): the ticket is closed, for example. With its own words,
+    /// as far as they are kept.
+    #[error("the ticket system refuses the comment: {0}")]
+    Refused(String),
     /// The ticket was changed at the same moment (409); the next attempt looks again.
     #[error("the ticket was changed at the same moment")]
     Changed,
     /// The answer does not read as one.
     #[error("the ticket system's answer cannot be read: {0}")]
     Unreadable(&'static str),
+}
+
+impl TicketsError {
+    /// Whether what was not taken is to be tried again, and why it was not.
+    #[must_use]
+    pub fn refusal(&self) -> Refusal {
+        let again = match self {
+            Self::NoAnswer | Self::Changed => Again::Later(None),
+            Self::Unwell { wait, .. } => Again::Later(*wait),
+            Self::Busy { wait } => Again::Later(Some(*wait)),
+            Self::Account | Self::Forbidden | Self::Unreadable(_) => Again::Mend,
+            Self::Unknown | Self::Refused(_) => Again::Never,
+        };
+        Refusal { again, said: self.to_string() }
+    }
 }
 
 /// A support desk.

@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use super::TicketsError;
 use crate::delivery::authorities::Authorities;
+use crate::delivery::refusal::plain_words;
+use crate::delivery::retry_after::retry_after;
+use crate::model::{Micros, time};
 
 /// How long one call may take.
 const LONGEST: Duration = Duration::from_secs(8);
@@ -21,7 +24,13 @@ const LARGEST: usize = 8 * 1024 * 1024;
 const SILENCE: Duration = Duration::from_secs(5);
 
 /// The longest wait that an answer may ask for.
-const LONGEST_WAIT: u64 = 15 * 60;
+const LONGEST_WAIT: Micros = 15 * time::MINUTE;
+
+/// The wait after a 429 that does not say how long.
+const USUAL_WAIT: Micros = time::MINUTE;
+
+/// How much of a refusal is read.
+const LARGEST_REFUSAL: usize = 16 * 1024;
 
 pub(super) struct Http {
     base: Url,
@@ -150,16 +159,16 @@ impl Http {
             StatusCode::NOT_FOUND => TicketsError::Unknown,
             StatusCode::CONFLICT => TicketsError::Changed,
             StatusCode::TOO_MANY_REQUESTS => {
-                let seconds = response
-                    .headers()
-                    .get(reqwest::header::RETRY_AFTER)
-                    .and_then(|v| v.to_str().ok()?.trim().parse::<u64>().ok())
-                    .unwrap_or(60)
-                    .clamp(1, LONGEST_WAIT);
-                self.wait(Duration::from_secs(seconds))
+                let wait = retry_after(response.headers()).unwrap_or(USUAL_WAIT);
+                self.wait(wait.clamp(time::SECOND, LONGEST_WAIT))
             }
-            StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST => TicketsError::Refused,
-            s if s.is_server_error() => TicketsError::Unwell(s.as_u16()),
+            StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_REQUEST => {
+                TicketsError::Refused(reason(response).await)
+            }
+            s if s.is_server_error() => TicketsError::Unwell {
+                status: s.as_u16(),
+                wait: retry_after(response.headers()).map(|wait| wait.min(LONGEST_WAIT)),
+            },
             s if s.is_redirection() => TicketsError::Unreadable("it leads elsewhere"),
             _ => TicketsError::Unreadable("an unknown status"),
         })
@@ -169,9 +178,35 @@ impl Http {
         i64::try_from(left(&self.not_before)?.as_micros()).ok()
     }
 
-    fn wait(&self, length: Duration) -> TicketsError {
+    fn wait(&self, wait: Micros) -> TicketsError {
+        let length = Duration::from_micros(wait.unsigned_abs());
         set(&self.not_before, Some(Instant::now() + length));
-        TicketsError::Busy { wait: i64::try_from(length.as_micros()).unwrap_or(i64::MAX) }
+        TicketsError::Busy { wait }
+    }
+}
+
+/// Why it refuses, in its own words: those on each field say more than the one on the whole. They
+/// may repeat the comment, so only plain words are kept.
+async fn reason(mut response: reqwest::Response) -> String {
+    let mut bytes = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        if bytes.len() + chunk.len() > LARGEST_REFUSAL {
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    let said: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    let details = said["details"].as_object().into_iter().flat_map(|fields| fields.values());
+    let mut words: Vec<&str> = details
+        .flat_map(|errors| errors.as_array().into_iter().flatten())
+        .filter_map(|error| error["description"].as_str())
+        .collect();
+    if words.is_empty() {
+        words.extend(said["description"].as_str());
+    }
+    match plain_words(&words.join("; ")) {
+        kept if kept.is_empty() => "the ticket may be closed there".to_owned(),
+        kept => kept,
     }
 }
 

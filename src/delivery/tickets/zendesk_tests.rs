@@ -128,8 +128,8 @@ async fn every_failure_has_its_own_words_and_shows_no_token() {
     for (ill, error) in [
         (Ill::Status(401), TicketsError::Account),
         (Ill::Status(403), TicketsError::Forbidden),
-        (Ill::Status(500), TicketsError::Unwell(500)),
-        (Ill::Status(503), TicketsError::Unwell(503)),
+        (Ill::Status(500), TicketsError::Unwell { status: 500, wait: None }),
+        (Ill::Status(503), TicketsError::Unwell { status: 503, wait: None }),
         (Ill::Status(302), TicketsError::Unreadable("it leads elsewhere")),
         (Ill::AnswerLost, TicketsError::NoAnswer),
     ] {
@@ -166,7 +166,7 @@ async fn an_answer_that_fails_half_way_is_no_ticket() {
         server.fall_ill(&[Ill::Status(500)]);
         assert_eq!(
             zendesk_anew.look_up("NOV-4821").await,
-            Err(TicketsError::Unwell(500)),
+            Err(TicketsError::Unwell { status: 500, wait: None }),
             "the call after {failing}"
         );
     }
@@ -218,7 +218,7 @@ async fn two_attempts_at_the_same_moment_post_one_comment() {
 async fn a_refused_comment_says_so_and_nothing_is_posted() {
     let (server, zendesk, _) = desk().await;
     for (ills, error) in [
-        (vec![Ill::Status(500)], TicketsError::Unwell(500)),
+        (vec![Ill::Status(500)], TicketsError::Unwell { status: 500, wait: None }),
         (vec![Ill::Well, Ill::Status(403)], TicketsError::Forbidden),
         (vec![Ill::Well, Ill::Well, Ill::Status(409)], TicketsError::Changed),
         (vec![Ill::Well, Ill::Well, Ill::Status(404)], TicketsError::Unknown),
@@ -227,7 +227,10 @@ async fn a_refused_comment_says_so_and_nothing_is_posted() {
         assert_eq!(zendesk.post("NOV-4821", &comment("m1")).await, Err(error));
     }
     server.set(4821, "status", json!("closed"));
-    assert_eq!(zendesk.post("NOV-4821", &comment("m1")).await, Err(TicketsError::Refused));
+    assert_eq!(
+        zendesk.post("NOV-4821", &comment("m1")).await,
+        Err(TicketsError::Refused("Status: closed prevents ticket update".to_owned()))
+    );
     assert_eq!(zendesk.post("NOV-1", &comment("m1")).await, Err(TicketsError::Unknown));
     assert_eq!(server.comments_of(4821).len(), 1);
 }

@@ -67,7 +67,7 @@ async fn however_often_it_is_asked_for_there_is_one_item() {
     let (_folder, running) = running().await;
     let client = running.client();
     for (mood, failed) in [
-        (Mood::Busy, Failed::Busy(503)),
+        (Mood::Busy, Failed::Busy { status: 503, wait: None }),
         (Mood::LosesAnswers, Failed::Unsure("broke off its answer")),
     ] {
         running.set(mood);
@@ -141,8 +141,8 @@ async fn an_answer_that_is_not_a_connect_server_s_is_none() {
         (StatusCode::NOT_FOUND.into_response(), Failed::Unexpected(404)),
         ((StatusCode::FORBIDDEN, "<h1>no</h1>").into_response(), Failed::Unexpected(403)),
         (StatusCode::NO_CONTENT.into_response(), Failed::Unexpected(204)),
-        (StatusCode::TOO_MANY_REQUESTS.into_response(), Failed::Busy(429)),
-        (StatusCode::BAD_GATEWAY.into_response(), Failed::Busy(502)),
+        (StatusCode::TOO_MANY_REQUESTS.into_response(), Failed::Busy { status: 429, wait: None }),
+        (StatusCode::BAD_GATEWAY.into_response(), Failed::Busy { status: 502, wait: None }),
         ("<html>".into_response(), Failed::Unreadable),
         (
             Json(json!([{ "id": "x", "title": new_item("one").title, "tags": ["rotation:one"] }]))

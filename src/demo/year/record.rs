@@ -158,13 +158,14 @@ impl Record {
                     Text(state),
                     Number(at),
                     MaybeNumber(d.sent_at),
+                    MaybeNumber(d.sent_at),
                     MaybeNumber(d.acknowledged_at),
                     Maybe(d.acknowledged_at.map(|_| "link")),
                 ]
             })
             .collect();
         let into = "handoff (id, rotation_id, impersonation_id, org_id, channel, recipient, recipient_key, message, \
-                    state, created_at, sent_at, acknowledged_at, acknowledged_how)";
+                    state, created_at, queued_at, sent_at, acknowledged_at, acknowledged_how)";
         many::insert(tx.conn(), into, &rows).await
     }
 

@@ -2,5 +2,5 @@
 //! them out by the name of this module.
 
 mod api;
-mod vault;
 mod vanished;
+mod vault;

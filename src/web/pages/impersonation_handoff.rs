@@ -1,4 +1,4 @@
-//! What became of the new secret: sealed, sent, acknowledged.
+//! What became of the new secret: sealed, handed off, sent or undelivered, acknowledged.
 
 use leptos::prelude::*;
 use sqlx::AnyConnection;
@@ -6,7 +6,7 @@ use sqlx::AnyConnection;
 use crate::desk::Step;
 use crate::model::{Channel, HandoffState, OutboxKind, time};
 use crate::store::handoffs::{self, Handoff};
-use crate::store::outbox::{self, Item};
+use crate::store::outbox::{self, Item, Stands};
 use crate::web::components::{copy, fingerprint, icon, id, state};
 
 /// The handoff of an impersonation, and what carries it.
@@ -94,11 +94,23 @@ pub fn panel(delivery: Option<&Delivery>, over: bool, acts: bool, back: &str) ->
                     </div>
                 })}
             </dl>
-            {(acts && h.state == HandoffState::Sent).then(|| send_again(d, back))}
-            {(acts && h.state == HandoffState::Sent && !h.awaits_vault()).then(|| acknowledge(h, back))}
+            {(acts && on_its_way(h)).then(|| send_again(d, back))}
+            {(acts && may_be_there(h)).then(|| acknowledge(h, back))}
         </section>
     }
     .into_any()
+}
+
+/// Whether a handoff was made and the Owner has not confirmed it.
+fn on_its_way(h: &Handoff) -> bool {
+    matches!(h.state, HandoffState::Queued | HandoffState::Sent | HandoffState::Undelivered)
+}
+
+/// Whether the Owner may have it, so that staff can record that they do: it was sent, or the
+/// message can have been passed on otherwise.
+#[must_use]
+pub fn may_be_there(h: &Handoff) -> bool {
+    matches!(h.state, HandoffState::Sent | HandoffState::Undelivered) && !h.awaits_vault()
 }
 
 fn stages(d: &Delivery) -> AnyView {
@@ -108,10 +120,26 @@ fn stages(d: &Delivery) -> AnyView {
         view! { <li class=class>{icon(glyph)}<span>{name}</span><span class="sub">{sub}</span></li> }
             .into_any()
     };
-    let sent = match h.sent_at {
-        Some(at) => stage(true, "Sent", time::seconds(at)),
-        None => stage(false, "Not sent yet", "it waits for Hand off and end".to_owned()),
+    let in_vault = d.item.is_some();
+    let queued = match h.queued_at {
+        Some(at) => stage(true, "Handed off", time::seconds(at)),
+        None => stage(false, "Not handed off yet", "it waits for Hand off and end".to_owned()),
     };
+    let sent = h.queued_at.map(|_| match (h.sent_at, h.state) {
+        (Some(at), _) if in_vault => stage(true, "In the shared vault", time::seconds(at)),
+        (Some(at), _) => stage(true, "Sent", time::seconds(at)),
+        (None, HandoffState::Undelivered) => view! {
+            <li class="is-wait">
+                {icon("warning")}<span>"Undelivered"</span>
+                <span class="sub">"the old secret goes on working meanwhile"</span>
+            </li>
+        }
+        .into_any(),
+        (None, _) if in_vault => {
+            stage(false, "Not in the shared vault yet", "Keyturn tries again by itself".to_owned())
+        }
+        (None, _) => stage(false, "Leaving", "the mail server has not taken it yet".to_owned()),
+    });
     let acknowledged = match (h.acknowledged_at, &h.acknowledged_how) {
         (Some(at), Some(how)) if how == "link" => {
             stage(true, "Acknowledged", format!("{}, by the link in the mail", time::seconds(at)))
@@ -129,11 +157,8 @@ fn stages(d: &Delivery) -> AnyView {
     view! {
         <ol class="stages">
             {stage(true, "Sealed", time::seconds(h.created_at))}
+            {queued}
             {sent}
-            {d.item.as_ref().map(|_| match h.delivered_at {
-                Some(at) => stage(true, "In the shared vault", time::seconds(at)),
-                None => stage(false, "Not in the shared vault yet", "Keyturn tries until it is".to_owned()),
-            })}
             {acknowledged}
         </ol>
     }
@@ -142,48 +167,68 @@ fn stages(d: &Delivery) -> AnyView {
 
 /// Whether the item is in the shared vault, and where it is not, what to do.
 fn in_vault(h: &Handoff, item: &Item) -> AnyView {
-    match (&h.item_id, &item.last_error) {
-        (Some(there), _) => view! {
+    match &h.item_id {
+        Some(there) => view! {
             <span>{state("state-ok", "check", "Written")}<small>{id(there, "item id")}</small></span>
         }
         .into_any(),
-        (None, Some(error)) => view! {
-            <span>
-                {state("state-needs", "warning", "Waits")}
-                <small>{error.clone()}</small>
-                <small>{format!("tried {} times, again {}", item.attempts, time::seconds(item.next_at))}</small>
-            </span>
-        }
-        .into_any(),
-        (None, None) => state("", "clock", "About to be written"),
+        None => not_taken(item, "About to be written"),
     }
 }
 
-/// Where the mail is: a handoff counts as sent from the moment its mail is queued, so whether it
-/// has left is told here.
+/// Why an item has not left, in the other side's words, and what happens next. Nothing where it
+/// has not been tried.
+#[must_use]
+pub fn not_taken(item: &Item, untried: &'static str) -> AnyView {
+    let tried = match item.attempts {
+        1 => "tried once".to_owned(),
+        n => format!("tried {n} times"),
+    };
+    let next = time::seconds(item.next_at);
+    let (class, word, then) = match (item.stands(), &item.last_error) {
+        (Stands::Undelivered, _) => {
+            let at = item.gave_up_at.map(time::seconds).unwrap_or_default();
+            ("state-bad", "Undelivered", format!("{tried}, given up {at}"))
+        }
+        (Stands::SetAside, _) => ("", "Set aside", tried),
+        (_, None) => return state("", "clock", untried),
+        (_, Some(_)) if item.to_mend == 1 => {
+            ("state-needs", "Needs mending", format!("{tried}, again {next}"))
+        }
+        (_, Some(_)) => ("state-needs", "Waits", format!("{tried}, again {next}")),
+    };
+    view! {
+        <span>
+            {state(class, "warning", word)}
+            {item.last_error.clone().map(|why| view! { <small>{why}</small> })}
+            <small>{then}</small>
+        </span>
+    }
+    .into_any()
+}
+
+/// Where the mail is.
 fn mail(d: &Delivery) -> AnyView {
     let Some(last) = d.mails.last() else {
         let waits = d.item.is_some() && d.handoff.delivered_at.is_none();
         return if waits { "goes once the item is there" } else { "none yet" }.into_any();
     };
-    match (last.done_at, &last.last_error) {
-        (Some(at), _) => view! { <span>{state("state-ok", "check", "Delivered to the mail server")}<small>{time::seconds(at)}</small></span> }
+    match last.taken_at() {
+        Some(at) => view! { <span>{state("state-ok", "check", "Taken by the mail server")}<small>{time::seconds(at)}</small></span> }
             .into_any(),
-        (None, Some(error)) => view! {
-            <span>
-                {state("state-needs", "warning", "Not delivered yet")}
-                <small>{format!("tried {} times, again {}: {error}", last.attempts, time::seconds(last.next_at))}</small>
-            </span>
-        }
-        .into_any(),
-        (None, None) => state("", "clock", "Waiting to be sent"),
+        None => not_taken(last, "Waiting to be sent"),
     }
 }
 
 fn send_again(d: &Delivery, back: &str) -> AnyView {
-    let waits = d.mails.iter().chain(&d.item).any(|m| m.done_at.is_none());
-    let (word, hint) = if waits {
+    let all = || d.mails.iter().chain(&d.item).map(Item::stands);
+    let (word, hint) = if all().any(|stands| stands == Stands::Waits) {
         ("Try again now", "It has not left yet. Keyturn tries again by itself; this tries at once.")
+    } else if all().any(|stands| stands == Stands::Undelivered) {
+        (
+            "Send again",
+            "It was refused for good. Put right what the answer names, such as the Owner’s address on file, and send it again. A mail goes to the address on file by then, with a new link.",
+        )
     } else if d.handoff.channel == Channel::OnePassword {
         (
             "Send the notice again",

@@ -101,7 +101,7 @@ async fn found(
             page.into_iter()
                 .map(|h| Found {
                     id: h.impersonation_id,
-                    place: Key { at: h.sent_at, id: h.id },
+                    place: Key { at: h.queued_at, id: h.id },
                     grant: None,
                 })
                 .collect()

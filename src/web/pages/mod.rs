@@ -6,6 +6,7 @@ pub mod audit_export;
 pub mod audit_filter;
 mod audit_form;
 pub mod audit_row;
+pub mod deliveries;
 pub mod error;
 pub mod evidence;
 pub mod evidence_doc;

@@ -8,13 +8,15 @@ use leptos::prelude::*;
 use serde::Deserialize;
 use sqlx::AnyConnection;
 
+use super::deliveries::{UNTRIED, name_of};
+use super::forwarding;
 use super::overview_charts::{denied, lengths, rotations, served};
 use crate::desk::Step;
 use crate::model::{Micros, time};
 use crate::proof::verdict::Verdict;
 use crate::store::overview::{self, Denied, Length, Rotations, Served};
-use crate::store::owner_keys;
 use crate::store::standing::{self, Standing};
+use crate::store::{outbox, owner_keys};
 use crate::web::charts::scale;
 use crate::web::components::{ago, icon, short};
 use crate::web::door::Door;
@@ -196,7 +198,7 @@ async fn needs(conn: &mut AnyConnection, now: Micros) -> Step<Vec<Need>> {
     all.push(Need {
         icon: "handoff",
         title: "Handoff not acknowledged",
-        means: "Sent, and the Owner has not confirmed it.",
+        means: "Handed off, and the Owner has not confirmed it.",
         n: overview::count_unacknowledged(conn).await?,
         href: "/audit?standing=unacknowledged",
         beside: as_list("/impersonations?show=unacknowledged"),
@@ -205,10 +207,11 @@ async fn needs(conn: &mut AnyConnection, now: Micros) -> Step<Vec<Need>> {
             .map(|h| Item {
                 name: short(&h.impersonation_id),
                 href: format!("/impersonations/{}", h.impersonation_id),
-                at: Some(h.sent_at),
+                at: Some(h.queued_at),
             })
             .collect(),
     });
+    all.extend(deliveries(conn, now).await?);
     let owing = overview::owing(conn, MANY).await?;
     let under = overview::count_owing_impersonations(conn).await?;
     let org = |name: &str, slug: &str, at| Item {
@@ -239,6 +242,50 @@ async fn needs(conn: &mut AnyConnection, now: Micros) -> Step<Vec<Need>> {
         first: keys.iter().take(3).map(|k| org(&k.name, &k.slug, k.expires_at)).collect(),
     });
     Ok(all)
+}
+
+/// What is undelivered, and what waits: both are on the page of deliveries.
+async fn deliveries(conn: &mut AnyConnection, now: Micros) -> Step<[Need; 2]> {
+    let href = "/deliveries";
+    let given_up = outbox::undelivered(conn, None, FIRST).await?;
+    let undelivered = Need {
+        icon: "warning",
+        title: "Undelivered",
+        means: "Refused for good by a system outside: put it right, and send it again.",
+        n: outbox::count_undelivered(conn).await?,
+        href,
+        beside: None,
+        first: given_up
+            .iter()
+            .map(|item| Item { name: name_of(item), href: href.to_owned(), at: item.gave_up_at })
+            .collect(),
+    };
+    let kinds = outbox::waiting(conn, now - UNTRIED).await?;
+    let sinks = forwarding::load(conn, now).await?;
+    let of_kinds = kinds.iter().map(|kind| Item {
+        name: match kind.to_mend {
+            0 => format!("{}: {}", kind.kind.label(), kind.items),
+            n => format!("{}: {}, {n} until something is mended", kind.kind.label(), kind.items),
+        },
+        href: href.to_owned(),
+        at: Some(kind.since),
+    });
+    let silent = sinks.iter().filter(|(sink, stuck)| sink.failures > 0 || !stuck.is_empty());
+    let of_sinks = silent.clone().map(|(sink, _)| Item {
+        name: format!("Rows for {}: {}", sink.sink, sink.behind),
+        href: href.to_owned(),
+        at: sink.sent_at,
+    });
+    let waiting = Need {
+        icon: "clock",
+        title: "Waiting for a system outside",
+        means: "Not taken yet, and tried again by itself.",
+        n: kinds.iter().map(|kind| kind.items).sum::<i64>() + count(silent.clone().count()),
+        href,
+        beside: None,
+        first: of_kinds.chain(of_sinks).take(4).collect(),
+    };
+    Ok([undelivered, waiting])
 }
 
 fn card(need: &Need, now: Micros) -> AnyView {

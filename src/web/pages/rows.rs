@@ -29,13 +29,21 @@ pub fn note(row: &AuditRow) -> String {
             filter if filter.is_empty() => text("page"),
             filter => format!("{}?{filter}", text("page")),
         },
-        actions::PLATFORM_SECRET_HANDED_OFF | actions::HANDOFF_SENT => {
+        actions::PLATFORM_SECRET_HANDED_OFF | actions::HANDOFF_QUEUED | actions::HANDOFF_SENT => {
             let channel = text("channel");
             channel.parse::<Channel>().map_or(channel, |c| c.label().to_owned())
         }
         actions::PLATFORM_SECRET_DELIVERED | actions::HANDOFF_DELIVERED => {
-            format!("item {}", text("item_id"))
+            match row.detail_str("item_id") {
+                Some(item) => format!("item {item}"),
+                None => "taken by the mail server".to_owned(),
+            }
         }
+        actions::PLATFORM_HANDOFF_UNDELIVERED
+        | actions::HANDOFF_UNDELIVERED
+        | actions::PLATFORM_MAIL_UNDELIVERED
+        | actions::PLATFORM_REPLY_UNDELIVERED => text("said"),
+        actions::PLATFORM_MAIL_SENT_AGAIN | actions::PLATFORM_MAIL_SET_ASIDE => text("subject"),
         actions::PLATFORM_HANDOFF_ACKNOWLEDGED | actions::HANDOFF_ACKNOWLEDGED => text("how"),
         actions::CONSENT_ENABLED => match row.detail_str("only_for_ticket") {
             Some(ticket) => format!("for {ticket} only"),

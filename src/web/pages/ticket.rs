@@ -21,6 +21,7 @@ use crate::model::{Channel, Micros, OutboxKind, VersionState};
 use crate::policy::eligibility::Check;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
+use crate::store::outbox::Stands;
 use crate::store::secrets::{self, Rotation, Version};
 use crate::store::tickets::{self, Message, Ticket};
 use crate::store::{audit, outbox, staff};
@@ -41,7 +42,7 @@ pub struct View {
     /// Its messages.
     pub messages: Vec<Message>,
     /// Why each message that waits for the desk outside is not there yet, by its id.
-    pub owed: BTreeMap<String, String>,
+    pub owed: BTreeMap<String, Owed>,
     /// What to say of the copy that the page shows, where it is one that is not of this moment.
     pub copy: Option<CopyNote>,
     /// The versions of its secret, newest first.
@@ -64,6 +65,15 @@ pub struct View {
     pub key_changes: Option<Changes>,
     /// How long the old key stays valid after the handoff, in seconds.
     pub overlap_seconds: i64,
+}
+
+/// A message that the desk outside does not have.
+#[derive(Default)]
+pub struct Owed {
+    /// Why, as far as it was tried.
+    pub why: String,
+    /// The item that was given up, where it was.
+    pub given_up: Option<String>,
 }
 
 /// A copy of a ticket that could not be brought up to date.
@@ -188,13 +198,20 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
                     .into_iter()
                     .find(|item| item.done_at.is_none())
                     .map(|item| {
-                        let why =
-                            item.last_error.unwrap_or_else(|| "it is about to be sent".to_owned());
+                        let why = item
+                            .last_error
+                            .clone()
+                            .unwrap_or_else(|| "it is about to be sent".to_owned());
                         let what = match item.kind {
                             OutboxKind::OnePassword => "the item for the shared vault",
                             _ => "the mail",
                         };
-                        format!("{what} waits: {why}")
+                        let so = match item.stands() {
+                            Stands::Undelivered => "is undelivered",
+                            _ if item.to_mend == 1 => "waits for something to be mended",
+                            _ => "waits",
+                        };
+                        format!("{what} {so}: {why}")
                     }),
                 None => None,
             };
@@ -232,7 +249,11 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
     for message in messages.iter().filter(|m| m.waits == 1) {
         let item =
             outbox::about(conn, &message.id).await?.into_iter().find(|i| i.done_at.is_none());
-        owed.insert(message.id.clone(), item.and_then(|i| i.last_error).unwrap_or_default());
+        let owes = item.map_or_else(Owed::default, |item| Owed {
+            given_up: (item.stands() == Stands::Undelivered).then(|| item.id.clone()),
+            why: item.last_error.unwrap_or_default(),
+        });
+        owed.insert(message.id.clone(), owes);
     }
     Ok(View {
         key_changes,
@@ -277,7 +298,7 @@ async fn grant_in_hand(
 fn stage(case: &Case, grant: Option<&Grant>, now: Micros) -> Stage {
     if let Some(g) = grant {
         match (&g.rotation, &g.handoff, g.grant.live(now)) {
-            (Some(_), Some(h), _) if h.sent_at.is_none() => return Stage::HandOff,
+            (Some(_), Some(h), _) if h.queued_at.is_none() => return Stage::HandOff,
             (Some(_), _, _) => return Stage::Over,
             (None, _, true) => return Stage::Rotate,
             (None, _, false) => {}

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use crate::desk::StepError;
-use crate::desk::handoff_mail::SentAgain;
+use crate::desk::outbox::again::SentAgain;
 use crate::desk::rotate::{Ask, Caller, Certified};
 use crate::model::{Channel, SecretType, time};
 use crate::store::{impersonations, tickets};
@@ -163,6 +163,10 @@ pub async fn send_again(handoff: String, back: String) -> Result<(), Fault> {
         SentAgain::Hastened => Flash::done(
             "Trying again now",
             "It had not left yet. It is tried now instead of later.",
+        ),
+        SentAgain::Item => Flash::done(
+            "Trying again",
+            "The item for the shared vault is tried again. Where the cause is still there, it comes back as undelivered.",
         ),
         SentAgain::Anew => Flash::done(
             "Sent again",

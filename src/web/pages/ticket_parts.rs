@@ -273,9 +273,16 @@ pub fn thread(v: &View) -> AnyView {
                 "customer" => "Customer",
                 _ => "Support desk",
             };
-            let waits = v.owed.get(&m.id).map(|why| {
-                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-                view! { <p class="field-hint">{state("state-needs", "dashed", "Waits for the ticket system")}{why}</p> }
+            let waits = v.owed.get(&m.id).map(|owed| {
+                let why = if owed.why.is_empty() { String::new() } else { format!(": {}", owed.why) };
+                let (word, more) = match owed.given_up {
+                    Some(_) => (
+                        "Not in the ticket system",
+                        Some(view! { ". "<a href="/deliveries">"Send it again or set it aside"</a> }),
+                    ),
+                    None => ("Waits for the ticket system", None),
+                };
+                view! { <p class="field-hint">{state("state-needs", "dashed", word)}{why}{more}</p> }
             });
             view! {
                 <li class=class>

@@ -2,13 +2,13 @@
 
 use leptos::prelude::*;
 
+use super::impersonation_handoff::may_be_there;
 use super::ticket::{Grant, Stage, View};
 use crate::model::{
     Channel, HandoffState, SecretType, TicketState, VersionState, impersonation, time,
 };
 use crate::policy::eligibility::{Check, HandoffFacts};
 use crate::proof::verdict::Verdict;
-use crate::store::handoffs::Handoff;
 use crate::web::components::{at, badge, fingerprint, icon, id, id_link, sized_icon, verdict};
 
 const NAMES: [&str; 7] =
@@ -406,7 +406,7 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
         "has stopped working: a leak is suspected".to_owned()
     } else {
         let after = match handoff.channel {
-            Channel::Pgp => "this",
+            Channel::Pgp => "the mail server has taken the mail",
             Channel::OnePassword => "the item is in the vault",
         };
         format!("works for {} after {after}", time::span(rotation.overlap_seconds * time::SECOND))
@@ -487,6 +487,8 @@ fn over(v: &View, g: &Grant) -> AnyView {
                 "acknowledged "{h.acknowledged_at.map(at)}" ("{h.acknowledged_how.clone()}")"
             }
             .into_any(),
+            (HandoffState::Undelivered, _) => "undelivered".into_any(),
+            (HandoffState::Queued, _) => "leaving".into_any(),
             _ if h.delivered_at.is_some() => view! {
                 "in the shared vault since "{h.delivered_at.map(at)}", not acknowledged yet"
             }
@@ -509,7 +511,7 @@ fn over(v: &View, g: &Grant) -> AnyView {
                 None if x.accepted(v.now) => {
                     let overlap = g.rotation.as_ref().map_or(0, |r| r.overlap_seconds);
                     format!(
-                        "works until {} after the new one is delivered",
+                        "works for {} after the new one is delivered",
                         time::span(overlap * time::SECOND)
                     )
                     .into_any()
@@ -539,8 +541,7 @@ fn over(v: &View, g: &Grant) -> AnyView {
             </form>
         }
     });
-    let sent = |h: &&Handoff| h.state == HandoffState::Sent && !h.awaits_vault();
-    let record = g.handoff.as_ref().filter(sent).filter(|_| v.acts).map(|h| {
+    let record = g.handoff.as_ref().filter(|h| may_be_there(h)).filter(|_| v.acts).map(|h| {
         view! {
             <form class="field-row" method="post" action="/do/acknowledge_staff">
                 <input type="hidden" name="handoff" value=h.id.clone() />

@@ -8,7 +8,7 @@ const NOW: i64 = 1000 * time::SECOND;
 const WHOLE: [&str; 5] = [
     "platform.impersonation_started | impersonation.started",
     " | vault_token.rotated",
-    "platform.secret_handed_off | handoff.sent",
+    "platform.secret_handed_off | handoff.queued",
     "platform.impersonation_ended | impersonation.ended",
     "platform.handoff_acknowledged | handoff.acknowledged",
 ];
@@ -42,11 +42,11 @@ fn each_row_of_a_pair_that_is_missing_is_a_gap_beside_its_twin() {
 #[test]
 fn what_the_counts_miss_and_nothing_names_is_said_before_the_end() {
     // Both rows of the handoff: each log has one fewer than its end says.
-    let found = without(&[PLATFORM_SECRET_HANDED_OFF, HANDOFF_SENT]);
+    let found = without(&[PLATFORM_SECRET_HANDED_OFF, HANDOFF_QUEUED]);
     assert_eq!(found.len(), 5);
     assert_eq!(found[2], "!1 | !1");
     let (platform, mut org) = counted();
-    org.retain(|r| r.action != HANDOFF_SENT);
+    org.retain(|r| r.action != HANDOFF_QUEUED);
     // A rotation that failed stood in the org's log, too.
     let mut platform = platform;
     for row in platform.iter_mut().chain(&mut org).filter(|r| r.action.ends_with("ended")) {
@@ -54,7 +54,7 @@ fn what_the_counts_miss_and_nothing_names_is_said_before_the_end() {
     }
     let j = judged((platform, org), NOW);
     let found = drawn(&j);
-    assert_eq!(found[2], "platform.secret_handed_off | !handoff.sent");
+    assert_eq!(found[2], "platform.secret_handed_off | !handoff.queued");
     assert_eq!(found[3], " | !2");
     assert_eq!(lines(&j, None)[3].tie(), Tie::Missing);
     assert_eq!(found[4], WHOLE[3]);
@@ -68,7 +68,7 @@ fn a_gap_that_is_drawn_is_counted_once() {
         found,
         [
             "platform.impersonation_started | !impersonation.started",
-            "platform.secret_handed_off | handoff.sent",
+            "platform.secret_handed_off | handoff.queued",
             " | !vault_token.rotated",
             "platform.impersonation_ended | !impersonation.ended",
             WHOLE[4],
@@ -80,7 +80,7 @@ fn a_gap_that_is_drawn_is_counted_once() {
 fn what_the_end_rows_count_as_whole_has_no_gap() {
     // Whoever hands off by a way that writes one row only: the counts say that none is missing.
     let (mut platform, mut org) = counted();
-    org.retain(|r| r.action != HANDOFF_SENT);
+    org.retain(|r| r.action != HANDOFF_QUEUED);
     for row in platform.iter_mut().chain(&mut org).filter(|r| r.action.ends_with("ended")) {
         row.details.insert("org_rows".into(), serde_json::json!(3));
     }
@@ -93,7 +93,7 @@ fn without_any_end_a_handoff_still_lacks_its_twin() {
     platform.truncate(2);
     org.truncate(2);
     let running = judged((platform, org), 35 * time::SECOND);
-    assert_eq!(drawn(&running).last().unwrap(), "platform.secret_handed_off | !handoff.sent");
+    assert_eq!(drawn(&running).last().unwrap(), "platform.secret_handed_off | !handoff.queued");
 }
 
 #[test]

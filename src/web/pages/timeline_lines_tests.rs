@@ -2,7 +2,7 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::proof::actions::{
-    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_SENT, IMPERSONATION_ENDED,
+    CONSENT_DISABLED, CONSENT_ENABLED, HANDOFF_ACKNOWLEDGED, HANDOFF_QUEUED, IMPERSONATION_ENDED,
     IMPERSONATION_STARTED, PLATFORM_HANDOFF_ACKNOWLEDGED, PLATFORM_IMPERSONATION_ENDED,
     PLATFORM_IMPERSONATION_STARTED, PLATFORM_SECRET_HANDED_OFF,
 };
@@ -74,7 +74,7 @@ pub(in super::super) fn whole() -> (Vec<AuditRow>, Vec<AuditRow>) {
     let org = vec![
         row(false, 1, 0, IMPERSONATION_STARTED),
         row(false, 2, 20 * s, "vault_token.rotated"),
-        row(false, 3, 30 * s, HANDOFF_SENT),
+        row(false, 3, 30 * s, HANDOFF_QUEUED),
         row(false, 4, 40 * s, IMPERSONATION_ENDED),
         row(false, 5, 500 * s, HANDOFF_ACKNOWLEDGED),
     ];
@@ -143,7 +143,7 @@ fn rows_of_one_step_stand_on_one_line_in_the_order_of_time() {
         [
             "platform.impersonation_started | impersonation.started",
             " | vault_token.rotated",
-            "platform.secret_handed_off | handoff.sent",
+            "platform.secret_handed_off | handoff.queued",
             "platform.impersonation_ended | impersonation.ended",
             "platform.handoff_acknowledged | handoff.acknowledged",
         ]
@@ -177,7 +177,7 @@ fn what_is_missing_on_both_sides_has_a_line_of_its_own_where_it_belongs() {
         drawn(&j),
         [
             "platform.impersonation_started | impersonation.started",
-            "platform.secret_handed_off | handoff.sent",
+            "platform.secret_handed_off | handoff.queued",
             " | !vault_token.rotated",
             "!platform.impersonation_ended | !impersonation.ended",
             "platform.handoff_acknowledged | handoff.acknowledged",

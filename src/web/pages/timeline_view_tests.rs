@@ -1,6 +1,6 @@
 use super::super::timeline_lines::tests::{EXPIRES, ID, counted, judged};
 use super::*;
-use crate::proof::actions::{HANDOFF_SENT, PLATFORM_SECRET_HANDED_OFF};
+use crate::proof::actions::{HANDOFF_QUEUED, PLATFORM_SECRET_HANDED_OFF};
 use crate::proof::row::AuditRow;
 
 const NOW: i64 = 5000 * time::SECOND;
@@ -33,11 +33,11 @@ fn gaps_and_broken_ties_are_told_in_words() {
     for word in ["missing", "differ", "too late", "out of order", "twice"] {
         assert!(!whole.contains(word), "{word}: {whole}");
     }
-    let gap = words(|_, org| org.retain(|r| r.action != HANDOFF_SENT));
-    assert!(gap.contains("Orghandoff.sent missing"), "{gap}");
+    let gap = words(|_, org| org.retain(|r| r.action != HANDOFF_QUEUED));
+    assert!(gap.contains("Orghandoff.queued missing"), "{gap}");
     let unplaced = words(|platform, org| {
         platform.retain(|r| r.action != PLATFORM_SECRET_HANDED_OFF);
-        org.retain(|r| r.action != HANDOFF_SENT);
+        org.retain(|r| r.action != HANDOFF_QUEUED);
     });
     assert!(unplaced.contains("1 row of the org log is missing, by the counts at the end"));
     assert!(unplaced.contains("1 row of the platform log is missing, by the counts at the end"));
