@@ -76,7 +76,8 @@ fn report(outcomes: &[Outcome]) -> ExitCode {
                     eprintln!("{}: the Owner's key {fingerprint}: {problem}.", org.slug);
                 }
             }
-            Err(NotImported { slug, fingerprint, why }) => {
+            Err(not) => {
+                let NotImported { slug, fingerprint, why } = not.as_ref();
                 whole = false;
                 let key = fingerprint.as_ref().map(|f| format!(" (key {f})")).unwrap_or_default();
                 eprintln!("{slug}: not imported{key}: {why}.");
@@ -105,7 +106,7 @@ mod tests {
         };
         let refused = || {
             let (slug, why) = ("acme".to_owned(), StepError::Invalid("no name"));
-            Err(NotImported { slug, fingerprint: None, why })
+            Err(Box::new(NotImported { slug, fingerprint: None, why }))
         };
         let code = |outcomes: &[Outcome]| format!("{:?}", report(outcomes));
         let is = |code: ExitCode| format!("{code:?}");

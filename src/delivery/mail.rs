@@ -174,6 +174,23 @@ mod tests {
         assert!(formatted.is_ascii() && formatted.contains("In=C3=A8s"), "{formatted}");
     }
 
+    /// Protects mail from servers that take none from who does not say a name.
+    #[tokio::test]
+    async fn it_greets_by_the_name_of_the_deployment() {
+        use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("smtp://{}", listener.local_addr().unwrap());
+        let mailer = SmtpMailer::new(&url.into(), Some("keyturn.example".into())).unwrap();
+        let asked = tokio::spawn(async move {
+            let (mut client, _) = listener.accept().await.unwrap();
+            client.write_all(b"220 here\r\n").await.unwrap();
+            BufReader::new(client).lines().next_line().await.unwrap().unwrap()
+        });
+        // It hangs up after the greeting.
+        mailer.send(&mail("x")).await.unwrap_err();
+        assert_eq!(asked.await.unwrap(), "EHLO keyturn.example");
+    }
+
     #[test]
     fn a_line_break_in_an_address_is_refused() {
         let mut bad = mail("x");

@@ -7,6 +7,7 @@ mod encrypt;
 mod kept;
 mod key_on_file;
 mod problem;
+mod renewal;
 mod signer;
 mod trust;
 mod verified;
@@ -14,8 +15,9 @@ mod web_key;
 
 pub use encrypt::{EncryptProblem, encrypt_and_sign};
 pub use kept::prepare;
-pub use key_on_file::{KeyReport, Renewal, choose, fingerprint_of, inspect, renewal};
+pub use key_on_file::{KeyReport, choose, fingerprint_of, inspect};
 pub use problem::{KeyName, KeyProblem, TooMuch, Unsound};
+pub use renewal::{Renewal, renewal};
 pub use signer::{PublishedKey, SignerProblem, SigningKey};
 pub use web_key::local_part_hash;
 

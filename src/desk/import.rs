@@ -45,7 +45,7 @@ pub struct NotImported {
 }
 
 /// What became of each org of a document, in its order.
-pub type Outcome = Result<Imported, NotImported>;
+pub type Outcome = Result<Imported, Box<NotImported>>;
 
 /// One import in hand.
 struct Import<'a> {
@@ -100,11 +100,11 @@ impl Desk {
                     | StepError::NotPossible(_)
                     | StepError::Vault(_)
                     | StepError::NotFound),
-                ) => Err(NotImported {
+                ) => Err(Box::new(NotImported {
                     slug: entry.slug.clone(),
                     fingerprint: key.and_then(openpgp::fingerprint_of),
                     why,
-                }),
+                })),
                 Err(broken) => return Err(broken),
             });
         }

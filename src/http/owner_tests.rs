@@ -263,3 +263,64 @@ async fn a_key_that_was_replaced_is_told_of_for_thirty_days() {
     site.bench.clock.advance(1);
     assert!(!told().await);
 }
+
+/// Protects whoever pastes what an Owner sent, which holds two keys: both are named, and one is
+/// chosen.
+#[tokio::test]
+async fn of_several_keys_in_a_text_one_is_chosen() {
+    let site = Site::new().await;
+    let ada = site.cookie(ADA).await;
+    let keys = owners();
+    let both = format!("{}\n{}", keys.rsa.public, keys.sign_only.public);
+    let body = |which: &str| {
+        format!("org=org-acme&key={}&which={}&back=%2Forgs%2Facme", encode(&both), encode(which))
+    };
+    for none_of_them in ["", &"AB".repeat(20)] {
+        site.post("change_owner_key", &body(none_of_them), Some(&ada)).await;
+        let (_, html) = site.page("/orgs/acme", Some(&ada)).await;
+        for named in [&keys.rsa.fingerprint, &keys.sign_only.fingerprint, "rosa@customer.example"] {
+            assert!(html.contains(named), "{named}");
+        }
+        assert!(html.contains("name=\"which\""));
+    }
+    // As it is shown elsewhere, in groups of four.
+    let which = in_fours(&keys.rsa.fingerprint).to_lowercase();
+    site.post("change_owner_key", &body(&which), Some(&ada)).await;
+    let (_, html) = site.page("/orgs/acme", Some(&ada)).await;
+    assert!(html.contains("Takes effect") && html.contains(&in_fours(&keys.rsa.fingerprint)));
+}
+
+/// Protects Owners whose program looks the platform's key up by the address in the mail.
+#[tokio::test]
+async fn the_platform_s_key_is_in_the_web_key_directory() {
+    use crate::delivery::openpgp::{gnupg::Gnupg, local_part_hash};
+    let site = Site::new().await;
+    let get = async |path: String| {
+        let answer = site.send(Request::get(path).body(Body::empty()).unwrap()).await;
+        let status = answer.status();
+        (status, axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap())
+    };
+    let base = "/.well-known/openpgpkey";
+    let name = local_part_hash("keyturn").unwrap();
+    let (status, direct) = get(format!("{base}/hu/{name}?l=keyturn")).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, advanced) = get(format!("{base}/platform.example/hu/{name}?l=keyturn")).await;
+    assert_eq!((status, &advanced), (StatusCode::OK, &direct));
+    for policy in [format!("{base}/policy"), format!("{base}/platform.example/policy")] {
+        assert_eq!(get(policy).await.0, StatusCode::OK);
+    }
+    let other = local_part_hash("somebody").unwrap();
+    for nowhere in [
+        format!("{base}/hu/{other}"),
+        format!("{base}/other.example/hu/{name}"),
+        format!("{base}/other.example/policy"),
+    ] {
+        assert_eq!(get(nowhere.clone()).await.0, StatusCode::NOT_FOUND, "{nowhere}");
+    }
+    let gpg = Gnupg::new();
+    gpg.travel(site.bench.now() - gpg.now());
+    gpg.run(&["--import"], &direct);
+    let listed = gpg.run(&["--with-colons", "--list-keys", "keyturn@platform.example"], b"").stdout;
+    let listed = String::from_utf8(listed).unwrap();
+    assert!(listed.contains(&site.bench.desk.keys.openpgp.fingerprint()), "{listed}");
+}

@@ -35,6 +35,11 @@ pub(super) fn primary(key: &impl KeyDetails) -> Primary {
         | (_, PublicParams::EdDSALegacy(EddsaLegacyPublicParams::Unsupported { curve, .. })) => {
             Primary::Unknown(curve.name().to_owned())
         }
+        // OpenPGP does not ask for the lower of the two forms that each signature has on this
+        // curve, and the library refuses the higher one: every second key would be damaged.
+        (_, PublicParams::ECDSA(EcdsaPublicParams::Secp256k1 { .. })) => {
+            Primary::Unknown("secp256k1".to_owned())
+        }
         (_, PublicParams::ECDSA(_))
         | (_, PublicParams::EdDSALegacy(_))
         | (_, PublicParams::Ed25519(_))

@@ -4,8 +4,6 @@
 //! ones that somebody else has certified. So the rules are written out here, as RFC 9580 (sections
 //! 5.2.3 and 10.1) has them.
 
-use std::sync::Arc;
-
 use pgp::composed::{PublicOrSecret, SignedPublicKey};
 use pgp::packet::{PublicKey, PublicSubkey, Signature};
 use pgp::types::{KeyDetails, KeyVersion};
@@ -379,36 +377,6 @@ fn created_at(key: &impl KeyDetails) -> i64 {
 /// The full fingerprint in capital hexadecimal digits.
 pub(super) fn fingerprint(key: &impl KeyDetails) -> String {
     format!("{:X}", key.fingerprint())
-}
-
-/// What became of a key on file by another copy of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Renewal {
-    /// It is another key.
-    Another,
-    /// The copy says nothing new: it is the same, or older.
-    NothingNew,
-    /// The copy says more. The key with what both say, ASCII-armored.
-    Renewed(String),
-}
-
-/// Holds a copy of a key against the one on file. Of the same key the two are put together: all
-/// that the key has signed itself counts, and the newest of it. So a copy that lacks a revocation,
-/// a subkey or the last extension takes nothing away.
-///
-/// # Errors
-/// [`KeyProblem`] where one of them cannot be read.
-pub fn renewal(on_file: &str, copy: &str) -> Result<Renewal, KeyProblem> {
-    let old: Arc<Verified> = kept::verified(on_file)?;
-    let new = kept::verified(copy)?;
-    let Some(both) = Verified::clone(&old).with(&new) else {
-        return Ok(Renewal::Another);
-    };
-    if both.says_what(&old) {
-        return Ok(Renewal::NothingNew);
-    }
-    // Of what was just read; a failure to write it is none that anybody could mend.
-    both.to_armored().map(Renewal::Renewed).map_err(|_| KeyProblem::Unreadable)
 }
 
 #[cfg(test)]

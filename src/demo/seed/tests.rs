@@ -184,3 +184,33 @@ async fn the_history_is_in_the_logs() {
         assert!(found.is_ok(), "{}: {found:?}", head.id);
     }
 }
+
+/// Protects the newcomer who plays the Owner of NOV-4813: what the ready reply says, done with GnuPG
+/// and the Owner's own key, ends in a key that is accepted.
+#[tokio::test]
+async fn the_reply_about_the_expired_key_leads_out() {
+    use crate::delivery::openpgp::{gnupg::Gnupg, inspect};
+    let (_folder, desk, story) = seeded().await;
+    let (reply, key) = {
+        let mut conn = desk.store.read().await.unwrap();
+        let case = desk.case(&mut conn, "NOV-4813", "nobody", None).await.unwrap();
+        (case.verdict.reply().unwrap().to_owned(), case.org.unwrap().pgp_key.unwrap())
+    };
+    assert!(
+        crate::delivery::guard::shape(&reply).unwrap().is_none(),
+        "the guard lets it through: {reply}"
+    );
+    let fingerprint = crate::delivery::openpgp::fingerprint_of(&key).unwrap();
+    let owner = story.owner_pgp.iter().find(|owner| owner.fingerprint == fingerprint).unwrap();
+    let gpg = Gnupg::new();
+    gpg.travel(NOW - gpg.now());
+    gpg.run(&["--import"], owner.private_key.as_bytes());
+    let mut printed = Vec::new();
+    for command in reply.lines().filter(|line| line.starts_with("gpg ")) {
+        let args: Vec<&str> = command.split(' ').skip(1).collect();
+        printed = gpg.run(&args, b"").stdout;
+    }
+    let sent = String::from_utf8(printed).unwrap();
+    let report = inspect(&sent, gpg.now()).unwrap_or_else(|e| panic!("{reply}\nleads to: {e}"));
+    assert_eq!(report.fingerprint, fingerprint);
+}

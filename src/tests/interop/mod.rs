@@ -4,3 +4,4 @@
 mod api;
 mod vanished;
 mod vault;
+mod openpgp;
