@@ -49,6 +49,13 @@ pub(super) async fn show(State(side): State<Arc<Inner>>, Path(id): Path<u64>) ->
         "<section aria-labelledby=\"text\">\n<h2 id=\"text\">The mail</h2>\n<pre>{}</pre>\n</section>\n",
         html::linked(mail.body.replace("\r\n", "\n").trim_end(), &side.console)
     ));
+    for file in mail.parts.iter().filter(|part| part.file_name.is_some()) {
+        main.push_str(&format!(
+            "<section>\n<h2>Attached: {}</h2>\n<pre>\n{}\n</pre>\n</section>\n",
+            text(file.file_name.as_deref().unwrap_or_default()),
+            text(String::from_utf8_lossy(&file.content).trim_end())
+        ));
+    }
     if message_of(&mail).is_some() {
         main.push_str(&format!(
             "<form method=\"post\" action=\"/mail/{id}/decrypt\">\n\
