@@ -166,15 +166,15 @@ pub fn lives(kept: &Kept) -> String {
     let until = time::seconds(kept.expires_at);
     match (kept.state.as_str(), kept.renewable, &kept.last_error) {
         ("expired", ..) => {
-            "The new token has ended in the vault before it was acknowledged: ask for another."
+            "The new token has ended in the vault before it was acknowledged: another rotation makes another."
                 .to_owned()
         }
         (_, 0, _) => format!("The new token cannot be renewed: it ends at {until}."),
         ("kept", _, Some(why)) => format!(
-            "The new token lives until {until} unless it is renewed, and Keyturn could not renew it the last time ({why}): put it to use before."
+            "The new token lives until {until} unless it is renewed, and Keyturn could not renew it the last time ({why}): it is to be put to use before."
         ),
         ("kept", ..) if kept.expires_at < kept.keep_until => format!(
-            "The new token lives until {until} unless it is renewed. Keyturn renews it until you acknowledge it, at the longest until {}; from then on whoever uses it does.",
+            "The new token lives until {until} unless it is renewed. Keyturn renews it until the handoff is acknowledged, at the longest until {}; from then on whoever uses it does.",
             time::seconds(kept.keep_until)
         ),
         _ => format!("The new token lives until {until} unless whoever uses it renews it."),

@@ -338,3 +338,39 @@ fn a_setting_that_would_be_a_bypass_does_not_exist() {
         assert!(format!("{problems:?}").contains(name), "{name}: {problems:?}");
     }
 }
+
+/// Protects a customer's jobs: what ends with an old vault token is said before it is replaced, and
+/// the form alone does not do it.
+#[tokio::test]
+async fn what_depends_on_an_old_vault_token_is_said_and_confirmed() {
+    let site = Site::new().await;
+    let bench = &site.bench;
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, "NOV-4803").await.unwrap();
+    let page = async || {
+        let page = Request::builder()
+            .uri("/tickets/NOV-4803")
+            .header(header::COOKIE, site.cookie(ADA).await)
+            .header(header::ACCEPT, "text/html");
+        let answer = site.send(page.body(Body::empty()).unwrap()).await;
+        let bytes = axum::body::to_bytes(answer.into_body(), 1 << 22).await.unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    let said = page().await;
+    assert!(said.contains("all tokens that it made"), "{said}");
+    assert!(said.contains("What depends on the old token may end with it"), "{said}");
+    let rotate = async |more: &str| {
+        let body = format!("impersonation={}{more}", grant.id);
+        let mut request = form("/do/rotate", &body)
+            .header(header::COOKIE, site.cookie(ADA).await)
+            .body(Body::from(body.clone()))
+            .unwrap();
+        request.headers_mut().insert(header::ACCEPT, "application/json".parse().unwrap());
+        site.send(request).await.status()
+    };
+    assert_eq!(rotate("").await, StatusCode::BAD_REQUEST);
+    assert_eq!(bench.versions("vtk_cedar").await.len(), 1, "nothing was done");
+    assert_eq!(rotate("&dependents_end=true").await, StatusCode::OK);
+    assert_eq!(bench.versions("vtk_cedar").await.len(), 2);
+    assert!(page().await.contains("The new token lives until"));
+}

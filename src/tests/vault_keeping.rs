@@ -61,7 +61,7 @@ async fn a_short_token_lives_until_the_owner_has_it(bench: Bench) {
     let ada = bench.at_work(ADA).await;
     let handoff = bench.hand_off(&ada, &grant.id).await.unwrap();
     let mail = bench.mailbox_after_sending("Your new secret").await;
-    assert!(mail.contains("Keyturn renews it until you acknowledge it"), "{mail}");
+    assert!(mail.contains("Keyturn renews it until the handoff is acknowledged"), "{mail}");
     assert!(mail.contains("Tokens that the old one made"), "{mail}");
     let platform = bench.desk.keys.openpgp.to_armored_public().unwrap();
     let (text, _) = decrypt(&owners().modern, &platform, &handoff.message);
