@@ -52,8 +52,8 @@ fn allowed(headers: &HeaderMap, program: bool) -> bool {
     }
 }
 
-/// Refuses an address with the character U+0000 in it: PostgreSQL's texts cannot hold it, and no
-/// name of ours has it.
+/// Refuses an address, or a form of a page, with the character U+0000 in it: PostgreSQL's texts
+/// cannot hold it, and nothing that people write has it.
 pub async fn no_null(request: Request, next: Next) -> Response {
     let uri = request.uri();
     if uri.path().contains("%00") {
@@ -63,7 +63,18 @@ pub async fn no_null(request: Request, next: Next) -> Response {
         return (StatusCode::BAD_REQUEST, "This address has a character that no text has.\n")
             .into_response();
     }
-    next.run(request).await
+    if !uri.path().starts_with("/do/") {
+        return next.run(request).await;
+    }
+    let (parts, body) = request.into_parts();
+    let Ok(form) = axum::body::to_bytes(body, super::MAX_BODY).await else {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "This form is too large.\n").into_response();
+    };
+    if form.contains(&0) || form.windows(3).any(|three| three == b"%00") {
+        return (StatusCode::BAD_REQUEST, "This form has a character that no text has.\n")
+            .into_response();
+    }
+    next.run(Request::from_parts(parts, axum::body::Body::from(form))).await
 }
 
 /// The demo signs people in with a button, so it answers only under its own name: another name

@@ -23,8 +23,6 @@ mod live_tests;
 #[cfg(test)]
 mod logs_tests;
 #[cfg(test)]
-mod machine_tests;
-#[cfg(test)]
 mod no_bypass_tests;
 #[cfg(test)]
 mod overview_tests;

@@ -26,6 +26,7 @@ pub struct ConsentRequest {
     /// The number of the one ticket that it may act for, `NOV-4801`. Consent goes off by itself
     /// when that ticket's impersonation ends.
     #[serde(default)]
+    #[schema(pattern = "^[A-Z]{1,10}-[0-9]{1,12}$")]
     ticket_ref: Option<String>,
     /// Whether it may act until consent is withdrawn.
     #[serde(default)]

@@ -52,10 +52,10 @@ pub struct TicketBody {
     /// Its number, `NOV-4821`; the next free one where absent.
     number: Option<String>,
     /// The org's id or short name.
-    #[schema(min_length = 1, pattern = r"\S")]
+    #[schema(min_length = 1, pattern = r"^[^\x00]*\S[^\x00]*$")]
     org: String,
     /// What it is about: up to 200 characters.
-    #[schema(max_length = 200, pattern = r"\S")]
+    #[schema(max_length = 200, pattern = r"^[^\x00]*\S[^\x00]*$")]
     subject: String,
     /// Who asks.
     requester: Requester,
@@ -67,7 +67,7 @@ pub struct TicketBody {
     #[serde(default)]
     suspected_leak: bool,
     /// What the customer wrote: up to 10,000 characters.
-    #[schema(max_length = 10_000, pattern = r"\S")]
+    #[schema(max_length = 10_000, pattern = r"^[^\x00]*\S[^\x00]*$")]
     message: String,
 }
 
@@ -76,10 +76,10 @@ pub struct TicketBody {
 #[serde(deny_unknown_fields)]
 pub struct Requester {
     /// The name.
-    #[schema(max_length = 200, pattern = r"\S")]
+    #[schema(max_length = 200, pattern = r"^[^\x00]*\S[^\x00]*$")]
     name: String,
     /// The address, by which the member is found.
-    #[schema(max_length = 254, pattern = r"\S")]
+    #[schema(max_length = 254, pattern = r"^[^\x00]*\S[^\x00]*$")]
     email: String,
 }
 
@@ -88,7 +88,7 @@ pub struct Requester {
 #[serde(deny_unknown_fields)]
 pub struct Authenticated {
     /// How, in a few words.
-    #[schema(max_length = 200, pattern = r"\S")]
+    #[schema(max_length = 200, pattern = r"^[^\x00]*\S[^\x00]*$")]
     how: String,
     /// When: RFC 3339.
     #[schema(format = DateTime)]
@@ -143,10 +143,10 @@ pub struct MessageBody {
     #[schema(value_type = MessageKind)]
     kind: String,
     /// Who wrote it.
-    #[schema(max_length = 200, pattern = r"\S")]
+    #[schema(max_length = 200, pattern = r"^[^\x00]*\S[^\x00]*$")]
     author: String,
     /// The text: up to 10,000 characters.
-    #[schema(max_length = 10_000, pattern = r"\S")]
+    #[schema(max_length = 10_000, pattern = r"^[^\x00]*\S[^\x00]*$")]
     text: String,
     /// The program's own id for it: sent again, it is the same message.
     #[schema(pattern = r"^[A-Za-z0-9_.-]{1,100}$")]

@@ -2,7 +2,8 @@
 //! may be a secret.
 
 use http::HeaderMap;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize as _, Deserializer};
 use serde_json::Value;
 
 use super::problem::ApiError;
@@ -23,6 +24,18 @@ pub fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     }
     // From the text again: only there a name that comes twice is an error, with its place.
     serde_json::from_slice(body).map_err(|e| malformed(&e))
+}
+
+/// A whole number, or nothing. `38.0` is one to JSON Schema, by which clients go.
+///
+/// # Errors
+/// Where it is no number, or has a fraction.
+pub fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<Option<i64>, D::Error> {
+    let Some(number) = Option::<serde_json::Number>::deserialize(from)? else { return Ok(None) };
+    // Up to here every whole number is one of its own as a float.
+    let exact = |float: &f64| float.fract() == 0.0 && float.abs() < 9.0e15;
+    let whole = number.as_i64().or_else(|| number.as_f64().filter(exact).map(|f| f as i64));
+    whole.map(Some).ok_or_else(|| D::Error::custom("not a whole number"))
 }
 
 /// Where a body does not read.
@@ -83,6 +96,18 @@ mod tests {
             assert!(!why.contains("hunter2"), "{body}: {why}");
         }
         assert!(json::<ConsentRequest>(br#"{"allow_platform_impersonation": false}"#).is_ok());
+    }
+
+    #[test]
+    fn a_whole_number_may_have_a_point_and_no_fraction() {
+        let read = |text: &str| whole(&mut serde_json::Deserializer::from_str(text));
+        for (text, is) in [("38", 38), ("38.0", 38), ("0", 0), ("-1.0", -1), ("6.048e5", 604_800)] {
+            assert_eq!(read(text).unwrap(), Some(is), "{text}");
+        }
+        assert_eq!(read("null").unwrap(), None);
+        for text in ["38.5", "1e300", "\"38\"", "true", "9223372036854775808"] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

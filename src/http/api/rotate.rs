@@ -27,7 +27,8 @@ pub struct RotateRequest {
     /// says so, and this is ignored.
     suspected_leak: bool,
     /// How long the old key stays valid, 0 to 604800 seconds; 86400 by default. Self-service only.
-    #[schema(minimum = 0, maximum = 604_800)]
+    #[serde(deserialize_with = "read::whole")]
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 604_800)]
     overlap_seconds: Option<i64>,
     /// Rotate although the overlap of the last rotation is not over.
     during_overlap: bool,

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 
 use crate::store::Engine;
 use crate::testing::programs::{self, from_pypi, pypi_version, python};
-use crate::testing::served::{INTAKE, SERVICE, Served};
+use crate::testing::real::served::{INTAKE, SERVICE, Served};
 use crate::testing::story::{CLEO, credential_of, member_id};
 use crate::testing::{Bench, matrix};
 

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret as _;
 use super::api::description;
 use crate::store::Engine;
 use crate::testing::programs::{self, from_npm, from_pypi, npm_version, pypi_version};
-use crate::testing::served::Served;
+use crate::testing::real::served::Served;
 use crate::testing::story::{credential_of, member_id};
 use crate::testing::{Bench, matrix};
 

@@ -8,7 +8,7 @@ use http::header;
 use crate::config::proxies::Proxies;
 use crate::store::Engine;
 use crate::testing::programs::{Running, free_port, version_of};
-use crate::testing::served::Served;
+use crate::testing::real::served::Served;
 use crate::testing::{Bench, matrix};
 
 /// Whom the log names for a failed sign-in through `port` of a proxy, with what a client forged.

@@ -10,9 +10,9 @@ use crate::model::time;
 use crate::proof::row::AuditRow;
 use crate::store::Engine;
 use crate::store::{audit, forward};
+use crate::testing::real::syslog::{Program, Receiver};
 use crate::testing::sinks::TestAuthority;
 use crate::testing::story::{ADA, STUCK};
-use crate::testing::syslog::{Program, Receiver};
 use crate::testing::{Bench, matrix};
 use crate::tests::tamper::fill;
 

@@ -92,7 +92,8 @@ async fn notes_and_trees_are_what_others_make_of_them() {
         let hash = record_hash(row.as_bytes());
         check_record(&proof, size, root, n, hash).unwrap_or_else(|e| panic!("row {n}: {e:?}"));
     }
-    for old in &checkpoints {
+    // There is nothing to prove of an empty log.
+    for old in checkpoints.iter().filter(|old| old.size() > 0) {
         let proof = prove_tree(size, old.size(), &reader).unwrap();
         check_tree(&proof, size, root, old.size(), *old.hash()).unwrap();
     }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::programs::{Running, free_port, version_of};
-use super::sinks::TestAuthority;
+use crate::testing::programs::{Running, free_port, version_of};
+use crate::testing::sinks::TestAuthority;
 
 /// Which program it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Receiver {
 
     /// What it says of itself.
     pub(crate) fn log(&self) -> String {
-        super::programs::end_of(&self.folder.path().join("log"))
+        crate::testing::programs::end_of(&self.folder.path().join("log"))
     }
 
     /// Its name and version.
@@ -112,7 +112,7 @@ impl Receiver {
             Program::SyslogNg => {
                 let (mut command, root) = unpacked();
                 command.arg(format!("--module-path={}", modules(&root).display())).arg("-V");
-                let said = super::programs::run_well(command).await;
+                let said = crate::testing::programs::run_well(command).await;
                 let version = said.split(['(', ')']).nth(1).unwrap_or("unknown").to_owned();
                 ("syslog-ng", version)
             }

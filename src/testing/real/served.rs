@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::Bench;
 use crate::auth::credential;
 use crate::config::proxies::Proxies;
+use crate::testing::Bench;
 use crate::web::app::App;
 
 /// The token with which services introspect. It has what HTTP Basic and forms treat specially.

@@ -2,13 +2,14 @@
 //! answered with RFC 9457 problem details and a status that says so, never with a page and never
 //! with a redirect to one. A client that follows redirects would take the page for a success.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use std::sync::Arc;
 
-use super::api::problem::Problem;
+use crate::http::api::problem::Problem;
 use crate::web::app::App;
 use crate::web::door::Door;
 use crate::web::pages;
@@ -121,3 +122,6 @@ pub async fn problems(request: Request, next: Next) -> Response {
         .or_insert(HeaderValue::from_static("no-store"));
     answer
 }
+
+#[cfg(test)]
+mod tests;
