@@ -13,7 +13,7 @@ pub(super) fn of(e: &Error) -> Refusal {
 
 fn without_answer(e: &Error) -> Refusal {
     // Never the library's own words: they may quote what was sent.
-    let (again, said) = if e.is_tls() {
+    let (again, said) = if e.is_tls() || is_of_tls(e) {
         (
             Again::Mend,
             "TLS with the mail server failed: see that its certificate is good and for the name in smtp",
@@ -33,6 +33,20 @@ fn without_answer(e: &Error) -> Refusal {
     Refusal { again, said: said.to_owned() }
 }
 
+/// Whether TLS is behind an error. The library counts a certificate that nobody vouches for among
+/// the faults of the connection.
+fn is_of_tls(e: &Error) -> bool {
+    let mut next = std::error::Error::source(e);
+    while let Some(cause) = next {
+        let wrapped = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>()) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
+}
+
 /// What an answer of 4xx or 5xx means. Of the server's words the two codes are kept, and what is
 /// certainly none of the mail's.
 fn answered(code: u16, words: &str) -> Refusal {
@@ -45,11 +59,10 @@ fn answered(code: u16, words: &str) -> Refusal {
         _ => Again::Never,
     };
     let mut said = format!("the mail server answered {code}");
-    for part in [enhanced, Some(plain_words(&text)).filter(|kept| !kept.is_empty())] {
-        if let Some(part) = part {
-            said.push(' ');
-            said.push_str(&part);
-        }
+    let kept = Some(plain_words(&text)).filter(|kept| !kept.is_empty());
+    for part in enhanced.into_iter().chain(kept) {
+        said.push(' ');
+        said.push_str(&part);
     }
     Refusal { again, said }
 }

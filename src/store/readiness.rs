@@ -53,11 +53,16 @@ impl Store {
     /// Why the database does not take it.
     pub async fn try_writing(&self, now: Micros) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE readiness SET asked_at = $1, filler = $2 WHERE id = 1")
-            .bind(now)
-            .bind("-".repeat(FILLER))
-            .execute(tx.conn())
-            .await?;
+        // Each time another text than the last one: SQLite does not write what is the same.
+        sqlx::query(
+            "UPDATE readiness SET asked_at = $1, \
+             filler = CASE WHEN filler LIKE 'a%' THEN $2 ELSE $3 END WHERE id = 1",
+        )
+        .bind(now)
+        .bind("b".repeat(FILLER))
+        .bind("a".repeat(FILLER))
+        .execute(tx.conn())
+        .await?;
         tx.commit().await
     }
 }

@@ -2,6 +2,6 @@
 //! them out by the name of this module.
 
 mod api;
+mod openpgp;
 mod vanished;
 mod vault;
-mod openpgp;

@@ -6,6 +6,7 @@ mod api_clients;
 mod authorities;
 mod connect;
 mod csv;
+mod disk_full;
 mod est;
 mod mail;
 mod nginx;
