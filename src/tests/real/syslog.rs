@@ -146,3 +146,22 @@ async fn without_a_certificate_nothing_counts_as_taken_where_one_is_asked_for() 
         assert!(receiver.parsed().is_empty(), "{program:?}");
     }
 }
+
+/// Protects rows from waiting: a receiver that refuses a session taken up again took only one
+/// burst of three at once, and the others after a wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_burst_is_taken_the_first_time_that_it_is_sent() {
+    for program in [Program::RsyslogGnutls, Program::RsyslogOpenssl, Program::SyslogNg] {
+        let bench = Bench::new(Engine::Sqlite).await;
+        let authority = TestAuthority::new();
+        let receiver = Receiver::start(program, &authority, true).await;
+        let trust = authority.trusted(true);
+        let sink = SyslogSink::new(&receiver.address, &trust, "keyturn.example").unwrap();
+        for burst in 0..5 {
+            fill(&bench, 3).await;
+            let taken = bench.desk.forward_due(&sink, ME).await.unwrap();
+            assert!(taken >= 3, "{program:?}, burst {burst}: {taken}: {}", receiver.log());
+            bench.clock.advance(10 * time::SECOND);
+        }
+    }
+}
