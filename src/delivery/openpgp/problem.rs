@@ -194,6 +194,11 @@ pub enum Unsound {
         /// When it was made.
         at: i64,
     },
+    /// Its hash is too short for the kind of key, so that programs do not even check it.
+    ShortHash {
+        /// When it was made.
+        at: i64,
+    },
     /// It says something that must be understood, and is not.
     Critical {
         /// What.

@@ -4,8 +4,8 @@
 //! still holds, at this time, made this way, is decided here (RFC 9580, sections 5.2.3 and 9.5).
 
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::packet::{Signature, SubpacketData};
-use pgp::types::KeyVersion;
+use pgp::packet::{PublicKey, Signature, SubpacketData};
+use pgp::types::{EcdsaPublicParams, KeyDetails as _, KeyVersion, PublicParams};
 
 use super::MICROS_PER_SECOND;
 use super::problem::Unsound;
@@ -78,9 +78,14 @@ pub(super) fn holds(signature: &Signature, now: i64) -> Result<(), Unsound> {
     }
 }
 
-/// Why a signature with a broken hash is not relied on, where the library does not even check it.
-pub(super) fn weak_hash(signature: &Signature) -> Option<Unsound> {
+/// Why a signature is not relied on whose hash is broken, or too short for the key, so that the
+/// library does not even check it (the standard of ECDSA wants more than half of the curve's bits).
+pub(super) fn weak_hash(signature: &Signature, key: &PublicKey) -> Option<Unsound> {
     let hash = signature.hash_alg()?;
+    let long = matches!(key.public_params(), PublicParams::ECDSA(EcdsaPublicParams::P521 { .. }));
+    if long && matches!(hash, HashAlgorithm::Sha224 | HashAlgorithm::Sha256) {
+        return Some(Unsound::ShortHash { at: made_at(signature).unwrap_or(0) });
+    }
     let broken =
         matches!(hash, HashAlgorithm::Sha1 | HashAlgorithm::Md5 | HashAlgorithm::Ripemd160);
     broken.then(|| Unsound::Hash { name: hash_name(hash), at: made_at(signature).unwrap_or(0) })

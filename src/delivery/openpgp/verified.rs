@@ -61,7 +61,7 @@ impl Verified {
             let own = signatures.iter().filter(|signature| claims(signature, primary));
             let (right, others): (Vec<_>, Vec<_>) = own.cloned().partition(right);
             wrong += others.len();
-            (right, others.iter().filter_map(trust::weak_hash).next())
+            (right, others.iter().find_map(|other| trust::weak_hash(other, primary)))
         };
         let of_key = |signature: &Signature| signature.verify_key(primary).is_ok();
         let (revocations, _) = sort(&details.revocation_signatures, &of_key);

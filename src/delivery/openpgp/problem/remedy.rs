@@ -92,7 +92,11 @@ impl KeyProblem {
             Self::NamesRevoked { .. } => {
                 vec![format!("gpg --quick-add-uid {fingerprint} 'NAME <ADDRESS>'")]
             }
-            Self::Unsound { why: Unsound::Critical { .. }, user_id, .. } => {
+            Self::Unsound {
+                why: Unsound::Critical { .. } | Unsound::ShortHash { .. },
+                user_id,
+                ..
+            } => {
                 // GnuPG does not rely on such a key either, and signs nothing anew with it.
                 return new_key(user_id.as_deref());
             }
@@ -101,7 +105,10 @@ impl KeyProblem {
                 commands.extend(subkeys.iter().map(subkey));
                 commands.into_iter().map(|command| with_sha256(&command)).collect()
             }
-            Self::UnsoundSubkey { why: Unsound::Critical { .. }, .. } => vec![add],
+            Self::UnsoundSubkey {
+                why: Unsound::Critical { .. } | Unsound::ShortHash { .. },
+                ..
+            } => vec![add],
             Self::UnsoundSubkey { subkey: one, .. } => vec![with_sha256(&subkey(one))],
             Self::TooMuch { what: TooMuch::Names { address: Some(address), .. }, .. } => {
                 return vec![format!(
@@ -158,7 +165,7 @@ impl KeyProblem {
             Self::WeakPrimary { .. }
             | Self::UnknownPrimary { .. }
             | Self::Version { .. }
-            | Self::Unsound { why: Unsound::Critical { .. }, .. } => {
+            | Self::Unsound { why: Unsound::Critical { .. } | Unsound::ShortHash { .. }, .. } => {
                 format!("Ask the Owner for a whole new key, since a new subkey would not do: {run}, with the new key's fingerprint")
             }
             Self::NoNames { .. } | Self::NoSelfSignature { .. } if commands.is_empty() => {
@@ -230,6 +237,10 @@ impl Unsound {
             Self::Hash { name, at } => {
                 format!("was signed on {} with {name}, which can be forged", day(*at))
             }
+            Self::ShortHash { at } => format!(
+                "was signed on {} with a hash that is too short for a key of this kind",
+                day(*at)
+            ),
             Self::Critical { part } => format!(
                 "comes with a note that is marked as critical and known to few programs ({part})"
             ),
