@@ -6,7 +6,7 @@ mod reach;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{AnyConnection, AnyPool, Connection as _, Executor, Row as _};
+use sqlx::{AnyConnection, AnyPool, AssertSqlSafe, Connection as _, Executor, Row as _};
 
 use super::{Engine, Result};
 
@@ -81,11 +81,21 @@ async fn prepare(conn: &mut AnyConnection, engine: Engine, purpose: For) -> sqlx
             .await?;
         }
         Engine::Postgres => {
-            for (name, value) in SESSION {
-                set(conn, name, value).await?;
-            }
             let idle = if purpose == For::Steps { IDLE_IN_A_STEP } else { IDLE_IN_A_LOOK };
-            set(conn, "idle_in_transaction_session_timeout", idle).await?;
+            let idle = ("idle_in_transaction_session_timeout", idle);
+            let values: Vec<String> = SESSION
+                .iter()
+                .chain([&idle])
+                .map(|(name, value)| format!("('{name}', '{value}')"))
+                .collect();
+            // In one go; and only what the server knows of, since older ones do not know it all.
+            let sql = format!(
+                "SELECT set_config(s.name, v.value, false) FROM pg_settings s \
+                 JOIN (VALUES {}) AS v (name, value) ON s.name = v.name",
+                values.join(", ")
+            );
+            // Nothing in it comes from outside.
+            conn.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
         }
     }
     Ok(())
@@ -111,13 +121,3 @@ const IDLE_IN_A_STEP: &str = "6000";
 
 /// A moment of the database that is only looked at holds up nobody.
 const IDLE_IN_A_LOOK: &str = "60000";
-
-/// Sets what the server knows of by this name; older ones do not know all of them.
-async fn set(conn: &mut AnyConnection, name: &str, value: &str) -> sqlx::Result<()> {
-    sqlx::query("SELECT set_config(name, $1, false) FROM pg_settings WHERE name = $2")
-        .bind(value)
-        .bind(name)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
