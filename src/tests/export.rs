@@ -206,6 +206,7 @@ async fn what_is_judged_meanwhile_neither_adds_to_an_export_nor_cuts_it_off(benc
     let mut export = begin(&bench, &cleo, Format::JsonLines, waits).await.unwrap();
     let counted = export.rows();
     let handoff = bench.handoff_of(&first.id).await;
+    bench.desk.send_due().await.unwrap();
     let mut tx = bench.desk.begin().await.unwrap();
     let step = bench.desk.acknowledge_by_staff(&mut tx, &ada, &handoff.id, "by telephone").await;
     bench.desk.settle(tx, step).await.unwrap();

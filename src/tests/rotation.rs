@@ -252,6 +252,8 @@ async fn an_older_key_that_waits_for_a_handoff_dies_with_the_next_one(bench: Ben
     let during = Ask { during_overlap: true, ..ask() };
     bench.rotate_as(&caller, "whk_acme", &during).await.unwrap();
     bench.hand_off(&ada, &second.id).await.unwrap();
+    // Its overlap begins when the mail is taken.
+    bench.desk.send_due().await.unwrap();
     assert_eq!(bench.accepted("whk_acme").await, [3, 2, 1]);
     bench.clock.advance(time::DAY);
     assert_eq!(bench.accepted("whk_acme").await, [3]);

@@ -80,9 +80,10 @@ async fn child() {
     }
 
     // For a while, by everybody who writes.
-    let who = bench.at_work(ADA).await;
     let full_since = Instant::now();
     while full_since.elapsed() < Duration::from_secs(2) {
+        // The clock of the test may go on by minutes meanwhile.
+        let who = bench.at_work(ADA).await;
         let step = bench.impersonate(&who, STUCK).await;
         assert!(matches!(step, Err(StepError::Store(_) | StepError::Audit(_))), "{step:?}");
         bench.clock.advance(2 * time::SECOND);

@@ -23,6 +23,7 @@ async fn named(served: &Served, port: u16, local: &str) -> String {
         .post(format!("http://127.0.0.1:{port}/do/sign_in"))
         .header("sec-fetch-site", "same-origin")
         .header(header::ACCEPT, "text/html")
+        .header(header::COOKIE, "keyturn-kept=1")
         .header("x-forwarded-for", "203.0.113.66")
         .header("forwarded", "for=203.0.113.66")
         .form(&[("email", "nobody@platform.example"), ("password", "x"), ("next", "")])
