@@ -14,7 +14,7 @@ WASM = --lib --no-default-features --features hydrate --target wasm32-unknown-un
 PLAYWRIGHT = cd end2end && node_modules/.bin/playwright test
 
 .PHONY: help demo demo-reset build browser browser-if-possible pin-browser-glue \
-	test test-tools test-rust test-e2e interop other-browsers screenshots screenshots-at-size bench attacks check clean
+	test test-tools test-rust test-e2e interop other-browsers whole-procedure screenshots screenshots-at-size bench attacks check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -56,8 +56,11 @@ test-rust: ## unit, property, snapshot and integration tests
 interop: build browser test-tools ## the slow meetings with real programs, and docs/interop.md of what held
 	@rm -f target/interop/found.jsonl
 	+$(CARGO) test --locked --lib -- interop:: real::
-	@$(MAKE) --no-print-directory other-browsers
+	@$(MAKE) --no-print-directory other-browsers whole-procedure
 	@.ci/interop-matrix.py
+
+whole-procedure: ## each secret rotated with nothing of our own on the other side, in Firefox
+	$(PLAYWRIGHT) --config playwright.real.config.ts
 
 other-browsers: ## the procedure in Firefox and in WebKitGTK
 	cd end2end && node browsers/firefox.mjs

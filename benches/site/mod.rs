@@ -78,7 +78,7 @@ pub async fn desk(folder: &Path, witness_folder: Option<PathBuf>) -> Result<Desk
             witness_folder,
             witness: None,
         },
-        mailer: Arc::new(SmtpMailer::new(&"smtp://127.0.0.1:1".into())?),
+        mailer: Arc::new(SmtpMailer::new(&"smtp://127.0.0.1:1".into(), None)?),
         shared_vault: None,
         lists_changed: tokio::sync::Notify::new(),
     })
@@ -94,7 +94,9 @@ pub fn router(desk: &Arc<Desk>) -> Router {
         pkg: None,
         introspection_hash: None,
         intake_hash: None,
-        client_ip_header: None,
+        proxies: Default::default(),
+        stop: Default::default(),
+        readiness: Default::default(),
         embedded_vault: None,
     };
     let here = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
@@ -160,7 +162,7 @@ pub async fn signed_in(desk: &Desk, router: &Router) -> Result<String, Failure> 
         "email=bench%40platform.example&password={}&next=%2Faudit",
         PASSWORD.replace(' ', "+")
     );
-    let response = post(router, "/do/sign_in", "", body).await?;
+    let response = post(router, "/do/sign_in", "keyturn-kept=1", body).await?;
     let Some(cookie) = response.headers().get(header::SET_COOKIE) else {
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await?;

@@ -8,7 +8,7 @@ type Refusal = {
   saw: string | RegExp;
   /** The one primary button, if it is not the one that posts the reply. */
   next?: string;
-  reply?: string;
+  reply?: string | RegExp;
   closed?: true;
 };
 
@@ -52,7 +52,7 @@ const refused: Record<string, Refusal> = {
   'NOV-4813': {
     check: 'Handoff possible',
     saw: /PGP: this key expired on /,
-    reply: 'Please send us a current public key',
+    reply: /gpg --quick-set-expire [0-9A-F]{40} 1y/,
   },
   'NOV-4815': {
     check: 'Ticket open',

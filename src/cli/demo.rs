@@ -19,7 +19,6 @@ use keyturn::desk::{Desk, Settings};
 use keyturn::gateway::listener;
 use keyturn::model::time;
 use keyturn::secrets::vault::embedded::EmbeddedVault;
-use keyturn::stop::Stop;
 use keyturn::store::Store;
 use keyturn::web::app::{App, DemoDoors, DemoPerson};
 use tokio::net::TcpListener;

@@ -26,7 +26,6 @@ use keyturn::proof::cosignature::WitnessKey;
 use keyturn::secrets::vault::Vault;
 use keyturn::secrets::vault::embedded::EmbeddedVault;
 use keyturn::secrets::vault::http::{Address, Credential, HttpVault};
-use keyturn::stop::Stop;
 use keyturn::store::Store;
 use keyturn::telemetry::{self, Format};
 use keyturn::web::app::App;
