@@ -2,12 +2,12 @@
 // console behind nginx in Firefox, tokens of an OpenBao, mail through Postfix to a mailbox that
 // GnuPG and Thunderbird's library open, rows in rsyslog and syslog-ng.
 import { X509Certificate } from 'node:crypto';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from '@playwright/test';
-import puppeteer, { type Page } from 'puppeteer-core';
 import { Webhook } from 'standardwebhooks';
 import { Authority } from './support/authority.ts';
+import { firefox, handedOff, press, signIn, until } from './support/console.ts';
 import { Deployment } from './support/keyturn.ts';
 import { Owner } from './support/mailbox.ts';
 import { nginx } from './support/nginx.ts';
@@ -16,8 +16,6 @@ import { postfix } from './support/postfix.ts';
 import { Stack, call, eventually, freePort, holds } from './support/programs.ts';
 import { syslog } from './support/syslog.ts';
 
-const firefox = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
-const pictures = join(import.meta.dirname, '../artifacts/real-pictures');
 const intake = 'an-intake-token-of-thirty-two-characters-or-more';
 const password = 'correct horse battery staple of Ada';
 const tickets = {
@@ -113,18 +111,13 @@ async function carry(stack: Stack) {
   }
   await api('PUT', '/org/consent', credential, { allow_platform_impersonation: true, until_withdrawn: true });
 
-  const version = (await call(firefox, ['--version'])).trim().replace('Mozilla Firefox ', '');
-  const browser = await puppeteer.launch({ browser: 'firefox', executablePath: firefox, headless: true, acceptInsecureCerts: true });
-  stack.later(() => browser.close());
-  await mkdir(pictures, { recursive: true });
-  const page = await browser.newPage();
-  await page.setViewport({ width: 1280, height: 720 });
-  await page.goto(`${base}/sign-in`);
-  await page.type('input[name=email]', 'ada@platform.example');
-  await page.type('input[name=password]', password);
-  await press(page, 'Sign in');
-  await until(page, 'Tickets');
-  for (const number of Object.keys(tickets)) await rotated(page, base, number);
+  const { page, version } = await firefox(stack);
+  await signIn(page, base, 'ada@platform.example', password);
+  for (const number of Object.keys(tickets)) {
+    await handedOff(page, base, number);
+    await press(page, 'See the proof');
+    await until(page, 'Complete');
+  }
 
   // The Owner's side.
   const key = await fetch(`http://127.0.0.1:${inside}/.well-known/keyturn-openpgp-key.asc`);
@@ -194,39 +187,4 @@ async function carry(stack: Stack) {
   await holds('The whole procedure', 'rsyslog', logs.rsyslog.version, tried, 'every row, over TLS with a client certificate');
   await holds('The whole procedure', 'syslog-ng', logs.syslogNg.version, tried, 'every row, passed on by rsyslog');
   await holds('The whole procedure', 'curl', (await call('curl', ['--version'])).split(' ')[1], tried, 'EST cacerts with the certificate of the bundle');
-}
-
-/** One ticket from its first button to its proof, in the browser. */
-async function rotated(page: Page, base: string, number: string) {
-  await page.goto(`${base}/tickets/${number}`);
-  await until(page, '9 of 9 pass');
-  await press(page, 'Start impersonation');
-  await until(page, 'Impersonation started');
-  // What ends with an old vault token has to be confirmed.
-  await page.evaluate(() => document.querySelectorAll<HTMLInputElement>('main input[type=checkbox][required]').forEach((box) => box.click()));
-  await press(page, 'Rotate now');
-  await until(page, 'Rotated: version');
-  await page.screenshot({ path: join(pictures, `${number}-rotated.png`) });
-  await press(page, 'Hand off and end');
-  await until(page, 'Handed off and ended');
-  await page.screenshot({ path: join(pictures, `${number}-complete.png`) });
-  await press(page, 'See the proof');
-  await until(page, 'Complete');
-}
-
-async function press(page: Page, name: string) {
-  const found = await eventually(`“${name}” to press`, async () => {
-    const handle = await page.evaluateHandle(
-      (name) => [...document.querySelectorAll<HTMLElement>('main button, main a')].find((e) => e.innerText.includes(name)) ?? null,
-      name,
-    );
-    return handle.asElement() ?? undefined;
-  });
-  await Promise.all([page.waitForNavigation({ waitUntil: 'load' }), (found as unknown as { click: () => Promise<void> }).click()]);
-}
-
-function until(page: Page, text: string) {
-  return eventually(`“${text}”`, () =>
-    page.evaluate((text) => document.body.innerText.includes(text) || undefined, text).catch(() => undefined),
-  );
 }

@@ -20,6 +20,7 @@ const pages = {
   'audit-search': '/audit?text=consent',
   'audit-search-empty': '/audit?text=nothing+like+it',
   'step-up': '/step-up?next=/tickets/NOV-4801',
+  deliveries: '/deliveries',
   'not-found': '/nowhere',
 };
 

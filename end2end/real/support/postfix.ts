@@ -1,4 +1,4 @@
-// Postfix, with TLS, for one domain whose mail goes into a Maildir.
+// Postfix, with TLS, for one domain whose mail goes into a Maildir. `gone@` it has no mailbox.
 import { chmod, chown, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Authority } from './authority.ts';
@@ -47,7 +47,7 @@ export async function postfix(stack: Stack, authority: Authority, domain: string
       `smtpd_tls_key_file = ${key}`,
       'smtpd_helo_required = yes',
       'smtpd_helo_restrictions = reject_invalid_helo_hostname, reject_non_fqdn_helo_hostname',
-      'smtpd_recipient_restrictions = permit_mynetworks, reject',
+      `smtpd_recipient_restrictions = check_recipient_access inline:{{gone@${domain} = 550 5.1.1 No such mailbox here}}, permit_mynetworks, reject`,
       `maillog_file = ${folder}/maillog`,
       `maillog_file_prefixes = ${folder}`,
       'alias_maps =',

@@ -554,6 +554,14 @@ fn over(v: &View, g: &Grant) -> AnyView {
             </form>
         }
     });
+    // A trail that is complete is no help to an Owner who got nothing.
+    let undelivered = g.handoff.as_ref().filter(|h| h.state == HandoffState::Undelivered);
+    let proof = if undelivered.is_some() { "btn" } else { "btn btn-primary" };
+    let put_right = undelivered.map(|h| {
+        view! {
+            <a class="btn btn-primary" href=format!("/rotations/{}", h.rotation_id)>{icon("send")}"Put the delivery right"</a>
+        }
+    });
     let body = view! {
         <div class="next-body">
             {v.vault.as_ref().map(|vault| vault.debts())}
@@ -569,7 +577,8 @@ fn over(v: &View, g: &Grant) -> AnyView {
                 {handoff}
             </dl>
             <div class="form-actions">
-                <a class="btn btn-primary" href=format!("/impersonations/{}", g.grant.id)>{icon("shield-check")}"See the proof"</a>
+                {put_right}
+                <a class=proof href=format!("/impersonations/{}", g.grant.id)>{icon("shield-check")}"See the proof"</a>
                 {test}
                 {no_test}
             </div>

@@ -78,12 +78,12 @@ async fn lines(conn: &mut AnyConnection, items: Vec<Item>) -> Step<Vec<Line>> {
             None => None,
         };
         let place = match (&handoff, item.kind) {
-            (Some(h), _) => Some((format!("/rotations/{}", h.rotation_id), "the rotation")),
+            (Some(h), _) => Some((format!("/rotations/{}", h.rotation_id), "Open the rotation")),
             (None, OutboxKind::TicketComment) => {
-                Some((format!("/tickets/{}", item.recipient), "the ticket"))
+                Some((format!("/tickets/{}", item.recipient), "Open the ticket"))
             }
             (None, OutboxKind::VaultRevoke) => {
-                Some((format!("/rotations/{}", item.about), "the rotation"))
+                Some((format!("/rotations/{}", item.about), "Open the rotation"))
             }
             (None, _) => None,
         };
@@ -108,7 +108,7 @@ fn row(line: &Line, acts: bool, now: Micros) -> AnyView {
         view! { <a href=format!("/orgs/{slug}")>{name.clone()}</a> }
     });
     let place = line.place.as_ref().map(|(href, what)| {
-        view! { <a href=href.clone()>{*what}<span class="sr-only">{format!(" of {}", name_of(item))}</span></a> }
+        view! { <a class="btn" href=href.clone()>{*what}<span class="sr-only">{format!(" of {}", name_of(item))}</span></a> }
     });
     let acts = acts && item.gave_up_at.is_some() && !line.handoff;
     view! {
@@ -117,7 +117,7 @@ fn row(line: &Line, acts: bool, now: Micros) -> AnyView {
             <td data-label="Organization">{org}</td>
             <td data-label="Since">{ago(item.created_at, now)}</td>
             <td data-label="State">{not_taken(item, "Not tried yet")}</td>
-            <td data-label="See to it">{place}{acts.then(|| put_right(item))}</td>
+            <td data-label="See to it"><div class="form-actions">{place}{acts.then(|| put_right(item))}</div></td>
         </tr>
     }
     .into_any()
@@ -142,7 +142,7 @@ fn put_right(item: &Item) -> AnyView {
 
 fn table(lines: &[Line], acts: bool, now: Micros) -> AnyView {
     view! {
-        <table class="table">
+        <table class="table deliveries">
             <thead><tr>
                 <th scope="col">"What"</th><th scope="col">"Organization"</th><th scope="col">"Since"</th>
                 <th scope="col">"State"</th><th scope="col">"See to it"</th>
@@ -203,9 +203,11 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
             {undelivered}
         </section>
         <div class="section-head"><h2>"Waiting"</h2></div>
-        {waiting}
-        {nothing}
-        {forwarding::panel(&l.sinks, now)}
+        <div class="stack">
+            {waiting}
+            {nothing}
+            {forwarding::panel(&l.sinks, now)}
+        </div>
     }
     .into_any()
 }
