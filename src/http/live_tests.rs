@@ -23,6 +23,7 @@ both_engines!(
     whoever_signs_out_sees_nothing_more,
     a_row_that_appears_late_is_not_passed_over,
     what_was_not_heard_of_is_said,
+    a_place_that_somebody_made_up_leads_to_no_old_row,
     a_server_that_stops_ends_its_streams,
 );
 
@@ -254,6 +255,18 @@ async fn what_was_not_heard_of_is_said(bench: Bench) {
         let mut watching = Watching::open(&site, &cookie, from, None).await;
         assert!(matches!(watching.next().await, Came::Word(word) if word == "gap"), "{from}");
     }
+}
+
+/// Protects the logs from being read through what only shows what is new.
+async fn a_place_that_somebody_made_up_leads_to_no_old_row(bench: Bench) {
+    let site = Site::on(bench).await;
+    let cookie = site.cookie(CLEO).await;
+    assert_eq!(site.send(page(&cookie)).await.status(), StatusCode::OK);
+    site.bench.clock.advance(2 * time::MINUTE);
+    let made_up = format!("{},platform=0", site.bench.now());
+    let made_up = format!("since={}", crate::web::door::encode(&made_up));
+    let mut watching = Watching::open(&site, &cookie, &made_up, None).await;
+    assert_eq!(watching.rows().await, Vec::<String>::new());
 }
 
 fn page(cookie: &str) -> Request<Body> {

@@ -192,7 +192,16 @@ impl Program {
             Self::Gnupg => {
                 gpg(home.path(), &["--import", &key])?;
                 gpg(home.path(), &["--import", &cert])?;
-                let opened = gpg(home.path(), &["--decrypt", &sealed])?;
+                // The agent of a new ring may still be taking the key in: then it is asked once more.
+                let decrypt = || gpg(home.path(), &["--decrypt", &sealed]);
+                let opened = match decrypt() {
+                    Err(said) if said.contains("No secret key") => {
+                        std::thread::sleep(std::time::Duration::from_secs(1));
+                        gpg(home.path(), &["--import", &key])?;
+                        decrypt()?
+                    }
+                    other => other?,
+                };
                 let signed = opened.said.contains("[GNUPG:] VALIDSIG ");
                 Ok(Opened { text: text(opened)?, signed: Some(signed) })
             }

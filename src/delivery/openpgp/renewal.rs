@@ -22,16 +22,22 @@ pub enum Renewal {
 /// a subkey or the last extension takes nothing away.
 ///
 /// # Errors
-/// [`KeyProblem`] where one of them cannot be read.
+/// [`KeyProblem`] where one of them cannot be read, where the copy holds a revocation that may not
+/// be genuine, or where both together are more than a key on file may be: what is on file stays.
 pub fn renewal(on_file: &str, copy: &str) -> Result<Renewal, KeyProblem> {
     let old: Arc<Verified> = kept::verified(on_file)?;
     let new = kept::verified(copy)?;
     let Some(both) = Verified::clone(&old).with(&new) else {
         return Ok(Renewal::Another);
     };
+    if old.lacks_a_claim_of(&new) {
+        return Err(KeyProblem::PerhapsRevoked);
+    }
     if both.says_what(&old) {
         return Ok(Renewal::NothingNew);
     }
     // Of what was just read; a failure to write it is none that anybody could mend.
-    both.to_armored().map(Renewal::Renewed).map_err(|_| KeyProblem::Unreadable)
+    let text = both.to_armored().map_err(|_| KeyProblem::Unreadable)?;
+    kept::verified(&text)?;
+    Ok(Renewal::Renewed(text))
 }

@@ -110,6 +110,13 @@ impl Verified {
         })
     }
 
+    /// Whether the other names a revocation by a designated revoker that this one lacks. Whether
+    /// it is genuine cannot be checked without the revoker's key.
+    pub(super) fn lacks_a_claim_of(&self, other: &Self) -> bool {
+        let known = |claim: &Signature| self.claimed_revocations.iter().any(|own| same(own, claim));
+        !other.claimed_revocations.iter().all(known)
+    }
+
     /// What both say of the same key: whatever one of them lacks or had dropped, a revocation above
     /// all, is in it, and nothing that the key has not signed itself. Nothing where they are
     /// different keys.
@@ -118,7 +125,6 @@ impl Verified {
             return None;
         }
         add(&mut self.revocations, &other.revocations);
-        add(&mut self.claimed_revocations, &other.claimed_revocations);
         add(&mut self.direct, &other.direct);
         for name in &other.names {
             match self.names.iter_mut().find(|known| known.id.id() == name.id.id()) {
@@ -186,9 +192,18 @@ impl Verified {
     }
 }
 
+/// Whether two signatures are the same in what is signed. Nobody has signed the unhashed part, so
+/// that anybody could make as many of one signature as they like.
+fn same(one: &Signature, other: &Signature) -> bool {
+    let hashed = |signature: &Signature| {
+        signature.config().map(|config| config.hashed_subpackets().cloned().collect::<Vec<_>>())
+    };
+    one.typ() == other.typ() && one.signature() == other.signature() && hashed(one) == hashed(other)
+}
+
 fn add(known: &mut Vec<Signature>, more: &[Signature]) {
     for signature in more {
-        if !known.contains(signature) {
+        if !known.iter().any(|own| same(own, signature)) {
             known.push(signature.clone());
         }
     }

@@ -109,9 +109,10 @@ impl Desk {
         if item.stands() != Stands::Undelivered {
             return Err(StepError::Conflict("This was not given up, or somebody has seen to it."));
         }
-        if handoffs::by_id(tx.conn(), &item.about).await?.is_some() && wish == Wish::SendAgain {
+        // Setting it aside would erase the new value, which is nowhere else.
+        if handoffs::by_id(tx.conn(), &item.about).await?.is_some() {
             return Err(StepError::Conflict(
-                "This carries a handoff: send it again on the rotation’s page.",
+                "This carries a handoff: see to it on the rotation’s page.",
             ));
         }
         let now = self.now();

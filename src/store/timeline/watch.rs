@@ -108,23 +108,28 @@ impl Watch {
             sqlx::query_as("SELECT id, size, last_at FROM audit_log").fetch_all(&mut *conn).await?;
         let (mut sizes, mut complete) = (HashMap::new(), true);
         for (log, size, last_at) in heads {
-            let since = match place.sizes.get(&log) {
-                Some(known) => (*known).min(size),
-                // A log that the place does not name had no row so late, so that all these are new.
-                None if last_at >= place.at - LATE => {
-                    let newest: Vec<(i64, Micros)> = sqlx::query_as(
-                        "SELECT seq, at FROM audit_entry WHERE log_id = $1 ORDER BY seq DESC LIMIT $2",
-                    )
-                    .bind(&log)
-                    .bind(AT_ONCE)
-                    .fetch_all(&mut *conn)
-                    .await?;
-                    let new = newest.iter().take_while(|(_, at)| *at >= place.at - LATE);
-                    let since = new.last().map_or(size, |(seq, _)| *seq);
-                    complete &= since == 0 || newest.last().is_none_or(|(seq, _)| *seq < since);
-                    since
-                }
-                None => size,
+            let known = place.sizes.get(&log).map_or(0, |known| (*known).min(size));
+            // Nothing was written there since, or nothing so late. A log that the place does not
+            // name had no row so late, so that all these are new.
+            let since = if known == size || last_at < place.at - LATE {
+                size
+            } else {
+                // The sizes come from the browser: whatever they say, it is shown what is new, and
+                // is not led through the logs.
+                let newest: Vec<(i64, Micros)> = sqlx::query_as(
+                    "SELECT seq, at FROM audit_entry WHERE log_id = $1 ORDER BY seq DESC LIMIT $2",
+                )
+                .bind(&log)
+                .bind(AT_ONCE)
+                .fetch_all(&mut *conn)
+                .await?;
+                let new = newest.iter().take_while(|(_, at)| *at >= place.at - LATE);
+                let first = new.last().map_or(size, |(seq, _)| *seq);
+                let since = first.max(known);
+                complete &= since == 0
+                    || since == known
+                    || newest.last().is_none_or(|(seq, _)| *seq < since);
+                since
             };
             sizes.insert(log, since);
         }

@@ -152,7 +152,7 @@ impl HttpVault {
                 }
             };
             let wait = failed.after.unwrap_or(pause);
-            if !failed.again || began.elapsed() + wait > self.patience {
+            if !failed.again || !is_within(began.elapsed(), wait, self.patience) {
                 return Err(failed.why);
             }
             tracing::debug!(path = call.path, why = %failed.why, "the vault is asked again");
@@ -276,6 +276,11 @@ fn no_active(lower: &str) -> bool {
     lower.contains("active cluster node not found") || lower.contains("node not active")
 }
 
+/// Whether there is time for a wait. Whoever stands between may name any number of seconds.
+fn is_within(elapsed: Duration, wait: Duration, patience: Duration) -> bool {
+    elapsed.saturating_add(wait) <= patience
+}
+
 /// How long to wait, in seconds; a date is not looked at.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
@@ -341,6 +346,15 @@ mod tests {
 
     /// Protects Keyturn's token from an address that is not the vault's: it goes with a call that
     /// is sent on.
+    /// Protects whoever works the outbox off from one header.
+    #[test]
+    fn a_wait_as_long_as_a_number_can_be_is_too_long() {
+        let seconds = Duration::from_secs;
+        assert!(is_within(seconds(2), seconds(5), seconds(7)));
+        assert!(!is_within(seconds(2), seconds(6), seconds(7)));
+        assert!(!is_within(seconds(2), seconds(u64::MAX), seconds(7)));
+    }
+
     #[test]
     fn a_call_is_sent_on_to_another_node_only() {
         let go = |from: &str, status: u16, to: Option<&str>| {
