@@ -51,7 +51,8 @@ test-tools: ## install what the tests need and the machine lacks
 	@.ci/install-test-tools.sh
 
 test-rust: ## unit, property, snapshot and integration tests
-	+TMPDIR=$$(.ci/fast-tmp.sh) INSTA_UPDATE=no $(CARGO) test --locked -- --skip interop::
+	+TMPDIR=$$(.ci/fast-tmp.sh) RUST_TEST_THREADS=$$(($(JOBS) * 2)) INSTA_UPDATE=no \
+		$(CARGO) test --locked -- --skip interop::
 
 interop: build browser test-tools ## the slow meetings with real programs, and docs/interop.md of what held
 	@rm -f target/interop/found.jsonl

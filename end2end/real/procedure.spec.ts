@@ -177,13 +177,13 @@ async function carry(stack: Stack) {
 
   const tried = 'a webhook key, a vault token and a gateway certificate, from the ticket to the proof';
   const gnupg = /gpg \(GnuPG\) ([\d.]+)/.exec(await call('gpg', ['--version']))![1];
-  const rnp = /librnp ([\d.]+)|rnp ([\d.]+)/i.exec(await call('rnp', ['--version']))?.[0] ?? 'unknown';
+  const rnp = /rnp ([\d.]+)/i.exec(await call('rnp', ['--version']))![1];
   await holds('The whole procedure', 'Firefox ESR', version, tried, 'sign-in, three procedures and their proofs, behind TLS of nginx');
   await holds('The whole procedure', 'nginx', proxy, tried, 'with proxy_pass alone');
   await holds('The whole procedure', 'OpenBao', vault.version, tried, 'TLS, AppRole, namespace, token role: the new token works, the old one is dead');
   await holds('The whole procedure', 'Postfix', mail.version, tried, 'TLS by a private authority; each mail in the mailbox');
   await holds('The whole procedure', 'GnuPG', gnupg, tried, 'gpg --decrypt of each saved mail: exit 0, good signature');
-  await holds('The whole procedure', 'rnp (Thunderbird’s library)', rnp, tried, 'reads the same from each mail');
+  await holds('The whole procedure', "RNP (Thunderbird's library)", rnp, tried, 'reads the same from each mail');
   await holds('The whole procedure', 'rsyslog', logs.rsyslog.version, tried, 'every row, over TLS with a client certificate');
   await holds('The whole procedure', 'syslog-ng', logs.syslogNg.version, tried, 'every row, passed on by rsyslog');
   await holds('The whole procedure', 'curl', (await call('curl', ['--version'])).split(' ')[1], tried, 'EST cacerts with the certificate of the bundle');

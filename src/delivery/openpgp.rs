@@ -34,12 +34,27 @@ fn to_timestamp(micros: i64) -> Timestamp {
     Timestamp::from_secs(u32::try_from(seconds).unwrap_or(u32::MAX))
 }
 
+/// What somebody wrote into a key, as it may stand in a row, a mail and at a terminal: one line, not
+/// too long, and with nothing that turns the text around.
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let turns = |c: char| matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}');
+    text.chars().filter(|c| !c.is_control() && !turns(*c)).take(LONGEST).collect()
+}
+
 #[cfg(test)]
 pub(crate) mod gnupg;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Protects a reader's terminal, and rows that are kept for good.
+    #[test]
+    fn what_stands_in_a_key_is_one_short_line() {
+        assert_eq!(printable("Zoë \u{1b}[2J\u{202e}<z@example.com>\n"), "Zoë [2J<z@example.com>");
+        assert_eq!(printable(&"x".repeat(500)).len(), 80);
+    }
 
     /// Protects against a wrapped time: a far future that turns into 1970 would expire no key.
     #[test]

@@ -65,7 +65,7 @@ export async function openBao(stack: Stack, authority: Authority): Promise<OpenB
   await admin('write', 'auth/approle/role/keyturn', 'token_policies=keyturn', 'token_ttl=20m');
   const roleId = (await admin('read', '-field=role_id', 'auth/approle/role/keyturn/role-id')).trim();
   const secretId = (await admin('write', '-f', '-field=secret_id', 'auth/approle/role/keyturn/secret-id')).trim();
-  const version = /v[\d.]+/.exec(await call(bao, ['version']))![0];
+  const version = /v([\d.]+)/.exec(await call(bao, ['version']))![1];
   const lookUp = async (token: string) => {
     const asked = ['-sS', '--cacert', authority.certificate, '-w', '\n%{http_code}', '-H', `X-Vault-Namespace: ${namespace}`];
     const out = await call('curl', [...asked, '-K', '-', `${address}/v1/auth/token/lookup-self`], {}, `header = "X-Vault-Token: ${token}"\n`);

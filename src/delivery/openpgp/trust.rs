@@ -65,7 +65,7 @@ pub(super) fn holds(signature: &Signature, now: i64) -> Result<(), Unsound> {
     let not_understood = config.hashed_subpackets().filter(|part| part.is_critical);
     let mut not_understood = not_understood.filter_map(|part| match &part.data {
         SubpacketData::Notation(notation) => {
-            Some(String::from_utf8_lossy(&notation.name).into_owned())
+            Some(super::printable(&String::from_utf8_lossy(&notation.name)))
         }
         SubpacketData::Other(number, _) | SubpacketData::Experimental(number, _) => {
             Some(format!("number {number}"))

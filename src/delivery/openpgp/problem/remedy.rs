@@ -1,6 +1,7 @@
 //! The words, and the commands that lead out.
 
 use super::{KeyName, KeyProblem, TooMuch, Unsound, day};
+use crate::delivery::openpgp::printable;
 
 /// How many keys of a text are named.
 const MOST_NAMED: usize = 5;
@@ -253,7 +254,7 @@ fn several(keys: &[KeyName]) -> String {
         .iter()
         .take(MOST_NAMED)
         .map(|key| match &key.user_id {
-            Some(name) => format!("{} ({name})", key.fingerprint),
+            Some(name) => format!("{} ({})", key.fingerprint, printable(name)),
             None => key.fingerprint.clone(),
         })
         .collect();

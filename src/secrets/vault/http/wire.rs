@@ -277,9 +277,19 @@ pub(super) fn said(status: StatusCode, body: &[u8]) -> String {
     if text.is_empty() { format!("status {}", status.as_u16()) } else { text }
 }
 
-/// A text of somebody else's on one line, not too long, and without what looks like a token.
+/// As long as a UUID, which a secret id is, and longer than most names.
+const LIKE_AN_ID: usize = 32;
+
+/// A text of somebody else's on one line, not too long, and without what looks like a token,
+/// wherever it stands in a word, or like an id.
 pub(super) fn shortened(text: &str) -> String {
-    let token = |word: &str| like_a_token(word.trim_start_matches(|c: char| !c.is_alphanumeric()));
+    let apart = |c: char| !c.is_alphanumeric() && !"._-".contains(c);
+    let token = |word: &str| {
+        word.split(apart).any(|part| {
+            // A host's name has dots, and is to be read.
+            like_a_token(part) || (part.len() >= LIKE_AN_ID && !part.contains('.'))
+        })
+    };
     let words = text
         .split_whitespace()
         .filter(|word| *word != "*")
@@ -297,6 +307,8 @@ mod tests {
         let quoted = format!("bad \"hvs.{}\": no\n\t* s.{} denied", "A".repeat(92), "b".repeat(24));
         assert_eq!(shortened(&quoted), "bad (a token) no (a token) denied");
         assert_eq!(shortened(&"x ".repeat(500)).len(), 200);
+        let inside = format!("token=hvs.{} secret_id:{}", "A".repeat(92), "0f".repeat(18));
+        assert_eq!(shortened(&inside), "(a token) (a token)");
         let body = br#"{"errors":["1 error occurred:\n\t* invalid accessor\n\n"]}"#;
         assert_eq!(said(StatusCode::BAD_REQUEST, body), "1 error occurred: invalid accessor");
         assert_eq!(said(StatusCode::BAD_GATEWAY, b"<html>"), "status 502");
