@@ -56,7 +56,7 @@ test-rust: ## unit, property, snapshot and integration tests
 
 interop: build browser test-tools ## the slow meetings with real programs, and docs/interop.md of what held
 	@rm -f target/interop/found.jsonl
-	+$(CARGO) test --locked --lib -- interop:: real::
+	+TMPDIR=$$(.ci/fast-tmp.sh) $(CARGO) test --locked --lib -- interop:: real::
 	@$(MAKE) --no-print-directory other-browsers whole-procedure
 	@.ci/interop-matrix.py
 

@@ -62,9 +62,18 @@ impl OpenBao {
         path: &str,
         body: Value,
     ) -> Value {
-        let (status, said) = self.tried(&self.root_token, namespace, method, path, body).await;
-        assert!((200..300).contains(&status), "{method} {path}: {status} {said}");
-        said
+        for _ in 0..50 {
+            let body = body.clone();
+            let (status, said) = self.tried(&self.root_token, namespace, method, path, body).await;
+            // A limit that the test has set counts for the test, too.
+            if status == 429 {
+                tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                continue;
+            }
+            assert!((200..300).contains(&status), "{method} {path}: {status} {said}");
+            return said;
+        }
+        panic!("{method} {path}: the limit is never over");
     }
 
     /// Asks it for something with a token; the status, and what it answers.

@@ -41,7 +41,7 @@ impl Raft {
         let client = reqwest::Client::builder()
             .add_root_certificate(root)
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(30))
             .build()
             .expect("a client");
         let mut raft = Self {
@@ -57,6 +57,7 @@ impl Raft {
             raft.nodes.push(Node { running: None, port });
             raft.run(number).await;
             if number == 0 {
+                raft.awake(number).await;
                 let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
                 let (status, made) = raft.tried(0, None, None, "PUT", "sys/init", shares).await;
                 assert_eq!(status, 200, "{made}");
@@ -66,6 +67,20 @@ impl Raft {
             raft.unseal(number).await;
         }
         raft
+    }
+
+    /// Waits until a new node answers: it listens before it does.
+    async fn awake(&self, number: usize) {
+        for _ in 0..200 {
+            let health = self.tried(number, None, None, "GET", "sys/health", Value::Null).await;
+            // Neither unsealed nor made.
+            if health.0 == 501 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let log = self.folder.path().join(format!("log-{number}"));
+        panic!("node {number} does not answer: {}", end_of(&log));
     }
 
     fn configure(&self, number: usize) -> u16 {

@@ -83,7 +83,16 @@ async fn standby_nodes_are_followed_and_a_change_of_the_active_one_is_sat_out() 
     let router = Router::new().fallback(passes_on).with_state((bare, raft.address(standby)));
     let served = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     let sent_on = client(&before_standby, &raft.root_token, &folder, ca);
-    let made = sent_on.create(&new("r1")).await.unwrap();
+    // A node that has just joined may not know yet who leads.
+    let mut tries = 0;
+    let made = loop {
+        tries += 1;
+        match sent_on.create(&new("r1")).await {
+            Ok(made) => break made,
+            Err(e) => assert!(e.nothing_was_done() && tries < 20, "{e:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
     assert_eq!(sent_on.made_for("r1").await.unwrap(), std::slice::from_ref(&made.accessor));
     // Whoever does not know the nodes' authority does not follow.
     let stranger = client(&before_standby, &raft.root_token, &folder, None)
