@@ -40,7 +40,7 @@ export async function look(page: Page, name: string, only?: keyof typeof sizes) 
 }
 
 /** Fonts are there, and no colour is still on its way from one theme to the other. */
-async function settled(page: Page) {
+export async function settled(page: Page) {
   await page.evaluate(async () => {
     await document.fonts.ready;
     await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));

@@ -5,7 +5,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Page } from '@playwright/test';
 import { type Demo, verifyEvidence } from '../support/demo.ts';
-import { look } from '../support/looks.ts';
+import { look, settled } from '../support/looks.ts';
 import { handOff, impersonationOf, rotate, start } from '../support/procedure.ts';
 import { admins, auditor, expect, signIn, test } from '../support/test.ts';
 
@@ -216,6 +216,7 @@ test('the document prints on white in either theme, and nothing of it is cut off
     await page.emulateMedia({ colorScheme, media: 'print' });
     // A4 without its margins.
     await page.setViewportSize({ width: 718, height: 1000 });
+    await settled(page);
     const [paper, ink, wide] = await page.evaluate(() => {
       const { backgroundColor } = getComputedStyle(document.documentElement);
       const body = getComputedStyle(document.body);

@@ -6,6 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { type Browser, type Page, expect, test as base } from '@playwright/test';
+import { look } from '../support/looks.ts';
 
 const root = resolve(import.meta.dirname, '../..');
 const binary = process.env.KEYTURN ?? join(root, 'target/debug/keyturn');
@@ -136,7 +137,7 @@ test('new rows come through the proxy, over a restart, and the page says when no
   // The proxy answers 502 meanwhile, which a browser takes for the end of a stream for good.
   await proxied.down();
   await expect(state).toBeVisible({ timeout: 15_000 });
-  await page.screenshot({ path: join(root, 'end2end/artifacts/not-live.png') });
+  await look(page, 'not-live');
   await proxied.up();
   await another(browser, proxied, 'Ines Moreau');
   await expect(state).toBeHidden({ timeout: 20_000 });
@@ -172,16 +173,16 @@ test('a page that slept says so, and goes on where it was', async ({ page, brows
 
 test('whoever is signed out elsewhere is told so', async ({ page, context }) => {
   await comeIn(page, 'Ada Okafor');
+  const listening = page.waitForResponse((answer) => answer.url().includes('/audit/live'));
   await page.goto('/audit?action=handoff.sent');
   const live = page.locator('.live-rows');
-  // Until it listens.
-  await page.waitForResponse((answer) => answer.url().includes('/audit/live'));
+  await listening;
   const other = await context.newPage();
   await other.goto('/tickets');
   await other.getByRole('button', { name: 'Sign out' }).click();
   await expect(other).toHaveURL(/\/sign-in/);
   await expect(live.getByText('you are signed out')).toBeVisible();
-  await page.screenshot({ path: join(root, 'end2end/artifacts/signed-out.png') });
+  await look(page, 'signed-out');
   await live.getByRole('link', { name: 'Sign in again' }).click();
   await page.getByRole('button', { name: 'Ada Okafor' }).click();
   await expect(page).toHaveURL('/audit?action=handoff.sent');
@@ -192,7 +193,7 @@ test('a browser that keeps no cookie is told so', async ({ page, context }) => {
   await context.clearCookies();
   await page.getByRole('button', { name: 'Ada Okafor' }).click();
   await expect(page.getByRole('alert')).toContainText('Your browser did not keep our cookie');
-  await page.screenshot({ path: join(root, 'end2end/artifacts/no-cookie.png') });
+  await look(page, 'no-cookie');
   // It may do so now.
   await page.getByRole('button', { name: 'Ada Okafor' }).click();
   await expect(page).toHaveURL('/tickets');
