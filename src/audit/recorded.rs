@@ -28,6 +28,15 @@ pub(super) const RECORDING: &[(&str, &str, bool)] = &[
     (actions::OWNER_KEY_CHANGE_OBJECTED, "platform_checkpoint", false),
     (actions::OWNER_KEY_CHANGED, "platform_checkpoint", false),
     (actions::OWNER_KEY_RENEWED, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGE_AGREED, "platform_checkpoint", false),
+    (actions::OWNER_KEY_CHANGE_APPROVED, "platform_checkpoint", false),
+    (actions::OWNER_RECORD_CHANGE_ASKED, "platform_checkpoint", false),
+    (actions::OWNER_RECORD_CHANGE_AGREED, "platform_checkpoint", false),
+    (actions::OWNER_RECORD_CHANGE_APPROVED, "platform_checkpoint", false),
+    (actions::OWNER_RECORD_CHANGE_CANCELLED, "platform_checkpoint", false),
+    (actions::OWNER_RECORD_CHANGE_OBJECTED, "platform_checkpoint", false),
+    (actions::OWNER_RECORD_CHANGED, "platform_checkpoint", false),
+    (actions::HANDOFF_DOWNLOADED, "platform_checkpoint", false),
 ];
 
 /// How many signatures are checked at once.

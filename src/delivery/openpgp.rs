@@ -9,6 +9,7 @@ mod key_on_file;
 mod problem;
 mod renewal;
 mod signer;
+mod statement;
 mod trust;
 mod verified;
 mod web_key;
@@ -19,6 +20,7 @@ pub use key_on_file::{KeyReport, choose, fingerprint_of, inspect};
 pub use problem::{KeyName, KeyProblem, TooMuch, Unsound};
 pub use renewal::{Renewal, renewal};
 pub use signer::{PublishedKey, SignerProblem, SigningKey};
+pub use statement::{StatementProblem, signed_statement};
 pub use web_key::local_part_hash;
 
 use pgp::types::Timestamp;

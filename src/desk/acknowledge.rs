@@ -7,11 +7,14 @@ use super::{AtWork, Desk, Step, StepError};
 use crate::audit::append::lock_both;
 use crate::audit::{Actor, NewRow};
 use crate::auth::credential;
-use crate::model::HandoffState;
+use crate::model::{ConfirmedOver, HandoffState};
 use crate::proof::actions;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations;
 use crate::store::{Tx, orgs, outbox, secrets};
+
+const ACKNOWLEDGE: &str = "acknowledge";
+const OWN_ROTATION: &str = "You rotated this secret: another admin records that the Owner has it, or the Owner does by the link.";
 
 impl Desk {
     /// The handoff that a link is for; to be shown before it is used.
@@ -41,18 +44,22 @@ impl Desk {
             .ok_or(StepError::NotFound)?;
         let org = orgs::by_id(tx.conn(), &handoff.org_id).await?.ok_or(StepError::NotFound)?;
         let actor = self.owner_of_record(tx.conn(), &org, from).await?;
-        self.acknowledge(tx, handoff, &actor, "link").await
+        self.acknowledge(tx, handoff, &actor, ("link", "link")).await
     }
 
-    /// Records what staff learned of it otherwise, and how.
+    /// Records what staff heard of it otherwise, over which channel, and how. Never by whoever
+    /// rotated, nor by whoever asked for a change of the way to the Owner not long ago: they would
+    /// be the only witness of what they did.
     ///
     /// # Errors
-    /// [`StepError::Invalid`] where it does not say how.
+    /// [`StepError::Invalid`] where it does not say how; [`StepError::Denied`], with a row, for who
+    /// may not.
     pub async fn acknowledge_by_staff(
         &self,
         tx: &mut Tx,
         who: &AtWork,
         handoff_id: &str,
+        over: ConfirmedOver,
         how: &str,
     ) -> Step<Handoff> {
         self.authorize(tx, who).await?;
@@ -67,12 +74,16 @@ impl Desk {
             .await?
             .ok_or(StepError::NotFound)?;
         self.guard(tx, who, &handoff.org_id, &grant.ticket_id, how).await?;
+        if grant.admin_id == who.staff.id {
+            return self.refuse_handoff_step(tx, who, &grant, ACKNOWLEDGE, OWN_ROTATION).await;
+        }
+        self.refuse_who_stays_away(tx, who, &grant, ACKNOWLEDGE).await?;
         if handoff.state == HandoffState::Queued && !handoff.awaits_vault() {
             return Err(StepError::Conflict(
                 "The mail has not left yet: the Owner cannot have it.",
             ));
         }
-        self.acknowledge(tx, handoff, &who.actor(), how).await
+        self.acknowledge(tx, handoff, &who.actor(), (over.as_str(), how)).await
     }
 
     async fn acknowledge(
@@ -80,7 +91,7 @@ impl Desk {
         tx: &mut Tx,
         handoff: Handoff,
         actor: &Actor,
-        how: &str,
+        (over, how): (&str, &str),
     ) -> Step<Handoff> {
         let grant = impersonations::by_id(tx.conn(), &handoff.impersonation_id)
             .await?
@@ -93,7 +104,8 @@ impl Desk {
         }
         orgs::lock(tx, &handoff.org_id).await?;
         let now = self.now();
-        if !handoffs::mark_acknowledged(tx, &handoff.id, how, now).await? {
+        let said = if over == how { how.to_owned() } else { format!("{over}: {how}") };
+        if !handoffs::mark_acknowledged(tx, &handoff.id, &said, now).await? {
             return Err(StepError::Conflict(
                 "This handoff is acknowledged already, or was not sent yet.",
             ));
@@ -111,6 +123,7 @@ impl Desk {
             let row = NewRow::new(action, actor)
                 .under(&grant)
                 .with("handoff_id", handoff.id.clone())
+                .with("confirmed_over", over)
                 .with("how", how);
             match old_valid_until {
                 Some(until) => row.with("old_valid_until", until),

@@ -11,7 +11,49 @@ use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations;
 use crate::store::{Tx, orgs, outbox, secrets, vault_kept};
 
+const NOT_THEIRS: &str = "Only the admin who rotated takes a copy of the ciphertext.";
+
 impl Desk {
+    /// The ciphertext of a handoff, for the admin who rotated, with a row of both logs each time:
+    /// whoever has it and the Owner's key has the secret.
+    ///
+    /// # Errors
+    /// [`StepError::NotFound`] where there is none; [`StepError::Denied`], with a row, for anyone
+    /// else.
+    pub async fn download_handoff(
+        &self,
+        tx: &mut Tx,
+        who: &AtWork,
+        handoff_id: &str,
+    ) -> Step<Handoff> {
+        let handoff = handoffs::by_id(tx.conn(), handoff_id)
+            .await?
+            .filter(|h| h.channel == Channel::Pgp)
+            .ok_or(StepError::NotFound)?;
+        let grant = impersonations::by_id(tx.conn(), &handoff.impersonation_id)
+            .await?
+            .ok_or(StepError::NotFound)?;
+        lock_both(tx, &grant.org_id).await?;
+        let may = self.authorize(tx, who).await.is_ok() && grant.admin_id == who.staff.id;
+        if !may {
+            return self.refuse_handoff_step(tx, who, &grant, "download", NOT_THEIRS).await;
+        }
+        self.refuse_who_stays_away(tx, who, &grant, "download").await?;
+        // The impersonation is over, or its own rows stay as they are counted: this is no use of it.
+        let row = |action| {
+            NewRow::new(action, &who.actor())
+                .org(&grant.org_id)
+                .ticket(&grant.ticket_id)
+                .with("after_impersonation", grant.id.clone())
+                .with("handoff_id", handoff.id.clone())
+                .with("recipient_key", handoff.recipient_key.clone())
+        };
+        let (platform, org) =
+            (row(actions::PLATFORM_HANDOFF_DOWNLOADED), row(actions::HANDOFF_DOWNLOADED));
+        self.log_both(tx, &grant.org_id, platform, org).await?;
+        Ok(handoff)
+    }
+
     /// Gives the sealed value to the channel to the Owner of record, by mail or into the shared
     /// vault, and ends the impersonation. The overlap of the old key starts when the channel has
     /// taken it. Where the impersonation has ended meanwhile (its time ran out between the rotation
@@ -40,6 +82,7 @@ impl Desk {
                 "Only the admin who holds the impersonation hands off under it.",
             ));
         }
+        self.refuse_who_stays_away(tx, who, &grant, "hand off").await?;
         let handoff = handoffs::of_impersonation(tx.conn(), &grant.id)
             .await?
             .ok_or(StepError::Conflict("Nothing was rotated yet: there is nothing to hand off."))?;

@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::AnyConnection;
 
+use super::owner_change::STAYS_AWAY;
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::append::{keep, lock_both};
 use crate::audit::{LogId, NewRow};
@@ -52,6 +53,17 @@ impl Desk {
             None => {
                 store::audit::lock(tx, "platform").await?;
             }
+        }
+        if let Some(org_id) = &org_id
+            && self.stays_away(tx.conn(), &who.staff.id, org_id).await?.is_some()
+        {
+            let row = NewRow::new(actions::PLATFORM_IMPERSONATION_REFUSED, &who.actor())
+                .outcome(Outcome::Refused)
+                .org(org_id)
+                .ticket(ticket_id)
+                .with("why", STAYS_AWAY);
+            self.log(tx, &LogId::Platform, row).await?;
+            return Err(StepError::Denied(STAYS_AWAY));
         }
         let case = self.case(tx.conn(), ticket_id, &who.staff.id, None).await?;
         let verdict = case.verdict.clone();

@@ -10,14 +10,17 @@ use document::{OrgEntry, RunbookEntry};
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::owner_change::{self, NewChannel, NewOwner};
 use super::ticket_copy::member_called;
 use super::{Desk, Step, StepError};
 use crate::audit::{Actor, LogId, NewRow, create_log};
 use crate::auth::credential;
 use crate::delivery::openpgp::{self, KeyProblem, Renewal};
-use crate::model::{Channel, Micros, Standing, time};
+use crate::model::{Channel, Micros, OwnerChangeKind, OwnerChangeState, Standing, time};
+use crate::policy::owner_change::{COOL_OFF, STAYS_AWAY_FOR};
 use crate::proof::actions;
 use crate::store::orgs::{self, Member, NewOrg, Org};
+use crate::store::owner_changes::{self, OwnerChange};
 use crate::store::{Tx, audit};
 
 /// What an import did to one org.
@@ -57,8 +60,9 @@ struct Import<'a> {
 
 impl Desk {
     /// Brings in a document, each org whole or not at all: one that cannot be brought in keeps none
-    /// of the others out. Consent is never changed, and the Owner's key on file is never replaced
-    /// by another; the same key is renewed. With `check` nothing is changed, and the answer is what
+    /// of the others out. Consent is never changed. Another key, address, Owner of record or channel
+    /// than the one on file is asked for, and waits ([`super::owner_change`]); the same key is
+    /// renewed. With `check` nothing is changed, and the answer is what
     /// would be.
     ///
     /// # Errors
@@ -248,6 +252,14 @@ impl Desk {
         let members = orgs::members(tx.conn(), &import.org.id).await?;
         let owner = member_called(&members, &entry.owner.email)
             .ok_or(StepError::Invalid("the Owner of record is one of the org's members"))?;
+        let address = entry.owner.address.as_deref().unwrap_or(&owner.email).trim();
+        let named = import.org.owner_member_id.is_some();
+        let addressed = import.org.owner_address.as_deref().is_some_and(|a| !a.is_empty());
+        if named && addressed && import.org.owner_member_id.as_deref() != Some(&owner.id) {
+            let new = NewOwner { member_id: owner.id.clone(), address: address.to_owned() };
+            let change = owner_change::owner_change(&new, &owner.name)?;
+            return self.ask_by_import(tx, import, change).await;
+        }
         if import.org.owner_member_id.as_deref() != Some(&owner.id) {
             // Whoever is named later was not Owner before: no date in a document says otherwise.
             let now = self.now();
@@ -257,14 +269,16 @@ impl Desk {
             }
             orgs::set_owner(tx.conn(), &import.org.id, &owner.id, since).await?;
             orgs::void_consent_links(tx, &import.org.id, now).await?;
-            self.drop_waiting_key(tx, &import.org).await?;
             let change = format!("named, since {}", time::seconds(since));
             self.changed(tx, import, "owner", &change, Some(&owner.id)).await?;
         }
-        let address = entry.owner.address.as_deref().unwrap_or(&owner.email).trim();
         if import.org.owner_address.as_deref().unwrap_or_default() != address {
+            if addressed {
+                let address = address.to_owned();
+                let change = (OwnerChangeKind::Address, address.clone(), address);
+                return self.ask_by_import(tx, import, change).await;
+            }
             orgs::set_owner_address(tx, &import.org.id, address).await?;
-            self.drop_waiting_key(tx, &import.org).await?;
             self.changed(tx, import, "owner", "address on file changed", None).await?;
         }
         Ok(())
@@ -286,9 +300,14 @@ impl Desk {
                     None => drop(openpgp::inspect(pgp_key, now)?),
                     Some(Err(unreadable)) => return Err(unreadable.into()),
                     Some(Ok(Renewal::Another)) => {
-                        return Err(StepError::Conflict(
-                            "another OpenPGP key is on file for the Owner: a key on file is not replaced by an import",
-                        ));
+                        let report = openpgp::inspect(pgp_key, now)?;
+                        let change = match import.org.channel_is(Channel::Pgp) {
+                            true => (OwnerChangeKind::PgpKey, pgp_key.clone(), report.fingerprint),
+                            false => owner_change::channel_change(&NewChannel::Pgp {
+                                pgp_key: pgp_key.clone(),
+                            })?,
+                        };
+                        return self.ask_by_import(tx, import, change).await;
                     }
                     Some(Ok(Renewal::NothingNew)) => {}
                     Some(Ok(Renewal::Renewed(key))) => {
@@ -299,6 +318,12 @@ impl Desk {
                 }
                 if on_file.is_none() || !import.org.channel_is(Channel::Pgp) {
                     let key = import.org.pgp_key.clone().unwrap_or_else(|| pgp_key.clone());
+                    let new = NewChannel::Pgp { pgp_key: key.clone() };
+                    if import.org.channel.is_some() && !owner_change::has_channel(&import.org, &new)
+                    {
+                        let change = owner_change::channel_change(&new)?;
+                        return self.ask_by_import(tx, import, change).await;
+                    }
                     orgs::set_runbook(tx, &id, Channel::Pgp, Some(&key), None, now).await?;
                     let print = openpgp::fingerprint_of(&key).unwrap_or_default();
                     self.changed(tx, import, "runbook entry", &format!("PGP, {print}"), None)
@@ -320,6 +345,11 @@ impl Desk {
                 }
                 let same = import.org.channel.as_deref() == Some(Channel::OnePassword.as_str())
                     && import.org.shared_vault_id.as_ref() == Some(vault_id);
+                if !same && import.org.channel.is_some() {
+                    let new = NewChannel::OnePassword { vault_id: vault_id.clone() };
+                    let change = owner_change::channel_change(&new)?;
+                    return self.ask_by_import(tx, import, change).await;
+                }
                 if !same {
                     let channel = Channel::OnePassword;
                     orgs::set_runbook(tx, &id, channel, None, Some(vault_id), now).await?;
@@ -328,6 +358,40 @@ impl Desk {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Asks for what an import would change of the way to an Owner who is on file already. The same
+    /// document again asks for nothing more.
+    async fn ask_by_import(
+        &self,
+        tx: &mut Tx,
+        import: &mut Import<'_>,
+        change: (OwnerChangeKind, String, String),
+    ) -> Step<()> {
+        let waiting = owner_changes::waiting_of(tx.conn(), &import.org.id).await?;
+        if waiting.iter().any(|c| c.kind == change.0 && c.value == change.1) {
+            return Ok(());
+        }
+        let now = self.now();
+        let decided = owner_changes::decided_since(tx.conn(), &import.org.id, now - STAYS_AWAY_FOR);
+        let refused = |c: &OwnerChange| {
+            c.state == OwnerChangeState::Objected && c.kind == change.0 && c.value == change.1
+        };
+        if let Some(no) = decided.await?.into_iter().find(refused) {
+            return Err(StepError::NotPossible(format!(
+                "the Owner said no to this {} on {}: talk to them, and take it out of the document",
+                no.kind.label(),
+                time::date(no.decided_at.unwrap_or(now)),
+            )));
+        }
+        let earliest = now + COOL_OFF;
+        let asked = self.ask_change(tx, &import.org, change, import.by, earliest).await?;
+        import.changes.push(format!(
+            "{}: asked for; it waits for the Owner’s yes, by mail to where they are on file now, for an admin’s approval in the console, and until {}",
+            asked.kind.label(),
+            time::seconds(earliest),
+        ));
         Ok(())
     }
 

@@ -25,7 +25,7 @@ pub mod keys;
 pub mod log_keys;
 pub mod outbox;
 pub mod overlap;
-pub mod owner_key;
+pub mod owner_change;
 mod record;
 pub mod reenrol;
 pub mod reply;

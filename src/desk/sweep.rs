@@ -63,8 +63,8 @@ impl Desk {
             tracing::error!(error = %e, "switching off what was for one ticket");
             failed.get_or_insert(e);
         }
-        if let Err(e) = self.apply_key_changes().await {
-            tracing::error!(error = %e, "putting a key on file that is due");
+        if let Err(e) = self.sweep_owner_changes().await {
+            tracing::error!(error = %e, "changes of the way to the Owner");
             failed.get_or_insert(e);
         }
         if let Err(e) = self.give_up_overdue().await {

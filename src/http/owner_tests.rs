@@ -7,12 +7,11 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::doors_tests::{Site, form};
-use crate::desk::owner_key::COOL_OFF;
 use crate::model::{Consent, org::in_fours, time};
 use crate::store::orgs;
 use crate::testing::mailbox::link_in;
 use crate::testing::owners::owners;
-use crate::testing::story::{ADA, CLEO, STUCK, credential_of, member_id};
+use crate::testing::story::{ADA, BEN, CLEO, STUCK, credential_of, member_id};
 use crate::web::door::encode;
 
 impl Site {
@@ -211,30 +210,43 @@ async fn staff_ask_for_another_key_and_the_owner_objects_on_the_page() {
 
     let spoken = |fingerprint: &str| format!("Fingerprint {}", in_fours(fingerprint));
     let (_, html) = site.page("/orgs/acme", Some(&ada)).await;
-    for said in [&spoken(old), &spoken(new), "Takes effect", "Ada Admin", "/do/cancel_owner_key"] {
+    for said in
+        [&spoken(old), &spoken(new), "Has not answered", "Ada Admin", "/do/cancel_owner_change"]
+    {
         assert!(html.contains(said), "{said}");
     }
     let (_, html) = site.page(&format!("/tickets/{STUCK}"), Some(&ada)).await;
-    assert!(html.contains("Another PGP key of the Owner waits"));
+    assert!(html.contains("A change of the Owner’s OpenPGP key waits"));
+    assert!(html.contains("Another admin has to do this") && !html.contains("Start impersonation"));
     let cleo = site.cookie(CLEO).await;
     let (_, html) = site.page("/orgs/acme", Some(&cleo)).await;
-    assert!(html.contains(&spoken(new)) && !html.contains("_owner_key\""), "an auditor only reads");
+    assert!(html.contains(&spoken(new)) && !html.contains("_owner_"), "an auditor only reads");
+    let ben = site.cookie(BEN).await;
+    let (_, html) = site.page("/orgs/acme", Some(&ben)).await;
+    assert!(html.contains("/do/approve_owner_change") && html.contains("/do/agree_owner_change"));
+    let (_, html) = site.page("/orgs/acme", Some(&ada)).await;
+    assert!(!html.contains("/do/approve_owner_change"), "whoever asked does not approve");
 
     site.bench.desk.send_due().await.unwrap();
-    let link = link_in(&site.bench.mailbox.about("object if it is not yours"), "/key-change/");
+    let link = link_in(&site.bench.mailbox.about("Do you agree?"), "/owner-change/");
     let link = link.expose_secret();
-    let path = format!("/key-change/{link}");
+    let path = format!("/owner-change/{link}");
     for _ in 0..2 {
         let (status, html) = site.page(&path, None).await;
         assert_eq!(status, StatusCode::OK);
         assert!(html.contains(&spoken(old)) && html.contains(&spoken(new)), "both fingerprints");
-        assert!(html.contains("I object"));
+        assert!(html.contains("Yes, I agree") && html.contains("/do/object_by_link"));
     }
-    site.post("object_to_key", &format!("link={link}"), None).await;
+    // As mails of before named the page.
+    assert_eq!(site.page(&format!("/key-change/{link}"), None).await.0, StatusCode::OK);
+    site.post("agree_by_link", &format!("link={link}"), None).await;
     let (status, html) = site.page(&path, None).await;
-    assert!(status == StatusCode::OK && html.contains("The key on file stays"));
+    assert!(status == StatusCode::OK && html.contains("You agreed"));
+    site.post("object_by_link", &format!("link={link}"), None).await;
+    let (status, html) = site.page(&path, None).await;
+    assert!(status == StatusCode::OK && html.contains("What is on file stays"));
     let (_, html) = site.page("/orgs/acme", Some(&ada)).await;
-    assert!(html.contains("The Owner objected to another key"));
+    assert!(html.contains("The Owner objected to another OpenPGP key"));
 }
 
 #[tokio::test]
@@ -246,11 +258,19 @@ async fn a_key_that_was_replaced_is_told_of_for_thirty_days() {
     site.bench.desk.ask_key_change(&mut tx, &ada, "org-acme", key).await.unwrap();
     tx.commit().await.unwrap();
     site.bench.desk.send_due().await.unwrap();
-    site.bench.clock.advance(COOL_OFF);
-    site.bench.desk.sweep().await.unwrap();
+    let link = link_in(&site.bench.mailbox.about("Do you agree?"), "/owner-change/");
+    let change = {
+        let mut tx = site.bench.desk.begin().await.unwrap();
+        let change = site.bench.desk.agree_by_link(&mut tx, &link, None).await.unwrap();
+        tx.commit().await.unwrap();
+        change
+    };
+    let ben = site.cookie(BEN).await;
+    let body = format!("change={}&back=%2Forgs%2Facme", change.id);
+    site.post("approve_owner_change", &body, Some(&ben)).await;
     let changed = format!("key was changed on {}", time::date(site.bench.now()));
     let told = async || {
-        let cookie = site.cookie(ADA).await;
+        let cookie = site.cookie(BEN).await;
         let (status, html) = site.page(&format!("/tickets/{STUCK}"), Some(&cookie)).await;
         assert_eq!(status, StatusCode::OK);
         // A line, and no check: the procedure goes on.
@@ -287,7 +307,7 @@ async fn of_several_keys_in_a_text_one_is_chosen() {
     let which = in_fours(&keys.rsa.fingerprint).to_lowercase();
     site.post("change_owner_key", &body(&which), Some(&ada)).await;
     let (_, html) = site.page("/orgs/acme", Some(&ada)).await;
-    assert!(html.contains("Takes effect") && html.contains(&in_fours(&keys.rsa.fingerprint)));
+    assert!(html.contains("Has not answered") && html.contains(&in_fours(&keys.rsa.fingerprint)));
 }
 
 /// Protects Owners whose program looks the platform's key up by the address in the mail.

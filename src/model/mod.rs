@@ -10,7 +10,10 @@ pub mod ticket;
 pub mod time;
 
 pub use impersonation::{EndCause, Stand};
-pub use org::{Channel, Consent, HandoffState, KeyChangeState, MemberRole, Standing};
+pub use org::{
+    AgreedHow, Channel, ConfirmedOver, Consent, HandoffState, MemberRole, OwnerChangeKind,
+    OwnerChangeState, Standing,
+};
 pub use outbox::OutboxKind;
 pub use secret::{SecretType, VersionState};
 pub use staff::StaffRole;

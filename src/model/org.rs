@@ -90,16 +90,40 @@ pub fn in_fours(fingerprint: &str) -> String {
 }
 
 crate::model::words! {
-    /// What has become of a change of the Owner's key on file.
-    KeyChangeState("state of a key change") {
-        /// Asked for; the key on file before it is still the one used.
+    /// What of the way to the Owner changes.
+    OwnerChangeKind("kind of an owner change") {
+        /// The OpenPGP key on file.
+        PgpKey = "pgp_key" => "OpenPGP key",
+        /// The address on file, where the Owner's mail goes.
+        Address = "address" => "address",
+        /// The Owner of record.
+        Owner = "owner" => "Owner of record",
+        /// The channel of the runbook entry, or the vault that it names.
+        Channel = "channel" => "handoff channel",
+    }
+}
+
+crate::model::words! {
+    /// What has become of a change of the way to the Owner.
+    OwnerChangeState("state of an owner change") {
+        /// Asked for; what is on file is still what is used.
         Waiting = "waiting" => "waiting",
-        /// The new key is the one used.
+        /// The new one is what is used.
         Applied = "applied" => "applied",
         /// The Owner objected.
         Objected = "objected" => "objected to by the Owner",
-        /// A platform admin cancelled it, or its key was no good any more when it was due.
+        /// A platform admin cancelled it, nobody agreed in time, or it was no good any more.
         Cancelled = "cancelled" => "cancelled",
+    }
+}
+
+crate::model::words! {
+    /// How the Owner agreed to a change.
+    AgreedHow("way to agree") {
+        /// By the link in the mail to the address on file.
+        Link = "link" => "by the link in the mail to the address on file",
+        /// By a signature of the OpenPGP key on file.
+        Signature = "signature" => "by a signature of the key on file",
     }
 }
 
@@ -127,6 +151,22 @@ crate::model::words! {
         Undelivered = "undelivered" => "undelivered",
         /// The Owner confirmed that it arrived.
         Acknowledged = "acknowledged" => "acknowledged",
+    }
+}
+
+crate::model::words! {
+    /// Over which channel somebody of staff heard from the Owner that a handoff arrived.
+    ConfirmedOver("channel of a confirmation") {
+        /// By telephone, at a number that is known from elsewhere.
+        Telephone = "telephone" => "By telephone",
+        /// In a video call.
+        VideoCall = "video_call" => "In a video call",
+        /// Face to face.
+        InPerson = "in_person" => "In person",
+        /// In the support ticket, from a signed-in session.
+        Ticket = "ticket" => "In the support ticket, signed in",
+        /// By a mail that the Owner's key has signed.
+        SignedMail = "signed_mail" => "By signed mail",
     }
 }
 

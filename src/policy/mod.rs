@@ -4,6 +4,7 @@
 pub mod access;
 pub mod eligibility;
 pub mod grounds;
+pub mod owner_change;
 
 #[cfg(test)]
 mod eligibility_tests;

@@ -79,10 +79,46 @@ pub const PLATFORM_OWNER_KEY_CHANGE_ASKED: &str = "platform.owner_key_change_ask
 pub const PLATFORM_OWNER_KEY_CHANGE_CANCELLED: &str = "platform.owner_key_change_cancelled";
 /// Platform log: the Owner objected to a change of their key.
 pub const PLATFORM_OWNER_KEY_CHANGE_OBJECTED: &str = "platform.owner_key_change_objected";
+/// Platform log: the Owner agreed to a change of their key.
+pub const PLATFORM_OWNER_KEY_CHANGE_AGREED: &str = "platform.owner_key_change_agreed";
+/// Platform log: another admin than the one who asked approved a change of the Owner's key.
+pub const PLATFORM_OWNER_KEY_CHANGE_APPROVED: &str = "platform.owner_key_change_approved";
 /// Platform log: another key for the Owner is the one used.
 pub const PLATFORM_OWNER_KEY_CHANGED: &str = "platform.owner_key_changed";
 /// Platform log: what the Owner's key on file says of itself was renewed.
 pub const PLATFORM_OWNER_KEY_RENEWED: &str = "platform.owner_key_renewed";
+
+/// Platform log: another address, Owner of record or channel was asked for. It is not used yet.
+pub const PLATFORM_OWNER_RECORD_CHANGE_ASKED: &str = "platform.owner_record_change_asked";
+/// Platform log: the Owner agreed to a change of what is on record of them.
+pub const PLATFORM_OWNER_RECORD_CHANGE_AGREED: &str = "platform.owner_record_change_agreed";
+/// Platform log: an admin approved a change of what is on record of the Owner.
+pub const PLATFORM_OWNER_RECORD_CHANGE_APPROVED: &str = "platform.owner_record_change_approved";
+/// Platform log: a change of what is on record of the Owner was cancelled.
+pub const PLATFORM_OWNER_RECORD_CHANGE_CANCELLED: &str = "platform.owner_record_change_cancelled";
+/// Platform log: the Owner objected to a change of what is on record of them.
+pub const PLATFORM_OWNER_RECORD_CHANGE_OBJECTED: &str = "platform.owner_record_change_objected";
+/// Platform log: another address, Owner of record or channel is the one used.
+pub const PLATFORM_OWNER_RECORD_CHANGED: &str = "platform.owner_record_changed";
+/// Org log: another address, Owner of record or channel was asked for. It is not used yet.
+pub const OWNER_RECORD_CHANGE_ASKED: &str = "owner_record.change_asked";
+/// Org log: the Owner agreed to a change of what is on record of them.
+pub const OWNER_RECORD_CHANGE_AGREED: &str = "owner_record.change_agreed";
+/// Org log: an admin approved a change of what is on record of the Owner.
+pub const OWNER_RECORD_CHANGE_APPROVED: &str = "owner_record.change_approved";
+/// Org log: a change of what is on record of the Owner was cancelled.
+pub const OWNER_RECORD_CHANGE_CANCELLED: &str = "owner_record.change_cancelled";
+/// Org log: the Owner objected to a change of what is on record of them.
+pub const OWNER_RECORD_CHANGE_OBJECTED: &str = "owner_record.change_objected";
+/// Org log: another address, Owner of record or channel is the one used.
+pub const OWNER_RECORD_CHANGED: &str = "owner_record.changed";
+
+/// Platform log: a step about a handoff was asked for and refused.
+pub const PLATFORM_HANDOFF_REFUSED: &str = "platform.handoff_refused";
+/// Platform log: somebody of staff took a copy of a handoff's ciphertext.
+pub const PLATFORM_HANDOFF_DOWNLOADED: &str = "platform.handoff_downloaded";
+/// Org log: somebody of the platform's staff took a copy of a handoff's ciphertext.
+pub const HANDOFF_DOWNLOADED: &str = "handoff.downloaded";
 
 /// Platform log: something of an org was brought in, from the command line.
 pub const PLATFORM_ORG_IMPORTED: &str = "platform.org_imported";
@@ -134,6 +170,10 @@ pub const OWNER_KEY_CHANGE_ASKED: &str = "owner_key.change_asked";
 pub const OWNER_KEY_CHANGE_CANCELLED: &str = "owner_key.change_cancelled";
 /// Org log: the Owner objected to a change of their key.
 pub const OWNER_KEY_CHANGE_OBJECTED: &str = "owner_key.change_objected";
+/// Org log: the Owner agreed to a change of their key.
+pub const OWNER_KEY_CHANGE_AGREED: &str = "owner_key.change_agreed";
+/// Org log: another admin than the one who asked approved a change of the Owner's key.
+pub const OWNER_KEY_CHANGE_APPROVED: &str = "owner_key.change_approved";
 /// Org log: another key for the Owner is the one used.
 pub const OWNER_KEY_CHANGED: &str = "owner_key.changed";
 /// Org log: what the Owner's key on file says of itself was renewed.
@@ -193,7 +233,16 @@ pub const TWINS: &[(&str, &str)] = &[
     (PLATFORM_OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_ASKED),
     (PLATFORM_OWNER_KEY_CHANGE_CANCELLED, OWNER_KEY_CHANGE_CANCELLED),
     (PLATFORM_OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGE_OBJECTED),
+    (PLATFORM_OWNER_KEY_CHANGE_AGREED, OWNER_KEY_CHANGE_AGREED),
+    (PLATFORM_OWNER_KEY_CHANGE_APPROVED, OWNER_KEY_CHANGE_APPROVED),
     (PLATFORM_OWNER_KEY_CHANGED, OWNER_KEY_CHANGED),
+    (PLATFORM_OWNER_RECORD_CHANGE_ASKED, OWNER_RECORD_CHANGE_ASKED),
+    (PLATFORM_OWNER_RECORD_CHANGE_AGREED, OWNER_RECORD_CHANGE_AGREED),
+    (PLATFORM_OWNER_RECORD_CHANGE_APPROVED, OWNER_RECORD_CHANGE_APPROVED),
+    (PLATFORM_OWNER_RECORD_CHANGE_CANCELLED, OWNER_RECORD_CHANGE_CANCELLED),
+    (PLATFORM_OWNER_RECORD_CHANGE_OBJECTED, OWNER_RECORD_CHANGE_OBJECTED),
+    (PLATFORM_OWNER_RECORD_CHANGED, OWNER_RECORD_CHANGED),
+    (PLATFORM_HANDOFF_DOWNLOADED, HANDOFF_DOWNLOADED),
     (PLATFORM_OWNER_KEY_RENEWED, OWNER_KEY_RENEWED),
     (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
     (PLATFORM_HANDOFF_UNDELIVERED, HANDOFF_UNDELIVERED),

@@ -92,7 +92,7 @@ fn id_like(value: &str) -> bool {
 /// is their own is most of all rows, and concerns the platform least; it is found by their ids.
 fn names_actor(row: &AuditRow) -> bool {
     const OURS: [&str; 6] =
-        ["consent.", "owner_key.", "handoff.", "webhook.test_event", "org.", "impersonation."];
+        ["consent.", "owner_", "handoff.", "webhook.test_event", "org.", "impersonation."];
     row.log == PLATFORM_LOG
         || row.impersonation_id.is_some()
         || row.ticket_ref.is_some()

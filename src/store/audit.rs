@@ -506,6 +506,26 @@ pub async fn of_ticket(
     .await?)
 }
 
+/// The rows of an org's log of an action since an instant, oldest first.
+pub async fn of_action_since(
+    conn: &mut AnyConnection,
+    org_id: &str,
+    log_id: &str,
+    action: &str,
+    since: Micros,
+) -> Result<Vec<Entry>> {
+    Ok(sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT {ENTRY_COLUMNS} FROM audit_entry e WHERE e.org_id = $1 AND e.action = $2 \
+         AND e.at >= $3 AND e.log_id = $4 ORDER BY e.at, e.id"
+    )))
+    .bind(org_id)
+    .bind(action)
+    .bind(since)
+    .bind(log_id)
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Whether it was noted since `since` that somebody looked at something.
 pub async fn viewed_since(
     conn: &mut AnyConnection,

@@ -7,13 +7,13 @@ pub mod gateways;
 pub mod handoffs;
 pub mod impersonations;
 pub mod kept;
-pub mod key_changes;
 pub mod log_keys;
 pub mod log_list;
 pub mod many;
 pub mod orgs;
 pub mod outbox;
 pub mod overview;
+pub mod owner_changes;
 pub mod owner_keys;
 mod pools;
 pub mod proven;
@@ -317,6 +317,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "undelivered",
         include_str!("../../migrations/0028_undelivered.sqlite.sql"),
         include_str!("../../migrations/0028_undelivered.postgres.sql"),
+    ),
+    (
+        29,
+        "owner change",
+        include_str!("../../migrations/0029_owner_change.sql"),
+        include_str!("../../migrations/0029_owner_change.sql"),
     ),
 ];
 

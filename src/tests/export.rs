@@ -208,7 +208,9 @@ async fn what_is_judged_meanwhile_neither_adds_to_an_export_nor_cuts_it_off(benc
     let handoff = bench.handoff_of(&first.id).await;
     bench.desk.send_due().await.unwrap();
     let mut tx = bench.desk.begin().await.unwrap();
-    let step = bench.desk.acknowledge_by_staff(&mut tx, &ada, &handoff.id, "by telephone").await;
+    let ben = bench.at_work(BEN).await;
+    let over = crate::model::ConfirmedOver::Telephone;
+    let step = bench.desk.acknowledge_by_staff(&mut tx, &ben, &handoff.id, over, "Olive").await;
     bench.desk.settle(tx, step).await.unwrap();
     judged().await;
     assert!(counted > 0);

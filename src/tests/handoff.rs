@@ -14,7 +14,7 @@ use crate::store::handoffs::Handoff;
 use crate::testing::mailbox::link_in;
 use crate::testing::owners::{OwnerKey, decrypt, owners};
 use crate::testing::receiver::receive_one;
-use crate::testing::story::{ADA, CLEO, LEAKED, STUCK};
+use crate::testing::story::{ADA, BEN, CLEO, LEAKED, STUCK};
 use crate::testing::{Bench, both_engines};
 
 both_engines!(
@@ -142,7 +142,10 @@ async fn by_link(bench: &Bench, link: &SecretString) -> Step<Handoff> {
 async fn by_staff(bench: &Bench, staff: &str, id: &str, how: &str) -> Step<Handoff> {
     let who = bench.at_work(staff).await;
     let mut tx = bench.desk.begin().await?;
-    let step = bench.desk.acknowledge_by_staff(&mut tx, &who, id, how).await;
+    let step = bench
+        .desk
+        .acknowledge_by_staff(&mut tx, &who, id, crate::model::ConfirmedOver::Telephone, how)
+        .await;
     bench.desk.settle(tx, step).await
 }
 
@@ -156,7 +159,7 @@ async fn the_link_acknowledges_once(bench: Bench) {
     assert_eq!((done.id, done.state), (handoff.id.clone(), HandoffState::Acknowledged));
     let again = by_link(&bench, &link).await;
     assert!(matches!(again, Err(StepError::Conflict(_))), "{again:?}");
-    let staff = by_staff(&bench, ADA, &handoff.id, "by phone").await;
+    let staff = by_staff(&bench, BEN, &handoff.id, "by phone").await;
     assert!(matches!(staff, Err(StepError::Conflict(_))), "{staff:?}");
     for (log, action) in
         [("platform", "platform.handoff_acknowledged"), ("acme", "handoff.acknowledged")]
@@ -175,20 +178,20 @@ async fn staff_record_how_the_owner_confirmed_it(bench: Bench) {
     let auditor = by_staff(&bench, CLEO, &handoff.id, "by phone").await;
     assert!(matches!(auditor, Err(StepError::Forbidden(_))), "{auditor:?}");
     for how in ["", "  ", &"x".repeat(301)] {
-        let step = by_staff(&bench, ADA, &handoff.id, how).await;
+        let step = by_staff(&bench, BEN, &handoff.id, how).await;
         assert!(matches!(step, Err(StepError::Invalid(_))), "{step:?}");
     }
-    let done = by_staff(&bench, ADA, &handoff.id, " by phone ").await.unwrap();
-    assert_eq!(done.acknowledged_how.as_deref(), Some("by phone"));
+    let done = by_staff(&bench, BEN, &handoff.id, " by phone ").await.unwrap();
+    assert_eq!(done.acknowledged_how.as_deref(), Some("telephone: by phone"));
     assert!(matches!(by_link(&bench, &link).await, Err(StepError::Conflict(_))));
-    assert_eq!(bench.rows_of("acme", "handoff.acknowledged").await[0].actor_id, ADA);
+    assert_eq!(bench.rows_of("acme", "handoff.acknowledged").await[0].actor_id, BEN);
 }
 
 async fn nothing_is_acknowledged_before_it_was_sent(bench: Bench) {
     let ada = bench.at_work(ADA).await;
     let grant = bench.impersonate(&ada, STUCK).await.unwrap();
     let id = bench.rotate(&grant).await.unwrap().handoff_id.unwrap();
-    let step = by_staff(&bench, ADA, &id, "by phone").await;
+    let step = by_staff(&bench, BEN, &id, "by phone").await;
     assert!(matches!(step, Err(StepError::Conflict(_))), "{step:?}");
     assert_eq!(bench.handoff_of(&grant.id).await.state, HandoffState::Sealed);
 }

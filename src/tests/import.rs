@@ -8,10 +8,12 @@ use crate::audit::Actor;
 use crate::auth::credential;
 use crate::desk::import::{Document, Imported, Outcome};
 use crate::desk::{Step, StepError};
-use crate::model::{Standing, time};
-use crate::store::{orgs, secrets, tickets};
+use crate::model::{Channel, OwnerChangeKind, OwnerChangeState, Standing, time};
+use crate::policy::owner_change::COOL_OFF;
+use crate::store::{orgs, owner_changes, secrets, tickets};
+use crate::testing::mailbox::link_in;
 use crate::testing::owners::owners;
-use crate::testing::story::ADA;
+use crate::testing::story::{ADA, BEN};
 use crate::testing::{Bench, both_engines};
 
 both_engines!(
@@ -19,6 +21,7 @@ both_engines!(
     what_a_document_may_not_change_stays,
     a_changed_document_changes_what_differs_in_both_logs,
     a_credential_is_given_once_and_works,
+    whoever_the_owner_is_and_where_is_changed_by_nobody_alone,
     one_org_that_cannot_be_brought_in_keeps_no_other_out,
     the_same_key_renewed_is_taken_and_the_owner_is_told,
     a_check_changes_nothing_and_says_the_same,
@@ -118,7 +121,6 @@ async fn what_a_document_may_not_change_stays(bench: Bench) {
     };
     let other_key = json!("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
     for (path, value) in [
-        ("/orgs/0/runbook/pgp_key", json!(owners().rsa.public)),
         ("/orgs/0/runbook/pgp_key", json!(owners().expired.public)),
         ("/orgs/0/webhooks/0/key", other_key),
         ("/orgs/0/webhooks/0/key", json!("not a key")),
@@ -180,22 +182,115 @@ async fn a_changed_document_changes_what_differs_in_both_logs(bench: Bench) {
     org["webhooks"][0]["target"] = json!("https://hooks.zephyr.example/new");
     let before = bench.rows_of("platform", "platform.org_imported").await.len();
     let imported = import(&bench, &changed).await.unwrap();
-    assert_eq!(imported[0].changes.len(), 6, "{imported:#?}");
+    assert_eq!(imported[0].changes.len(), 5, "{imported:#?}");
     assert_eq!(imported[0].members_left, 1, "who is not named is left as they are");
     assert_eq!(member(&bench, "zoe@zephyr.example").await.standing, Standing::LockedOut);
     let org = {
         let mut conn = bench.desk.store.read().await.unwrap();
         orgs::by_slug(&mut conn, "zephyr").await.unwrap().unwrap()
     };
-    assert_eq!(org.owner_since, Some(bench.now()), "nobody is named Owner into the past");
+    assert_eq!(org.owner_member_id, Some(member(&bench, "zoe@zephyr.example").await.id));
     assert_eq!(org.name, "Zephyr plc");
     let platform = bench.rows_of("platform", "platform.org_imported").await;
-    assert_eq!(platform.len() - before, 6);
+    assert_eq!(platform.len() - before, 4, "another Owner is asked for, in rows of its own");
     let log = format!("org/{}", org.id);
     let mut conn = bench.desk.store.read().await.unwrap();
     let rows = crate::store::audit::range(&mut conn, &log, 0, 1000).await.unwrap();
     assert_eq!(rows.iter().filter(|r| r.action == "org.imported").count(), platform.len());
     drop(conn);
+    bench.verify_all().await.unwrap();
+}
+
+/// Whoever has the command line could otherwise name an Owner, an address or a vault of their own.
+async fn whoever_the_owner_is_and_where_is_changed_by_nobody_alone(bench: Bench) {
+    let first = document(&bench);
+    import(&bench, &first).await.unwrap();
+    bench.desk.send_due().await.unwrap();
+    let now = async || there(&bench, "zephyr").await.unwrap();
+    let set = |path: &str, to: Value| {
+        let mut other = first.clone();
+        *other.pointer_mut("/orgs/0").unwrap().pointer_mut(path).unwrap() = to;
+        other
+    };
+    let other_owner = {
+        let mut other = set("/owner/email", json!("nia@zephyr.example"));
+        let nia = json!({ "email": "nia@zephyr.example", "name": "Nia", "role": "owner", "standing": "locked_out" });
+        other["orgs"][0]["members"].as_array_mut().unwrap().push(nia);
+        other
+    };
+    let mut other_address = first.clone();
+    other_address["orgs"][0]["owner"]["address"] = json!("elsewhere@zephyr.example");
+    let vault = json!({ "channel": "one_password", "vault_id": "abcdefghijklmnopqrstuvwxyz" });
+    let other_key = set("/runbook/pgp_key", json!(owners().rsa.public));
+    for (document, kind) in [
+        (&other_address, OwnerChangeKind::Address),
+        (&other_key, OwnerChangeKind::PgpKey),
+        (&set("/runbook", vault), OwnerChangeKind::Channel),
+        (&other_owner, OwnerChangeKind::Owner),
+    ] {
+        let before = now().await;
+        let changes = import(&bench, document).await.unwrap().remove(0).changes;
+        assert!(
+            changes.iter().any(|c| c.contains("waits for the Owner’s yes")),
+            "{kind}: {changes:?}"
+        );
+        assert!(
+            import(&bench, document).await.unwrap()[0].changes.is_empty(),
+            "{kind}: asked for once"
+        );
+        let unchanged = now().await;
+        assert_eq!(unchanged.owner_member_id, before.owner_member_id, "{kind}");
+        assert_eq!(unchanged.owner_address, before.owner_address, "{kind}");
+        assert_eq!(unchanged.channel, before.channel, "{kind}");
+        assert_eq!(unchanged.pgp_key, before.pgp_key, "{kind}");
+        // It is asked of who the Owner was before, where they were before.
+        bench.desk.send_due().await.unwrap();
+        let mail = bench.mailbox.about(&format!("Do you agree? Another {}", kind.label()));
+        assert_eq!(mail.to, "zoe@zephyr.example", "{kind}");
+        let link = link_in(&mail, "/owner-change/");
+        let mut tx = bench.desk.begin().await.unwrap();
+        let step = bench.desk.agree_by_link(&mut tx, &link, None).await;
+        let change = bench.desk.settle(tx, step).await.unwrap();
+        assert_eq!(change.kind, kind);
+        let ben = bench.at_work(BEN).await;
+        let mut tx = bench.desk.begin().await.unwrap();
+        let step = bench.desk.approve_owner_change(&mut tx, &ben, &change.id).await;
+        let waits = bench.desk.settle(tx, step).await.unwrap();
+        assert_eq!(waits.state, OwnerChangeState::Waiting, "{kind}: its day is not over");
+        bench.clock.advance(COOL_OFF - 1);
+        bench.desk.sweep().await.unwrap();
+        assert_eq!(now().await, unchanged, "{kind}: to the microsecond");
+        bench.clock.advance(1);
+        bench.desk.sweep().await.unwrap();
+        let mut conn = bench.desk.store.read().await.unwrap();
+        let done = owner_changes::by_id(&mut conn, &change.id).await.unwrap().unwrap();
+        assert_eq!(done.state, OwnerChangeState::Applied, "{kind}");
+        drop(conn);
+        let changed = now().await;
+        match kind {
+            OwnerChangeKind::Address => {
+                assert_eq!(changed.owner_address.as_deref(), Some("elsewhere@zephyr.example"));
+                let back = format!(
+                    "UPDATE org SET owner_address = 'zoe@zephyr.example' WHERE id = '{}'",
+                    changed.id
+                );
+                bench.sql(&back).await.unwrap();
+            }
+            OwnerChangeKind::PgpKey => {
+                assert_eq!(changed.pgp_key.as_ref(), Some(&owners().rsa.public))
+            }
+            OwnerChangeKind::Channel => assert!(changed.channel_is(Channel::OnePassword)),
+            OwnerChangeKind::Owner => {
+                let nia = member(&bench, "nia@zephyr.example").await.id;
+                assert_eq!(changed.owner_member_id, Some(nia));
+                assert_eq!(changed.owner_since, Some(bench.now()), "nobody is named into the past");
+                assert_eq!(changed.owner_address.as_deref(), Some("nia@zephyr.example"));
+            }
+        }
+    }
+    let rows = bench.rows_of("platform", "platform.owner_record_changed").await;
+    assert_eq!(rows.len(), 3);
+    assert!(!format!("{rows:?}").contains("@zephyr.example"), "logs are kept for good");
     bench.verify_all().await.unwrap();
 }
 

@@ -26,7 +26,7 @@ mod log_list;
 mod mutations;
 mod outside_tickets;
 mod overview;
-mod owner_key;
+mod owner_change;
 mod paging;
 mod planner;
 mod planner_guard;

@@ -10,6 +10,7 @@ const MODULES: &[(&str, &str)] = &[
     ("log_list", include_str!("../store/log_list.rs")),
     ("orgs", include_str!("../store/orgs.rs")),
     ("overview", include_str!("../store/overview.rs")),
+    ("owner_changes", include_str!("../store/owner_changes.rs")),
     ("owner_keys", include_str!("../store/owner_keys.rs")),
     ("proven", include_str!("../store/proven.rs")),
     ("saved_views", include_str!("../store/saved_views.rs")),

@@ -10,8 +10,8 @@ use crate::store::audit::{Filter, Seek};
 use crate::store::timeline::Question;
 use crate::store::{
     Engine, Key, Tx, audit, forward, handoffs, impersonations, log_keys, log_list, orgs, outbox,
-    overview, owner_keys, saved_views, secrets, staff, standing, tickets, timeline, verification,
-    witness,
+    overview, owner_changes, owner_keys, saved_views, secrets, staff, standing, tickets, timeline,
+    verification, witness,
 };
 use crate::testing::Bench;
 use crate::testing::story::{ADA, STUCK};
@@ -128,6 +128,19 @@ async fn of_impersonations(b: &Bench) -> Vec<List> {
             "x"
         )),
         asked!(b, "org_pkey", |tx| owner_keys::unread(tx.conn(), 10)),
+        asked!(b, "owner_change_pkey", |tx| owner_changes::by_id(tx.conn(), "x")),
+        asked!(b, "owner_change_link_hash_key", |tx| owner_changes::by_link(tx.conn(), "x")),
+        asked!(b, "owner_change_one|owner_change_of_org|owner_change_waiting", |tx| {
+            owner_changes::waiting_of(tx.conn(), "x")
+        }),
+        asked!(b, "owner_change_waiting|owner_change_one", |tx| {
+            owner_changes::waiting(tx.conn(), 10)
+        }),
+        asked!(b, "owner_change_of_org", |tx| owner_changes::decided_since(tx.conn(), "x", 1)),
+        asked!(b, "owner_change_approval_pkey", |tx| owner_changes::approvals(tx.conn(), "x")),
+        asked!(b, "audit_entry_org_action", |tx| {
+            audit::of_action_since(tx.conn(), "x", "y", "z", 1)
+        }),
         asked!(b, "secret_pkey", |tx| secrets::by_id(tx.conn(), "x")),
         asked!(b, "secret_pkey|secret_of_org", |tx| secrets::of_org(tx.conn(), "x", "y")),
         asked!(b, "secret_of_org", |tx| secrets::all_of_org(tx.conn(), "x")),

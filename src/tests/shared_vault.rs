@@ -20,7 +20,7 @@ use crate::store::impersonations::Impersonation;
 use crate::store::outbox::{self, Item as Waiting};
 use crate::testing::connect::{Mood, OUT_OF_SCOPE, Running, VAULT};
 use crate::testing::mailbox::link_in;
-use crate::testing::story::ADA;
+use crate::testing::story::{ADA, BEN};
 use crate::testing::{Bench, both_engines};
 
 both_engines!(
@@ -152,9 +152,10 @@ async fn while_connect_is_down_the_impersonation_ends_and_the_item_waits(mut ben
     assert!(pause < 19 * time::MINUTE, "back within minutes of its return: {pause}");
     assert_eq!(delivered_rows(&bench).await, (0, 0));
     assert_eq!(bench.accepted(SECRET).await, [2, 1], "the customer still needs the old key");
-    let ada = bench.at_work(ADA).await;
+    let ben = bench.at_work(BEN).await;
     let mut tx = bench.desk.begin().await.unwrap();
-    let step = bench.desk.acknowledge_by_staff(&mut tx, &ada, &handoff.id, "by phone").await;
+    let over = crate::model::ConfirmedOver::Telephone;
+    let step = bench.desk.acknowledge_by_staff(&mut tx, &ben, &handoff.id, over, "Olive").await;
     let step = bench.desk.settle(tx, step).await;
     assert!(matches!(step, Err(StepError::Conflict(_))), "they cannot have it: {step:?}");
     assert!(bench.mailbox.all().iter().all(|mail| !mail.subject.contains(NOTICE)));

@@ -19,7 +19,7 @@ use crate::store::handoffs::Handoff;
 use crate::store::outbox::{self, Item, Stands};
 use crate::testing::connect::VAULT;
 use crate::testing::mailbox::link_in;
-use crate::testing::story::{ADA, CLEO, STUCK};
+use crate::testing::story::{ADA, BEN, CLEO, STUCK};
 use crate::testing::{Bench, both_engines};
 
 both_engines!(
@@ -260,8 +260,9 @@ async fn whoever_has_it_was_sent_it_whatever_the_server_said(bench: Bench) {
     bench.desk.send_due().await.unwrap();
     assert_eq!(now_of(&bench, &handoff).await.state, HandoffState::Queued);
     let mut tx = bench.desk.begin().await.unwrap();
-    let ada = bench.at_work(ADA).await;
-    let step = bench.desk.acknowledge_by_staff(&mut tx, &ada, &handoff.id, "by phone").await;
+    let ben = bench.at_work(BEN).await;
+    let over = crate::model::ConfirmedOver::Telephone;
+    let step = bench.desk.acknowledge_by_staff(&mut tx, &ben, &handoff.id, over, "Olive").await;
     let step = bench.desk.settle(tx, step).await;
     assert!(matches!(step, Err(StepError::Conflict(_))), "it has not left: {step:?}");
     assert_eq!(old_ends(&bench, "whk_acme").await, None);
@@ -287,9 +288,10 @@ async fn what_was_undelivered_can_be_recorded_as_passed_on(bench: Bench) {
     let handoff = made(&bench, STUCK).await;
     bench.desk.send_due().await.unwrap();
     let mut tx = bench.desk.begin().await.unwrap();
-    let ada = bench.at_work(ADA).await;
-    let how = "message.asc handed over in person";
-    let step = bench.desk.acknowledge_by_staff(&mut tx, &ada, &handoff.id, how).await;
+    let ben = bench.at_work(BEN).await;
+    let over = crate::model::ConfirmedOver::InPerson;
+    let step =
+        bench.desk.acknowledge_by_staff(&mut tx, &ben, &handoff.id, over, "on a stick").await;
     let done = bench.desk.settle(tx, step).await.unwrap();
     assert_eq!(done.state, HandoffState::Acknowledged);
     assert_eq!(old_ends(&bench, "whk_acme").await, Some(bench.now() + time::DAY));
@@ -332,8 +334,9 @@ async fn an_item_that_the_vault_refuses_is_tried_again_when_asked(mut bench: Ben
         assert_eq!((rows.len(), rows[0].detail_str("what")), (1, Some("item")));
     }
     let mut tx = bench.desk.begin().await.unwrap();
-    let ada = bench.at_work(ADA).await;
-    let step = bench.desk.acknowledge_by_staff(&mut tx, &ada, &handoff.id, "by phone").await;
+    let ben = bench.at_work(BEN).await;
+    let over = crate::model::ConfirmedOver::Telephone;
+    let step = bench.desk.acknowledge_by_staff(&mut tx, &ben, &handoff.id, over, "Olive").await;
     let step = bench.desk.settle(tx, step).await;
     assert!(matches!(step, Err(StepError::Conflict(_))), "they cannot have it: {step:?}");
 

@@ -9,7 +9,7 @@ use crate::store::impersonations::Impersonation;
 use crate::store::vault_kept::{self, Kept};
 use crate::testing::breakable::Mood;
 use crate::testing::owners::{decrypt, owners};
-use crate::testing::story::{ADA, first_token};
+use crate::testing::story::{ADA, BEN, first_token};
 use crate::testing::{Bench, both_engines};
 
 use super::vault::works;
@@ -71,7 +71,9 @@ async fn a_short_token_lives_until_the_owner_has_it(bench: Bench) {
     assert!(works(&bench, &new).await, "until they read it");
 
     let mut tx = bench.desk.begin().await.unwrap();
-    let step = bench.desk.acknowledge_by_staff(&mut tx, &ada, &handoff.id, "by phone").await;
+    let ben = bench.at_work(BEN).await;
+    let over = crate::model::ConfirmedOver::Telephone;
+    let step = bench.desk.acknowledge_by_staff(&mut tx, &ben, &handoff.id, over, "Olive").await;
     bench.desk.settle(tx, step).await.unwrap();
     pass(&bench, 100).await;
     assert!(!works(&bench, &new).await, "from then on it is theirs to renew");

@@ -420,3 +420,9 @@ pub fn policy(nonce: &str) -> String {
 pub fn acts(door: &Door) -> bool {
     access::may(door.who.staff.role, Act::CarryOut)
 }
+
+/// The id of the person at the door, where they may carry the procedure out.
+#[must_use]
+pub fn acting(door: &Door) -> Option<&str> {
+    acts(door).then_some(door.who.staff.id.as_str())
+}

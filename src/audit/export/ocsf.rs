@@ -86,6 +86,8 @@ fn kind(action: &str) -> (Class, u32, &'static str) {
         | actions::OWNER_KEY_CHANGED
         | actions::PLATFORM_OWNER_KEY_RENEWED
         | actions::OWNER_KEY_RENEWED
+        | actions::PLATFORM_OWNER_RECORD_CHANGED
+        | actions::OWNER_RECORD_CHANGED
         | actions::PLATFORM_ROTATION_REFUSED
         | actions::MTLS_CERTIFICATE_REENROLLED
         | actions::MTLS_CERTIFICATE_CONNECTED => ENTITY_UPDATE,
@@ -96,6 +98,8 @@ fn kind(action: &str) -> (Class, u32, &'static str) {
         | actions::WEBHOOK_OVERLAP_ENDED => ENTITY_DELETE,
         actions::PLATFORM_AUDIT_VIEWED
         | actions::PLATFORM_AUDIT_EXPORTED
+        | actions::PLATFORM_HANDOFF_DOWNLOADED
+        | actions::HANDOFF_DOWNLOADED
         | actions::PLATFORM_LOGS_VERIFIED => READ,
         other => {
             let of_secret = actions::SECRET_TYPES

@@ -121,22 +121,14 @@ fn judge(key: &Verified, now: i64) -> Result<Usable, KeyProblem> {
     }
 
     let mut users: Vec<(&str, &Signature)> = Vec::new();
-    let mut confirmed = Vec::new();
     for name in key.names.iter().filter(|name| !trust::is_withdrawn(name)) {
         if let Some(signature) = trust::newest(&name.confirmations, now) {
-            confirmed.push(signature);
             users.extend(name.id.as_str().map(|name| (name, signature)));
         }
     }
     users.sort_by_key(|(_, signature)| !signature.is_primary());
 
-    let direct = trust::newest(of_the_key(key), now);
-    // A version 6 key speaks through direct signatures alone (section 10.1.1).
-    let own = match primary.version() {
-        KeyVersion::V6 => direct,
-        _ => confirmed.into_iter().chain(direct).max_by_key(|signature| trust::made_at(signature)),
-    };
-    let Some(own) = own else {
+    let Some(own) = newest_own(key, now) else {
         return Err(without_own_signature(key, now, fingerprint, user_id));
     };
 
@@ -370,7 +362,32 @@ fn other_version(block: &[u8]) -> Option<u8> {
     (tag == PUBLIC_KEY && !matches!(version, 4 | 6)).then_some(version)
 }
 
-fn created_at(key: &impl KeyDetails) -> i64 {
+/// The signature by which a key speaks of itself, where the key is good at `now`: not revoked, not
+/// expired, and of an algorithm that cannot be broken.
+pub(super) fn own_signature(key: &Verified, now: i64) -> Option<&Signature> {
+    let created_at = created_at(&key.primary);
+    let revoked = !key.revocations.is_empty() || !key.claimed_revocations.is_empty();
+    let sound = matches!(algorithm::primary(&key.primary), Primary::Sound);
+    if revoked || !sound || created_at > now.saturating_add(trust::CLOCK_SKEW) {
+        return None;
+    }
+    let own = newest_own(key, now)?;
+    trust::key_expiry(own, created_at).is_none_or(|at| now < at).then_some(own)
+}
+
+/// The newest signature that says something about the key and holds now. A version 6 key speaks
+/// through direct signatures alone (section 10.1.1).
+fn newest_own(key: &Verified, now: i64) -> Option<&Signature> {
+    let direct = trust::newest(of_the_key(key), now);
+    if key.primary.version() == KeyVersion::V6 {
+        return direct;
+    }
+    let names = key.names.iter().filter(|name| !trust::is_withdrawn(name));
+    let confirmed = names.filter_map(|name| trust::newest(&name.confirmations, now));
+    confirmed.chain(direct).max_by_key(|signature| trust::made_at(signature))
+}
+
+pub(super) fn created_at(key: &impl KeyDetails) -> i64 {
     i64::from(key.created_at().as_secs()) * MICROS_PER_SECOND
 }
 

@@ -1,7 +1,7 @@
 //! A handoff that the Owner has not acknowledged, sent again.
 
 use super::super::handoff_mail::OldSecret;
-use super::super::owner_key::fingerprint_on_file;
+use super::super::owner_change::fingerprint_on_file;
 use super::super::{AtWork, Desk, Step, StepError};
 use super::overlaps_ahead;
 use crate::audit::NewRow;
@@ -60,6 +60,7 @@ impl Desk {
         let grant = impersonations::by_id(tx.conn(), &handoff.impersonation_id)
             .await?
             .ok_or(StepError::NotFound)?;
+        self.refuse_who_stays_away(tx, who, &grant, "send again").await?;
         let (handoff, moved) = self.to_address_on_file(tx, &grant, handoff).await?;
         let how = self.go_again(tx, &grant, &handoff, moved).await?;
         let actor = who.actor();

@@ -24,7 +24,7 @@ use crate::web::components::{copy, icon, short};
 use crate::web::door::Door;
 use crate::web::islands::compared::ServerSays;
 use crate::web::islands::{Countdown, YourBrowser};
-use crate::web::shell::{Part, acts, page};
+use crate::web::shell::{Part, acting, page};
 
 /// Everything that the page says. What is said of the grant is from the logs; the register of
 /// impersonations only says whether it is live.
@@ -72,7 +72,7 @@ impl Loaded {
 pub async fn show(mut door: Door, Path(id): Path<String>) -> Response {
     match load(&mut door, &id).await {
         Ok(loaded) => {
-            let body = draw(&loaded, acts(&door), door.app.desk.now());
+            let body = draw(&loaded, acting(&door), door.app.desk.now());
             let title = format!("Impersonation {}", short(&loaded.id));
             page(door, StatusCode::OK, &title, Part::Impersonations, body).await
         }
@@ -164,7 +164,7 @@ async fn person(
     })
 }
 
-fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
+fn draw(l: &Loaded, viewer: Option<&str>, now: Micros) -> AnyView {
     let g = &l.logged;
     let back = format!("/impersonations/{}", l.id);
     let org = l.org.as_ref();
@@ -181,7 +181,7 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
     };
     let live = l.live(now);
     let left = g.expires_at.filter(|_| live).map(|expires| (expires - now) / time::SECOND);
-    let end_now = (live && acts).then(|| {
+    let end_now = (live && viewer.is_some()).then(|| {
         view! {
             <form class="inline-form" method="post" action="/do/end">
                 <input type="hidden" name="impersonation" value=l.id.clone() />
@@ -221,7 +221,7 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
                 </div>
                 {rules(&l.verdict)}
                 {grounds::panel(&l.grounds)}
-                {impersonation_handoff::panel(l.delivery.as_ref(), !l.awaits_end(), acts, &back)}
+                {impersonation_handoff::panel(l.delivery.as_ref(), !l.awaits_end(), viewer, &back)}
                 {super::evidence::panel(&l.id, &l.log_key)}
             </div>
             <aside aria-label="The grant">{facts(l, now)}</aside>

@@ -3,9 +3,10 @@
 use leptos::prelude::*;
 use sqlx::AnyConnection;
 
-use crate::desk::Step;
-use crate::model::{Channel, HandoffState, OutboxKind, time};
+use crate::desk::{Step, StepError};
+use crate::model::{Channel, ConfirmedOver, HandoffState, OutboxKind, time};
 use crate::store::handoffs::{self, Handoff};
+use crate::store::impersonations;
 use crate::store::outbox::{self, Item, Stands};
 use crate::web::components::{copy, fingerprint, icon, id, state};
 
@@ -14,6 +15,8 @@ use crate::web::components::{copy, fingerprint, icon, id, state};
 pub struct Delivery {
     /// The handoff.
     pub handoff: Handoff,
+    /// Who rotated.
+    pub admin_id: String,
     /// Its mails, oldest first.
     pub mails: Vec<Item>,
     /// What is to be in the shared vault.
@@ -34,7 +37,9 @@ impl Delivery {
             .into_iter()
             .partition(|item| item.kind == OutboxKind::Mail);
         let item = others.into_iter().find(|item| item.kind == OutboxKind::OnePassword);
-        Ok(Some(Self { handoff, mails, item }))
+        let grant = impersonations::by_id(conn, impersonation_id).await?;
+        let admin_id = grant.ok_or(StepError::NotFound)?.admin_id;
+        Ok(Some(Self { handoff, admin_id, mails, item }))
     }
 }
 
@@ -50,7 +55,8 @@ pub fn masked(address: &str) -> String {
 }
 
 /// The panel. `over` is whether the impersonation has ended.
-pub fn panel(delivery: Option<&Delivery>, over: bool, acts: bool, back: &str) -> AnyView {
+pub fn panel(delivery: Option<&Delivery>, over: bool, viewer: Option<&str>, back: &str) -> AnyView {
+    let acts = viewer.is_some();
     let Some(d) = delivery else {
         let said = if over {
             "Nothing was rotated, so there was nothing to hand off."
@@ -84,18 +90,24 @@ pub fn panel(delivery: Option<&Delivery>, over: bool, acts: bool, back: &str) ->
                 <div class="facts-full"><dt>{if pgp { "Encrypted to the key" } else { "Vault" }}</dt><dd>{key}</dd></div>
                 {d.item.as_ref().map(|item| view! { <div class="facts-full"><dt>"Item"</dt><dd>{in_vault(h, item)}</dd></div> })}
                 <div><dt>"Mail"</dt><dd>{mail(d)}</dd></div>
-                {pgp.then(|| view! {
+                {(pgp && viewer == Some(d.admin_id.as_str())).then(|| view! {
                     <div>
                         <dt>"Ciphertext"</dt>
                         <dd>
                             <a class="icon-text" href=format!("/handoffs/{}/message.asc", h.id)>{icon("download")}"message.asc"</a>
-                            <small>"only the Owner can read it"</small>
+                            <small>"only the Owner can read it; each copy is a row of both logs"</small>
                         </dd>
                     </div>
                 })}
             </dl>
             {(acts && on_its_way(h)).then(|| send_again(d, back))}
-            {(acts && may_be_there(h)).then(|| acknowledge(h, back))}
+            {(acts && may_be_there(h)).then(|| match viewer == Some(d.admin_id.as_str()) {
+                false => acknowledge(h, back),
+                true => view! {
+                    <p class="panel-foot">"The Owner confirms it by the link, or another admin records how they did: you rotated it."</p>
+                }
+                .into_any(),
+            })}
         </section>
     }
     .into_any()
@@ -257,9 +269,16 @@ fn acknowledge(h: &Handoff, back: &str) -> AnyView {
             <input type="hidden" name="handoff" value=h.id.clone() />
             <input type="hidden" name="back" value=back.to_owned() />
             <div class="field">
-                <label for="ack-how">"How the Owner confirmed that it arrived"</label>
+                <label for="ack-over">"Over which channel the Owner confirmed that it arrived"</label>
+                <select class="select" id="ack-over" name="over" required>
+                    <option value="">"Choose one"</option>
+                    {ConfirmedOver::ALL.iter().map(|over| view! { <option value=over.as_str()>{over.label()}</option> }).collect_view()}
+                </select>
+            </div>
+            <div class="field">
+                <label for="ack-how">"How you know that it was the Owner"</label>
                 <input class="input" id="ack-how" name="how" required maxlength="300" autocomplete="off" aria-describedby="ack-hint" />
-                <p class="field-hint" id="ack-hint">"For example: by phone, at the number in the contract. It goes into both logs."</p>
+                <p class="field-hint" id="ack-hint">"For example: at the number in the contract, to Olive herself. It goes into both logs."</p>
             </div>
             <div class="form-actions"><button class="btn">{icon("check")}"Record acknowledgement"</button></div>
         </form>

@@ -8,7 +8,7 @@ use leptos::prelude::*;
 use super::impersonation_handoff::masked;
 use super::org_secrets::{self, Held};
 use super::orgs::{SOON, consent, days_until};
-use super::owner_key::{self, Changes};
+use super::owner_change::{self, Changes};
 use super::vault_state::VaultState;
 use crate::delivery::openpgp;
 use crate::desk::{Step, StepError};
@@ -21,7 +21,7 @@ use crate::web::components::{
     ago, at, copy, empty, fingerprint, icon, id, standing, state, ticket_state,
 };
 use crate::web::door::{Door, encode};
-use crate::web::shell::{Part, acts, page};
+use crate::web::shell::{Part, acting, page};
 
 const TICKETS: i64 = 50;
 
@@ -45,7 +45,7 @@ impl Loaded {
 pub async fn show(mut door: Door, Path(slug): Path<String>) -> Response {
     match load(&mut door, &slug).await {
         Ok(loaded) => {
-            let body = draw(&loaded, acts(&door), door.app.desk.now());
+            let body = draw(&loaded, acting(&door), door.app.desk.now());
             let title = loaded.org.name.clone();
             page(door, StatusCode::OK, &title, Part::Orgs, body).await
         }
@@ -74,15 +74,15 @@ async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
     Ok(Loaded {
         members: orgs::members(conn, &org.id).await?,
         tickets: tickets::page(conn, &filter, None, TICKETS).await?,
-        key_changes: owner_key::changes(conn, &org.id, now).await?,
+        key_changes: owner_change::changes(conn, &org.id, now).await?,
         fresh,
         held,
         org,
     })
 }
 
-fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
-    let o = &l.org;
+fn draw(l: &Loaded, viewer: Option<&str>, now: Micros) -> AnyView {
+    let (o, acts) = (&l.org, viewer.is_some());
     let back = format!("/orgs/{}", o.slug);
     view! {
         <nav class="crumbs" aria-label="Where you are"><ol><li><a href="/orgs">"Organizations"</a></li></ol></nav>
@@ -116,7 +116,7 @@ fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
                 {owner(l)}
                 {consent_panel(o)}
                 {runbook(o, now)}
-                {owner_key::panel(o, &l.key_changes, acts, l.fresh)}
+                {owner_change::panel(o, &l.key_changes, viewer, l.fresh)}
             </aside>
         </div>
     }

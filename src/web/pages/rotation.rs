@@ -16,7 +16,7 @@ use crate::store::secrets::{self, Rotation, Secret, Version};
 use crate::store::staff;
 use crate::web::components::{at, copy, icon, id, secret_type, short, version_state};
 use crate::web::door::Door;
-use crate::web::shell::{Part, acts, page};
+use crate::web::shell::{Part, acting, page};
 
 struct Loaded {
     rotation: Rotation,
@@ -32,7 +32,7 @@ struct Loaded {
 pub async fn show(mut door: Door, Path(id): Path<String>) -> Response {
     match load(&mut door, &id).await {
         Ok(loaded) => {
-            let body = draw(&loaded, acts(&door), door.app.desk.now());
+            let body = draw(&loaded, acting(&door), door.app.desk.now());
             let title = format!("Rotation {}", short(&loaded.rotation.id));
             page(door, StatusCode::OK, &title, Part::Orgs, body).await
         }
@@ -68,14 +68,14 @@ async fn load(door: &mut Door, id: &str) -> Step<Loaded> {
     Ok(Loaded { rotation, org, secret, versions, grant, by, delivery })
 }
 
-fn draw(l: &Loaded, acts: bool, now: Micros) -> AnyView {
+fn draw(l: &Loaded, viewer: Option<&str>, now: Micros) -> AnyView {
     let r = &l.rotation;
     let back = format!("/rotations/{}", r.id);
     let org_href = format!("/orgs/{}", l.org.slug);
     let handoff = match &r.impersonation_id {
         Some(_) => {
             let over = l.grant.as_ref().is_none_or(|grant| grant.ended_at.is_some());
-            impersonation_handoff::panel(l.delivery.as_ref(), over, acts, &back)
+            impersonation_handoff::panel(l.delivery.as_ref(), over, viewer, &back)
         }
         None => view! {
             <section class="panel" aria-label="Handoff">

@@ -51,7 +51,10 @@ pub fn note(row: &AuditRow) -> String {
         },
         actions::CONSENT_DISABLED
         | actions::PLATFORM_OWNER_KEY_CHANGE_CANCELLED
-        | actions::OWNER_KEY_CHANGE_CANCELLED => text("cause"),
+        | actions::OWNER_KEY_CHANGE_CANCELLED
+        | actions::PLATFORM_OWNER_RECORD_CHANGE_CANCELLED
+        | actions::OWNER_RECORD_CHANGE_CANCELLED => text("cause"),
+        actions::PLATFORM_HANDOFF_REFUSED => text("what"),
         actions::PLATFORM_TEST_EVENT_SENT | actions::WEBHOOK_TEST_EVENT_SENT => row
             .detail_i64("status")
             .map_or_else(|| "no answer".to_owned(), |status| format!("answered {status}")),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::extract::Path;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 use leptos::prelude::*;
 use sqlx::AnyConnection;
 
-use super::owner_key::{self, Changes};
+use super::owner_change::{self, Changes};
 use super::ticket_parts::{copy_note, eligibility, facts, rows_written, thread};
 use super::ticket_steps::{next_action, steps, unreachable};
 use super::vault_state::VaultState;
@@ -17,7 +17,7 @@ use crate::desk::facts::Case;
 use crate::desk::gateways::Seen;
 use crate::desk::ticket_copy::Refreshed;
 use crate::desk::{Step, StepError};
-use crate::model::{Channel, Micros, OutboxKind, VersionState};
+use crate::model::{Micros, OutboxKind, VersionState};
 use crate::policy::eligibility::Check;
 use crate::store::handoffs::{self, Handoff};
 use crate::store::impersonations::{self, Impersonation};
@@ -63,6 +63,8 @@ pub struct View {
     pub life: Micros,
     /// What there is to tell of the Owner's key on file.
     pub key_changes: Option<Changes>,
+    /// Until when the viewer stays away from the org's secrets, having asked for such a change.
+    pub away: Option<Micros>,
     /// How long the old key stays valid after the handoff, in seconds.
     pub overlap_seconds: i64,
 }
@@ -234,10 +236,12 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
         vault = VaultState::of(conn, secret, &versions, now).await?;
     }
     let key_changes = match &case.org {
-        Some(org) if org.channel.as_deref() == Some(Channel::Pgp.as_str()) => {
-            Some(owner_key::changes(conn, &org.id, now).await?)
-        }
-        _ => None,
+        Some(org) => Some(owner_change::changes(conn, &org.id, now).await?),
+        None => None,
+    };
+    let away = match &case.org {
+        Some(org) => desk.stays_away(conn, &door.who.staff.id, &org.id).await?,
+        None => None,
     };
     let gateway = match &case.secret {
         Some(secret) => desk.gateway(conn, secret).await?,
@@ -257,6 +261,7 @@ async fn load(door: &mut Door, id: &str) -> Step<View> {
     }
     Ok(View {
         key_changes,
+        away,
         messages,
         owed,
         copy,
@@ -340,7 +345,7 @@ fn draw(v: &View) -> AnyView {
         {copy_note(v)}
         <div class="ticket">
             {steps(v)}
-            <div class="ticket-work">{v.key_changes.as_ref().map(owner_key::notices)}{first}{thread(v)}{unreachable(v)}</div>
+            <div class="ticket-work">{v.key_changes.as_ref().map(owner_change::notices)}{first}{thread(v)}{unreachable(v)}</div>
             <aside class="ticket-facts" aria-label="Facts about the ticket">{facts(v)}{gateway(v)}</aside>
         </div>
     }
@@ -354,10 +359,21 @@ fn gateway(v: &View) -> AnyView {
     }
 }
 
-/// `GET /handoffs/{id}/message.asc`: the ciphertext. Nobody at the platform can read it.
-pub async fn ciphertext(mut door: Door, Path(id): Path<String>) -> Response {
-    match handoffs::by_id(&mut door.conn, &id).await {
-        Ok(Some(handoff)) if handoff.channel == Channel::Pgp => (
+/// `GET /handoffs/{id}/message.asc`: the ciphertext, for the admin who rotated. Nobody at the
+/// platform can read it. It is a row of both logs, so another site's page cannot ask for it.
+pub async fn ciphertext(door: Door, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    if !started_here(&headers) {
+        let why = "Open this from the ticket or the impersonation, not from another site.";
+        return super::error::of(door, StepError::Forbidden(why)).await;
+    }
+    let desk = door.app.desk.clone();
+    let step = async {
+        let mut tx = desk.begin().await?;
+        let step = desk.download_handoff(&mut tx, &door.who, &id).await;
+        desk.settle(tx, step).await
+    };
+    match step.await {
+        Ok(handoff) => (
             [
                 (header::CONTENT_TYPE, "application/pgp-encrypted".to_owned()),
                 (
@@ -368,7 +384,13 @@ pub async fn ciphertext(mut door: Door, Path(id): Path<String>) -> Response {
             handoff.message,
         )
             .into_response(),
-        Ok(_) => super::error::of(door, StepError::NotFound).await,
-        Err(e) => super::error::of(door, e.into()).await,
+        Err(e) => super::error::of(door, e).await,
     }
+}
+
+/// Whether a request was started on our own pages or in the address field. A browser that does not
+/// say is an old one, or a program with the cookie.
+fn started_here(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site").map(http::HeaderValue::as_bytes);
+    matches!(site, None | Some(b"same-origin" | b"none"))
 }

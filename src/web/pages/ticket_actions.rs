@@ -272,13 +272,21 @@ pub async fn test_event(
 
 /// Records how the Owner confirmed a handoff otherwise than by the link.
 #[server(prefix = "/do", endpoint = "acknowledge_staff")]
-pub async fn acknowledge_staff(handoff: String, how: String, back: String) -> Result<(), Fault> {
+pub async fn acknowledge_staff(
+    handoff: String,
+    over: String,
+    how: String,
+    back: String,
+) -> Result<(), Fault> {
     let hand = Hand::here()?;
     let who = hand.who().await?;
     let desk = hand.app.desk.clone();
     let step = async {
+        let over = over
+            .parse()
+            .map_err(|_| StepError::Invalid("Say over which channel the Owner confirmed it."))?;
         let mut tx = desk.begin().await?;
-        let step = desk.acknowledge_by_staff(&mut tx, &who, &handoff, &how).await;
+        let step = desk.acknowledge_by_staff(&mut tx, &who, &handoff, over, &how).await;
         desk.settle(tx, step).await
     };
     hand.answer(step.await, local(&back), |_| {

@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use super::impersonation_handoff::may_be_there;
 use super::ticket::{Grant, Stage, View};
 use crate::model::{
-    Channel, HandoffState, SecretType, TicketState, VersionState, impersonation, time,
+    Channel, HandoffState, Micros, SecretType, TicketState, VersionState, impersonation, time,
 };
 use crate::policy::eligibility::{Check, HandoffFacts};
 use crate::proof::verdict::Verdict;
@@ -263,6 +263,20 @@ pub fn unreachable(v: &View) -> AnyView {
     .into_any()
 }
 
+/// Said in place of the button to whoever asked for a change of the way to the Owner.
+fn away(until: Micros) -> AnyView {
+    view! {
+        <div class="notice notice-needs" role="note">
+            {icon("lock")}
+            <div>
+                <strong>"Another admin has to do this"</strong>
+                <p>"You asked for a change of this org’s key, address or channel. Until "{at(until)}" somebody else handles its secrets."</p>
+            </div>
+        </div>
+    }
+    .into_any()
+}
+
 fn start(v: &View) -> AnyView {
     let (Some(secret), Some(org)) = (&v.case.secret, &v.case.org) else { return ().into_any() };
     let owner = v.case.owner().map_or_else(String::new, |o| o.name.clone());
@@ -275,7 +289,9 @@ fn start(v: &View) -> AnyView {
             <dt>"You act as"</dt><dd>"yourself, on behalf of "{owner}". They get a mail now and at the end."</dd>
         </dl>
     };
-    let body = if v.acts {
+    let body = if let (true, Some(until)) = (v.acts, v.away) {
+        view! { <div class="next-body">{terms}{away(until)}</div> }.into_any()
+    } else if v.acts {
         view! {
             <form class="next-body" method="post" action="/do/impersonate">
                 {terms}
@@ -427,7 +443,9 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
                     <dt>"Encrypted to"</dt><dd>{fingerprint(&handoff.recipient_key)}</dd>
                     <dt>{old_name(v)}</dt><dd>{old}</dd>
                     {v.vault.as_ref().and_then(|vault| vault.lives()).map(|lives| view! { <dt>"New token"</dt><dd>{lives}</dd> })}
-                    <dt>"Ciphertext"</dt><dd><a href=format!("/handoffs/{}/message.asc", handoff.id)>"message.asc"</a>", for the Owner only"</dd>
+                    {(g.grant.admin_id == v.viewer).then(|| view! {
+                        <dt>"Ciphertext"</dt><dd><a href=format!("/handoffs/{}/message.asc", handoff.id)>"message.asc"</a>", for the Owner only; each copy is logged"</dd>
+                    })}
                 </dl>
             }
             .into_any(),
@@ -444,7 +462,9 @@ fn hand_off(v: &View, g: &Grant) -> AnyView {
         }}
     };
     let may = v.acts && (!live || g.grant.admin_id == v.viewer);
-    let body = if may {
+    let body = if let (true, Some(until)) = (may, v.away) {
+        view! { <div class="next-body">{terms}{away(until)}</div> }.into_any()
+    } else if may {
         view! {
             <form class="next-body" method="post" action="/do/hand_off">
                 {terms}

@@ -27,6 +27,8 @@ const COMMON_DETAILS: &[&str] = &[
     "allow_platform_impersonation",
     "only_for_ticket",
     "key_change_id",
+    "owner_change_id",
+    "kind",
     "new_fingerprint",
     "effective_at",
 ];
