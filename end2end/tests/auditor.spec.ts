@@ -56,7 +56,7 @@ test('an auditor can change nothing, at any stage of the procedure', async ({ pa
 
   await test.step('over', async () => {
     await readsOnly(page, [...pages, `/orgs/${demo.orgs[0].slug}`, '/audit']);
-    await expectForbidden(page, 'acknowledge_staff', { handoff, how: 'by phone', back: '/tickets' });
+    await expectForbidden(page, 'acknowledge_staff', { handoff, over: 'telephone', how: 'Olive', back: '/tickets' });
     await expectForbidden(page, 'test_event', { org, secret, ticket, back: '/tickets' });
     await page.goto(`/tickets/${ticket}`);
     await expect(page.locator('main')).toContainText('not acknowledged yet');

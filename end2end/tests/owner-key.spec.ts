@@ -1,4 +1,4 @@
-// Another key for the Owner: it waits for a day, the Owner hears of it and can object.
+// Another key for the Owner: it waits for the Owner's yes and a second admin, and whoever asked stays away.
 import { openMail } from '../support/customer.ts';
 import { publicHalf } from '../support/gpg.ts';
 import { look } from '../support/looks.ts';
@@ -6,7 +6,7 @@ import { admins, auditor, expect, flash, signIn, test } from '../support/test.ts
 
 const org = 'lumenstreet';
 
-test('the Owner’s key is replaced after a day, unless the Owner objects', async ({ page, context, browser, demo }) => {
+test('the Owner’s key is replaced when the Owner and a second admin agree', async ({ page, context, browser, demo }) => {
   const panel = page.getByRole('region', { name: 'Owner\'s key' });
   const spare = demo.owner_pgp.find((key) => key.org === 'brightwater')!;
   const onFile = demo.owner_pgp.find((key) => key.org === org)!;
@@ -35,11 +35,12 @@ test('the Owner’s key is replaced after a day, unless the Owner objects', asyn
     for (const { fingerprint } of [onFile, spare]) {
       await expect(panel.getByRole('img', { name: fours(fingerprint) })).toBeVisible();
     }
-    await expect(panel).toContainText('Takes effect');
+    await expect(panel).toContainText('Has not answered');
+    await expect(panel.getByRole('button', { name: 'Approve the change' })).toHaveCount(0);
     await expect(panel.getByText('Put another key on file')).toHaveCount(0);
     await look(page, 'owner-key-waiting');
     await page.goto('/tickets/NOV-4813');
-    await expect(page.locator('main')).toContainText('Another PGP key of the Owner waits');
+    await expect(page.locator('main')).toContainText('A change of the Owner’s OpenPGP key waits');
     await look(page, 'ticket-key-waiting');
   });
 
@@ -52,33 +53,51 @@ test('the Owner’s key is replaced after a day, unless the Owner objects', asyn
     await reader.context().close();
   });
 
-  const mail = await openMail(context, demo, /Another OpenPGP key .* object if it is not yours/);
-  const link = await mail.getByRole('link', { name: /\/key-change\// }).getAttribute('href');
+  const mail = await openMail(context, demo, /Do you agree\? Another OpenPGP key/);
+  const link = await mail.getByRole('link', { name: /\/owner-change\// }).getAttribute('href');
   const owner = await (await browser.newContext({ javaScriptEnabled: false })).newPage();
   await owner.goto(link!);
   for (const { fingerprint } of [onFile, spare]) {
     await expect(owner.getByRole('img', { name: fours(fingerprint) })).toBeVisible();
   }
-  await owner.getByRole('button', { name: 'I object' }).click();
-  await expect(owner.getByRole('heading', { name: 'The key on file stays' })).toBeVisible();
+  await owner.getByRole('button', { name: 'No, keep what is on file' }).click();
+  await expect(owner.getByRole('heading', { name: 'What is on file stays' })).toBeVisible();
   await expect(owner.getByRole('button')).toHaveCount(0);
   await owner.context().close();
 
   await page.goto(`/orgs/${org}`);
-  await expect(panel).toContainText('The Owner objected to another key');
+  await expect(panel).toContainText('The Owner objected to another OpenPGP key');
   await page.goto('/audit?action=owner_key.change_objected');
   await expect(page.getByText('owner_key.change_objected').first()).toBeVisible();
 
-  await test.step('asked for once more, and cancelled', async () => {
+  await test.step('asked for once more, and agreed to by both', async () => {
     await page.goto(`/orgs/${org}`);
     await panel.getByText('Put another key on file').click();
     await page.getByLabel('The Owner’s new public key').fill(await publicHalf(spare.private_key));
     await page.getByRole('button', { name: 'Ask for the change' }).click();
-    await mail.goto(demo.customer_side);
-    const again = await openMail(context, demo, /Another OpenPGP key .* object if it is not yours/);
-    await again.getByRole('link', { name: /\/key-change\// }).click();
-    await look(again, 'key-change');
-    await page.getByRole('button', { name: 'Cancel the change' }).click();
-    await expect(flash(page)).toContainText('Cancelled');
+    // The one from before is there already.
+    await expect(async () => {
+      await mail.goto(demo.customer_side);
+      await expect(mail.getByRole('link', { name: /Do you agree\?/ })).toHaveCount(2, { timeout: 100 });
+    }).toPass({ intervals: [250], timeout: 15_000 });
+    const again = await openMail(context, demo, /Do you agree\? Another OpenPGP key/);
+    await again.getByRole('link', { name: /\/owner-change\// }).click();
+    await look(again, 'owner-change');
+    await again.getByRole('button', { name: 'Yes, I agree' }).click();
+    await expect(again.getByRole('heading', { name: 'You agreed' })).toBeVisible();
+    await look(again, 'owner-change-agreed');
+    const second = await (await browser.newContext({ baseURL: demo.address })).newPage();
+    await signIn(second, admins(demo)[1]);
+    await second.goto(`/orgs/${org}`);
+    await look(second, 'owner-change-to-approve');
+    await second.getByRole('button', { name: 'Approve the change' }).click();
+    await expect(flash(second)).toContainText('The new OpenPGP key counts');
+    await second.goto('/tickets/NOV-4813');
+    await expect(second.locator('main')).toContainText('9 of 9 pass');
+    await second.context().close();
+    await page.goto('/tickets/NOV-4813');
+    await expect(page.locator('main')).toContainText('Another admin has to do this');
+    await expect(page.getByRole('button', { name: 'Start impersonation' })).toHaveCount(0);
+    await look(page, 'ticket-stays-away');
   });
 });

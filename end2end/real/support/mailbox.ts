@@ -34,6 +34,13 @@ export class Owner {
     return call('gpg', ['--homedir', this.#gnupg, '--batch', '--no-tty', '--pinentry-mode', 'loopback', ...args]);
   }
 
+  /** A text that the key on file signs. */
+  async sign(text: string): Promise<string> {
+    const file = join(this.#gnupg, 'said.txt');
+    await writeFile(file, text);
+    return this.gpg('--passphrase', '', '--local-user', this.address, '--output', '-', '--clearsign', file);
+  }
+
   /** Follows the one command of the mail, with the key that the platform serves. */
   async trust(key: string) {
     const file = join(this.#gnupg, 'platform.asc');
