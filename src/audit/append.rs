@@ -201,6 +201,7 @@ pub async fn create_log(
         size: 0,
         frontier: frontier.to_bytes(),
         last_at: now,
+        record_note: None,
     };
     Ok(store::audit::create(conn, &head).await?)
 }

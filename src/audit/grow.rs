@@ -11,6 +11,7 @@ use crate::model::Micros;
 use crate::proof::checkpoint::Checkpoint;
 use crate::proof::merkle::{Frontier, leaf_hash};
 use crate::proof::note::NoteKey;
+use crate::proof::org_record::{RECORD, RecordPlace};
 use crate::proof::row::{AuditRow, ROW_VERSION};
 use crate::proof::terms;
 use crate::store::audit::{Entry, Head};
@@ -24,6 +25,8 @@ pub struct Growing {
     head: Head,
     frontier: Frontier,
     size: u64,
+    /// The place of the newest record of the org.
+    record: Option<u64>,
 }
 
 /// What a row adds to its log.
@@ -64,7 +67,8 @@ impl Growing {
         if signed.size != size || signed.root != frontier.root() {
             return Err(unreadable("its head is not what was signed: it was changed".into()));
         }
-        Ok(Self { head, frontier, size })
+        let record = key.open_record(&head)?.map(|place| place.seq);
+        Ok(Self { head, frontier, size, record })
     }
 
     /// Adds a row.
@@ -102,6 +106,9 @@ impl Growing {
         let body = row.canonical().map_err(|e| unreadable(e.to_string()))?;
         if body.len() > LONGEST {
             return Err(unreadable(format!("a row of {} bytes is too long for it", body.len())));
+        }
+        if row.details.contains_key(RECORD) {
+            self.record = Some(self.size);
         }
         let terms = terms::of_row(&row);
         let leaf = leaf_hash(body.as_bytes());
@@ -171,8 +178,14 @@ impl Growing {
     /// # Errors
     /// As [`Growing::checkpoint`].
     pub fn signed_by(&self, signer: &NoteKey) -> Result<Head, AuditError> {
+        let record_note = self.record.map(|seq| {
+            RecordPlace { size: self.size, seq }.sign(signer, &self.head.origin).map_err(|e| {
+                AuditError::Unreadable { log: self.head.id.clone(), what: e.to_string() }
+            })
+        });
         Ok(Head {
             frontier: self.frontier.to_bytes(),
+            record_note: record_note.transpose()?,
             checkpoint: self.checkpoint_by(signer)?,
             ..self.head.clone()
         })

@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use super::{AuditError, LogId};
 use crate::proof::checkpoint::{Checkpoint, CheckpointError};
 use crate::proof::note::{NoteError, NoteKey, NoteVerifier};
+use crate::proof::org_record::RecordPlace;
 use crate::store::audit::Head;
 
 /// The key that signs checkpoints, those that did before it, and the name under which the logs
@@ -116,6 +117,24 @@ impl LogKey {
     pub fn open_head(&self, head: &Head) -> Result<Checkpoint, AuditError> {
         newest(&head.checkpoint, &self.verifiers(), &self.origin_of(&log_of(head)))
             .map_err(|e| unopened(head, e))
+    }
+
+    /// Where the newest record of a log's org stands, as it was signed with the head; nothing where
+    /// the log has none.
+    ///
+    /// # Errors
+    /// [`AuditError::Unreadable`] where the note is not of this head.
+    pub fn open_record(&self, head: &Head) -> Result<Option<RecordPlace>, AuditError> {
+        let Some(note) = &head.record_note else { return Ok(None) };
+        let verifiers = self.verifiers();
+        let current = verifiers.get(..1).unwrap_or_default();
+        let place = RecordPlace::open(note, current, &self.origin_of(&log_of(head)))
+            .ok()
+            .filter(|place| u64::try_from(head.size) == Ok(place.size));
+        place.map(Some).ok_or_else(|| AuditError::Unreadable {
+            log: head.id.clone(),
+            what: "the place of its newest record is not what was signed: it was changed".into(),
+        })
     }
 
     /// What the heads of several logs were signed as: of each what [`LogKey::open_head`] gives, with

@@ -37,6 +37,7 @@ pub(super) const RECORDING: &[(&str, &str, bool)] = &[
     (actions::OWNER_RECORD_CHANGE_OBJECTED, "platform_checkpoint", false),
     (actions::OWNER_RECORD_CHANGED, "platform_checkpoint", false),
     (actions::HANDOFF_DOWNLOADED, "platform_checkpoint", false),
+    (actions::OWNER_MARKED_UNREACHABLE, "platform_checkpoint", false),
 ];
 
 /// How many signatures are checked at once.

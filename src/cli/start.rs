@@ -54,6 +54,10 @@ pub async fn prepare(desk: &Desk) -> Result<(), String> {
     desk.load_log_key(tx.conn()).await.map_err(text)?;
     desk.ensure_authority(&mut tx, desk.now()).await.map_err(text)?;
     tx.commit().await.map_err(text)?;
+    let carried = desk.carry_records_over().await.map_err(text)?;
+    if carried > 0 {
+        tracing::info!(orgs = carried, "what is on record of them is in their logs now");
+    }
     let made = keyturn::audit::timeline::make_words(&desk.store).await.map_err(text)?;
     if made > 0 {
         tracing::info!(rows = made, "older rows can be searched now");

@@ -71,6 +71,9 @@ async fn tell(
     for account in &accounts {
         desk.note_account(tx, account, &by).await?;
     }
+    for customer in &customers {
+        desk.record_org(tx, &customer.id, &by, "demo").await?;
+    }
     gateways::plant(desk, tx, &customers, folder, &mut story, now).await?;
     tickets::plant(desk, tx.conn(), &customers, now).await?;
     Ok(story)

@@ -13,6 +13,7 @@ use crate::auth::credential;
 use crate::clock::new_token;
 use crate::model::{Consent, EndCause, MemberRole, Standing, time};
 use crate::proof::actions;
+use crate::proof::org_record::RECORD;
 use crate::store::orgs::{self, ConsentLink, Member, Org};
 use crate::store::{Tx, impersonations, tickets, withdraw_links};
 
@@ -116,7 +117,8 @@ impl Desk {
         if let Some(id) = because.after {
             row = row.with("after_impersonation", id);
         }
-        self.log_both(tx, &org.id, row.clone(), row).await
+        let own = row.clone().with(RECORD, self.recorded(tx.conn(), &org.id).await?);
+        self.log_both(tx, &org.id, row, own).await
     }
 
     /// Switches a consent off that was for this ticket only, now that the ticket's impersonation,

@@ -7,6 +7,7 @@ use crate::audit::{LogId, NewRow};
 use crate::model::{EndCause, TicketState, time};
 use crate::policy::eligibility::Check;
 use crate::proof::actions;
+use crate::proof::org_record::RECORD;
 use crate::store::tickets::{self, Ticket};
 use crate::store::{Tx, impersonations, orgs};
 
@@ -44,11 +45,16 @@ impl Desk {
             return Err(StepError::Conflict("The Owner is marked unreachable already."));
         }
         orgs::set_unreachable(tx, &org.id, attempts, self.now()).await?;
-        let row = NewRow::new(actions::PLATFORM_OWNER_MARKED_UNREACHABLE, &who.actor())
-            .org(&org.id)
-            .ticket(&ticket.id)
-            .with("attempts", attempts);
-        self.log(tx, &LogId::Platform, row).await?;
+        let row = |action| {
+            NewRow::new(action, &who.actor())
+                .org(&org.id)
+                .ticket(&ticket.id)
+                .with("attempts", attempts)
+        };
+        let own = row(actions::OWNER_MARKED_UNREACHABLE)
+            .with(RECORD, self.recorded(tx.conn(), &org.id).await?);
+        let platform = row(actions::PLATFORM_OWNER_MARKED_UNREACHABLE);
+        self.log_both(tx, &org.id, platform, own).await?;
         for grant in impersonations::open_of(tx.conn(), "", &org.id).await? {
             let cause =
                 if grant.admin_id == who.staff.id { EndCause::Admin } else { EndCause::OtherAdmin };

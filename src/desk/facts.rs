@@ -9,7 +9,7 @@ use crate::delivery::shared_vault::{SharedVaultError, is_id};
 use crate::model::{Channel, Micros, SecretType};
 use crate::policy::eligibility::{
     self, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, Mend, OrgFacts, OwnerFacts,
-    SecretFacts, TicketFacts, Verdict,
+    RecordFacts, SecretFacts, TicketFacts, Verdict,
 };
 use crate::policy::grounds::{
     Asked, AuthenticatedThen, Grounds, KeeperThen, RequesterThen, TicketThen,
@@ -44,6 +44,15 @@ impl Case {
     pub fn owner(&self) -> Option<&Member> {
         let id = self.org.as_ref()?.owner_member_id.as_deref()?;
         self.members.iter().find(|m| m.id == id)
+    }
+
+    /// The row of the org's log that the checks rest on, from 0; nothing where none is proven.
+    #[must_use]
+    pub fn record_row(&self) -> Option<u64> {
+        match self.facts.record {
+            RecordFacts::Proven { row } => Some(row),
+            _ => None,
+        }
     }
 
     /// The ticket's facts and the verdict, as a row of a log keeps them.
@@ -178,6 +187,10 @@ impl Desk {
                 .and_then(|id| members.iter().find(|m| m.id == id))
                 .map(member_facts),
             members: org.is_some().then(|| members.iter().map(member_facts).collect()),
+            record: match &org {
+                Some(o) if !glance => self.record_facts(conn, o, &members).await?,
+                _ => RecordFacts::NotAsked,
+            },
             secret: secret_facts,
             handoff: org.as_ref().map_or(HandoffFacts::NoChannel, |o| self.handoff_facts(o, now)),
             live,

@@ -76,6 +76,7 @@ impl Desk {
                 .with("failed_checks", verdict.failed_names());
             if let Some(org_id) = &org_id {
                 row = row.org(org_id);
+                self.alarm_of_record(tx, &who.staff.id, org_id, &case.facts.record).await?;
             }
             self.log(tx, &LogId::Platform, row).await?;
             return Err(StepError::Refused(Box::new(verdict)));
@@ -128,6 +129,7 @@ impl Desk {
                 .with("scope", grant.scope.clone())
                 .with("owner_id", grant.owner_id.clone())
                 .with("kid", self.keys.token.kid())
+                .with(actions::RECORD_ROW, case.record_row())
         };
         let actor = who.actor();
         let (platform, in_org) = self

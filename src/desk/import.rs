@@ -152,6 +152,10 @@ impl Desk {
         self.import_owner(tx, &mut import, entry, new).await?;
         self.import_runbook(tx, &mut import, entry).await?;
         self.import_secrets(tx, &mut import, entry).await?;
+        if !import.changes.is_empty() {
+            let (id, by) = (import.org.id.clone(), import.by);
+            self.record_org(tx, &id, by, "import").await?;
+        }
         Ok(Imported {
             slug: entry.slug.clone(),
             changes: import.changes,

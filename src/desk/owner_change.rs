@@ -22,6 +22,7 @@ use crate::delivery::openpgp;
 use crate::model::OwnerChangeKind;
 use crate::policy::owner_change::ChangeFacts;
 use crate::proof::actions;
+use crate::proof::org_record::RECORD;
 use crate::store::orgs::{self, Org};
 use crate::store::owner_changes::{Approval, OwnerChange};
 use crate::store::{Tx, owner_changes};
@@ -111,7 +112,11 @@ impl Desk {
             row
         };
         let (platform, own) = did.actions(change.kind);
-        self.log_both(tx, &org.id, row(platform), row(own)).await
+        let mut own = row(own);
+        if matches!(did, Did::Applied) {
+            own = own.with(RECORD, self.recorded(tx.conn(), &org.id).await?);
+        }
+        self.log_both(tx, &org.id, row(platform), own).await
     }
 
     /// The org, under the locks of a step about it.

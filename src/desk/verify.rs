@@ -1,6 +1,7 @@
 //! A full verification of the logs, or of one of them, asked for on a page: it runs by itself, says how far it is,
 //! and what it came to is a row of the platform log.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -88,7 +89,20 @@ impl Desk {
         let found = self.verify_logs(begun.log_id.as_deref(), &done).await;
         beats.abort();
         let found = match found {
-            Ok(found) => Ok(found.in_order()),
+            Ok(found) => {
+                let mut all = found.in_order();
+                // What the tables say is held against the logs, too; of one log alone only its rows.
+                let records = match begun.log_id {
+                    None => self.verify_records().await,
+                    Some(_) => Ok(Vec::new()),
+                };
+                records.map(|records| {
+                    // A log that does not hold proves nothing of its org either: it is named once.
+                    let known: BTreeSet<String> = all.iter().map(|f| f.log.clone()).collect();
+                    all.extend(records.into_iter().filter(|f| !known.contains(&f.log)));
+                    all
+                })
+            }
             // What is not known to hold does not.
             Err(e) if e.is_unreadable() => {
                 let log = begun.log_id.clone().unwrap_or_else(|| "platform".to_owned());

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::org::in_fours;
 use crate::model::{Channel, Consent, MemberRole, Micros, SecretType, Standing, TicketState, time};
+use crate::proof::org_record::Part;
 
 /// Everything the checks look at. A fact that could not be read is absent, and an absent fact
 /// never passes a check.
@@ -26,6 +27,9 @@ pub struct Facts {
     pub secret: SecretFacts,
     /// How a new value would reach the Owner.
     pub handoff: HandoffFacts,
+    /// Whether the org's log proves what is on record of it.
+    #[serde(default)]
+    pub record: RecordFacts,
     /// Live impersonations of the asking admin or of the org, other than the one being used.
     /// `None` where they could not be read.
     pub live: Option<Vec<LiveFacts>>,
@@ -64,6 +68,28 @@ pub enum Kept {
 
 /// How old the copy of a ticket may be that a system outside keeps, for anything to be begun.
 pub const OLDEST_COPY: Micros = time::MINUTE;
+
+/// Whether an org's log proves what its tables say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum RecordFacts {
+    /// Nothing is decided on it: it is for a list, or there is no org.
+    #[default]
+    NotAsked,
+    /// It does.
+    Proven {
+        /// The row, from 0.
+        row: u64,
+    },
+    /// The tables say something else.
+    Differs {
+        /// The row, from 0.
+        row: u64,
+        /// In what.
+        parts: Vec<Part>,
+    },
+    /// The log proves nothing of it, and why.
+    Unproven(String),
+}
 
 /// The org.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -262,7 +288,7 @@ pub fn decide(facts: &Facts, now: Micros) -> Verdict {
     let findings = Check::ALL
         .iter()
         .map(|&check| {
-            let outcome = match check {
+            let outcome = on_record(facts, check).and_then(|()| match check {
                 Check::TicketOpen => ticket_open(facts, now),
                 Check::RequesterAuthenticated => requester_authenticated(facts, now),
                 Check::RequesterIsOwner => requester_is_owner(facts),
@@ -272,7 +298,7 @@ pub fn decide(facts: &Facts, now: Micros) -> Verdict {
                 Check::SecretKnown => secret_known(facts),
                 Check::HandoffPossible => handoff_possible(facts, now),
                 Check::NothingElseOpen => nothing_else_open(facts),
-            };
+            });
             let (passed, saw, advice, reply, impersonation) = match outcome {
                 Ok(saw) => (true, saw, String::new(), String::new(), None),
                 Err(no) => (false, no.saw, no.advice, no.reply, no.impersonation),
@@ -281,6 +307,37 @@ pub fn decide(facts: &Facts, now: Micros) -> Verdict {
         })
         .collect();
     Verdict { findings }
+}
+
+/// Refuses a check that rests on what the org's log does not prove.
+fn on_record(facts: &Facts, check: Check) -> Result<(), No> {
+    let part = match check {
+        Check::RequesterIsOwner => Part::Owner,
+        Check::OwnerReachable => Part::Reachable,
+        Check::SelfServiceUnavailable => Part::Members,
+        Check::Consent => Part::Consent,
+        Check::HandoffPossible => Part::Channel,
+        Check::TicketOpen
+        | Check::RequesterAuthenticated
+        | Check::SecretKnown
+        | Check::NothingElseOpen => return Ok(()),
+    };
+    const ADVICE: &str = "Somebody changed the database past the log. Nothing is done for this org until that is explained: keep the database as it is, and call security.";
+    match &facts.record {
+        RecordFacts::NotAsked | RecordFacts::Proven { .. } => Ok(()),
+        RecordFacts::Differs { parts, .. } if !parts.contains(&part) => Ok(()),
+        RecordFacts::Differs { row, .. } => Err(no(
+            format!(
+                "the database says something else of {} than row {row} of the org’s log",
+                part.label()
+            ),
+            ADVICE,
+            "",
+        )),
+        RecordFacts::Unproven(why) => {
+            Err(no(format!("the org’s log does not prove {}: {why}", part.label()), ADVICE, ""))
+        }
+    }
 }
 
 /// A failed check: what it saw, what to do, what to reply.

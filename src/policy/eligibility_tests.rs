@@ -5,9 +5,10 @@ use proptest::prelude::*;
 
 use super::eligibility::{
     Check, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, Mend, OLDEST_COPY, OrgFacts,
-    OwnerFacts, SecretFacts, TicketFacts, decide,
+    OwnerFacts, RecordFacts, SecretFacts, TicketFacts, decide,
 };
 use crate::model::{Channel, Consent, MemberRole, Micros, SecretType, Standing, TicketState, time};
+use crate::proof::org_record::Part;
 
 const NOW: Micros = 1_800_000_000 * time::SECOND;
 
@@ -49,6 +50,7 @@ fn good() -> Facts {
             to: "AB12".into(),
             expires_at: Some(NOW + time::DAY),
         },
+        record: RecordFacts::Proven { row: 0 },
         live: Some(vec![]),
     }
 }
@@ -201,6 +203,29 @@ fn a_missing_ticket_fails_what_hangs_on_it_and_says_so() {
     );
 }
 
+/// Protects against whoever can write to the database: each check that rests on the org's tables
+/// fails where its log says something else, and no other.
+#[test]
+fn what_the_log_does_not_prove_does_not_count() {
+    for (part, check) in [
+        (Part::Consent, "consent"),
+        (Part::Owner, "requester_is_owner"),
+        (Part::Reachable, "owner_reachable"),
+        (Part::Members, "self_service_unavailable"),
+        (Part::Channel, "handoff_possible"),
+    ] {
+        let mut facts = good();
+        facts.record = RecordFacts::Differs { row: 7, parts: vec![part] };
+        let verdict = decide(&facts, NOW);
+        assert_eq!(verdict.failed_names(), [check]);
+        let failed = verdict.failed().next().unwrap();
+        assert!(failed.saw.contains("row 7") && failed.advice.contains("call security"));
+    }
+    let mut facts = good();
+    facts.record = RecordFacts::Unproven("row 7 is missing".to_owned());
+    assert_eq!(decide(&facts, NOW).failed_names().len(), 5);
+}
+
 #[test]
 fn self_service_names_roles_and_no_people() {
     let mut facts = good();
@@ -230,6 +255,16 @@ fn any_consent() -> impl Strategy<Value = Consent> {
     ]
 }
 
+fn any_record() -> impl Strategy<Value = RecordFacts> {
+    let part = word(&[Part::Consent, Part::Owner, Part::Reachable, Part::Members, Part::Channel]);
+    prop_oneof![
+        Just(RecordFacts::NotAsked),
+        Just(RecordFacts::Proven { row: 3 }),
+        Just(RecordFacts::Unproven("gone".to_owned())),
+        prop::collection::vec(part, 1..3).prop_map(|parts| RecordFacts::Differs { row: 3, parts }),
+    ]
+}
+
 prop_compose! {
     fn any_facts()(
         state in prop::option::of(word(TicketState::ALL)),
@@ -243,6 +278,7 @@ prop_compose! {
         secret in 0..5,
         handoff in 0..4,
         live in prop::option::of(prop::collection::vec(("[a-d]", any::<bool>()), 0..3)),
+        record in any_record(),
     ) -> Facts {
         Facts {
             ticket_id: "NOV-1".into(),
@@ -272,6 +308,7 @@ prop_compose! {
                 2 => HandoffFacts::Works { channel: Channel::Pgp, to: "t".into(), expires_at: Some(NOW) },
                 _ => HandoffFacts::Works { channel: Channel::OnePassword, to: "t".into(), expires_at: None },
             },
+            record,
             live: live.map(|l| l.into_iter().map(|(id, same_admin)| LiveFacts { id, ticket_id: "NOV-2".into(), same_admin }).collect()),
         }
     }
@@ -292,6 +329,7 @@ fn all_hold(f: &Facts) -> bool {
             }
         }
         && t.authenticated.as_ref().is_some_and(|(how, at)| !how.is_empty() && *at <= NOW)
+        && matches!(f.record, RecordFacts::NotAsked | RecordFacts::Proven { .. })
         && r.id == owner.member_id
         && owner.since < t.filed_at
         && owner.unreachable.is_none()

@@ -125,6 +125,10 @@ pub const PLATFORM_ORG_IMPORTED: &str = "platform.org_imported";
 /// Platform log: a member of an org got a credential, from the command line.
 pub const PLATFORM_ORG_CREDENTIAL_ISSUED: &str = "platform.org_credential_issued";
 
+/// Org log: what is on record of this org, as it is now.
+pub const ORG_RECORDED: &str = "org.recorded";
+/// Org log: the Owner was marked unreachable.
+pub const OWNER_MARKED_UNREACHABLE: &str = "owner.marked_unreachable";
 /// Org log: something of this org was brought in by the platform.
 pub const ORG_IMPORTED: &str = "org.imported";
 /// Org log: a member of this org got a credential from the platform.
@@ -189,6 +193,9 @@ pub const MTLS_CERTIFICATE_CONNECTED: &str = "mtls_certificate.connected";
 /// Org log: a gateway's request for a certificate was refused.
 pub const MTLS_CERTIFICATE_REQUEST_REFUSED: &str = "mtls_certificate.request_refused";
 
+/// The name of a detail: the row of the org's log that a decision rests on, from 0.
+pub const RECORD_ROW: &str = "record_row";
+
 /// The secret type of a key that signs webhook messages.
 pub const WEBHOOK_SIGNING_KEY: &str = "webhook_signing_key";
 /// The secret type of a token of the vault.
@@ -244,6 +251,7 @@ pub const TWINS: &[(&str, &str)] = &[
     (PLATFORM_OWNER_RECORD_CHANGED, OWNER_RECORD_CHANGED),
     (PLATFORM_HANDOFF_DOWNLOADED, HANDOFF_DOWNLOADED),
     (PLATFORM_OWNER_KEY_RENEWED, OWNER_KEY_RENEWED),
+    (PLATFORM_OWNER_MARKED_UNREACHABLE, OWNER_MARKED_UNREACHABLE),
     (PLATFORM_SECRET_DELIVERED, HANDOFF_DELIVERED),
     (PLATFORM_HANDOFF_UNDELIVERED, HANDOFF_UNDELIVERED),
 ];

@@ -10,6 +10,7 @@
 //! - [`cosignature`]: that somebody else has seen such a statement, and when,
 //! - [`log_keys`]: how one key of the logs follows another,
 //! - [`canonical`], [`row`] and [`actions`]: what a row is, and the one text its leaf is made of,
+//! - [`org_record`]: what is on record of an org, on which decisions rest,
 //! - [`trail`] and [`verdict`]: whether the rows of one impersonation, in both logs, agree,
 //! - [`evidence`]: all of that about one impersonation, in one file,
 //! - [`log_check`]: whether a whole log is what its checkpoints say it was.
@@ -24,6 +25,7 @@ pub mod log_check;
 pub mod log_keys;
 pub mod merkle;
 pub mod note;
+pub mod org_record;
 pub mod row;
 pub mod terms;
 pub mod trail;

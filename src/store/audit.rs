@@ -26,9 +26,12 @@ pub struct Head {
     pub checkpoint: String,
     /// The time of its newest row.
     pub last_at: Micros,
+    /// Where its newest record of the org stands, signed; nothing where it has none.
+    pub record_note: Option<String>,
 }
 
-const HEAD: &str = "SELECT id, org_id, origin, size, frontier, checkpoint, last_at FROM audit_log";
+const HEAD: &str =
+    "SELECT id, org_id, origin, size, frontier, checkpoint, last_at, record_note FROM audit_log";
 
 /// A row as it is stored: the columns that are searched, and the body that is proven.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -77,8 +80,8 @@ const UNION: usize = 60;
 /// Creates a log.
 pub async fn create(conn: &mut AnyConnection, head: &Head) -> Result<()> {
     sqlx::query(
-        "INSERT INTO audit_log (id, org_id, origin, size, frontier, checkpoint, last_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO audit_log (id, org_id, origin, size, frontier, checkpoint, last_at, record_note) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
     .bind(&head.id)
     .bind(head.org_id.as_deref())
@@ -87,6 +90,7 @@ pub async fn create(conn: &mut AnyConnection, head: &Head) -> Result<()> {
     .bind(head.frontier.as_slice())
     .bind(&head.checkpoint)
     .bind(head.last_at)
+    .bind(head.record_note.as_deref())
     .execute(conn)
     .await?;
     Ok(())
@@ -123,7 +127,7 @@ pub async fn orgs_named(conn: &mut AnyConnection) -> Result<Vec<String>> {
 pub async fn lock(tx: &mut Tx, log_id: &str) -> Result<Head> {
     sqlx::query_as(
         "UPDATE audit_log SET size = size WHERE id = $1 \
-         RETURNING id, org_id, origin, size, frontier, checkpoint, last_at",
+         RETURNING id, org_id, origin, size, frontier, checkpoint, last_at, record_note",
     )
     .bind(log_id)
     .fetch_optional(tx.conn())
@@ -215,12 +219,13 @@ pub async fn insert_terms(
 
 /// Moves the head of a log on.
 pub async fn save_head(tx: &mut Tx, head: &Head) -> Result<()> {
-    sqlx::query("UPDATE audit_log SET size = $2, frontier = $3, checkpoint = $4, last_at = $5 WHERE id = $1")
+    sqlx::query("UPDATE audit_log SET size = $2, frontier = $3, checkpoint = $4, last_at = $5, record_note = $6 WHERE id = $1")
         .bind(&head.id)
         .bind(head.size)
         .bind(head.frontier.as_slice())
         .bind(&head.checkpoint)
         .bind(head.last_at)
+        .bind(head.record_note.as_deref())
         .execute(tx.conn())
         .await?;
     Ok(())
@@ -504,6 +509,32 @@ pub async fn of_ticket(
     .bind(limit)
     .fetch_all(conn)
     .await?)
+}
+
+/// Orgs whose log says nowhere where their record stands, from one on, in the order of their ids.
+pub async fn orgs_without_record(
+    conn: &mut AnyConnection,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT org_id FROM audit_log WHERE org_id > $1 AND record_note IS NULL ORDER BY org_id LIMIT $2",
+    )
+    .bind(after)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Whether any row of an action is about an org.
+pub async fn has_action(conn: &mut AnyConnection, org_id: &str, action: &str) -> Result<bool> {
+    let found: Option<String> =
+        sqlx::query_scalar("SELECT id FROM audit_entry WHERE org_id = $1 AND action = $2 LIMIT 1")
+            .bind(org_id)
+            .bind(action)
+            .fetch_optional(conn)
+            .await?;
+    Ok(found.is_some())
 }
 
 /// The rows of an org's log of an action since an instant, oldest first.

@@ -55,7 +55,7 @@ struct Found {
 /// The logs of orgs, in the order of their ids. A log whose org is gone is among them.
 pub async fn page(conn: &mut AnyConnection, wanted: &Wanted, limit: i64) -> Result<Vec<OrgLog>> {
     let mut sql = String::from(
-        "SELECT l.id, l.org_id, l.origin, l.size, l.frontier, l.checkpoint, l.last_at, o.name, o.slug, o.created_at \
+        "SELECT l.id, l.org_id, l.origin, l.size, l.frontier, l.checkpoint, l.last_at, l.record_note, o.name, o.slug, o.created_at \
          FROM audit_log l LEFT JOIN org o ON o.id = l.org_id WHERE l.id <> 'platform' AND l.id > $1",
     );
     if wanted.org.is_some() {

@@ -324,6 +324,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0029_owner_change.sql"),
         include_str!("../../migrations/0029_owner_change.sql"),
     ),
+    (
+        30,
+        "org record",
+        include_str!("../../migrations/0030_org_record.sql"),
+        include_str!("../../migrations/0030_org_record.sql"),
+    ),
 ];
 
 impl Store {

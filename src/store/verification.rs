@@ -97,6 +97,42 @@ pub async fn beat(tx: &mut Tx, id: &str, rows_done: i64, now: Micros) -> Result<
 /// What is wrong with a log, as it is recorded: (log, first bad or missing row, what).
 pub type Fault = (String, Option<i64>, String);
 
+/// Records that a log was found wrong outside of a verification: it counts as a failed one, and ends
+/// with the next that finds all logs well. The same again while it stands is not recorded.
+pub async fn note_failure(
+    tx: &mut Tx,
+    id: &str,
+    asked_by: &str,
+    (log, seq, what): &Fault,
+    now: Micros,
+) -> Result<()> {
+    let standing = standing_failure(tx.conn()).await?;
+    if standing.is_some_and(|v| v.fault.as_ref() == Some(what)) {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO log_verification (id, log_id, asked_by, started_at, beat_at, rows_done, rows_total, state, \
+         fault_log, fault, finished_at, faults) VALUES ($1, $2, $3, $4, $4, 0, 0, 'failed', $2, $5, $4, 1)",
+    )
+    .bind(id)
+    .bind(log)
+    .bind(asked_by)
+    .bind(now)
+    .bind(what)
+    .execute(tx.conn())
+    .await?;
+    sqlx::query(
+        "INSERT INTO log_verification_fault (verification_id, nth, log_id, seq, what) VALUES ($1, 0, $2, $3, $4)",
+    )
+    .bind(id)
+    .bind(log)
+    .bind(*seq)
+    .bind(what)
+    .execute(tx.conn())
+    .await?;
+    Ok(())
+}
+
 /// Records what one came to. Of the logs that are wrong the first is the one that is named.
 pub async fn finish(
     tx: &mut Tx,

@@ -37,6 +37,7 @@ pub(super) async fn write_story(url: &str, folder: &TempDir, seed: u64) -> Bench
     let mut tx = bench.desk.begin().await.unwrap();
     story::write(&bench.desk, &bench.vault, &mut tx).await;
     tx.commit().await.unwrap();
+    bench.desk.carry_records_over().await.unwrap();
     bench
 }
 

@@ -112,7 +112,7 @@ async fn a_key_that_went_bad_since_stops_the_rotation_before_there_is_a_value(be
     let grant = bench.impersonate(&ada, STUCK).await.unwrap();
     for key in [&owners().revoked, &owners().expired, &owners().sign_only] {
         let sql = format!("UPDATE org SET pgp_key = '{}' WHERE id = 'org-acme'", key.public);
-        bench.sql(&sql).await.unwrap();
+        bench.edit_org("org-acme", &sql).await;
         match bench.rotate(&grant).await {
             Err(StepError::Refused(v)) => assert_eq!(v.failed_names(), ["handoff_possible"]),
             other => panic!("{other:?}"),
@@ -279,7 +279,8 @@ async fn nothing_is_sent_again_to_who_was_owner_before(bench: Bench) {
         "owner_address = 'new@acme.example', owner_member_id = 'acme-owner', pgp_key = NULL",
         "owner_address = NULL",
     ] {
-        bench.sql(&format!("UPDATE org SET {change} WHERE id = 'org-acme'")).await.unwrap();
+        let sql = format!("UPDATE org SET {change} WHERE id = 'org-acme'");
+        bench.edit_org("org-acme", &sql).await;
         let step = again(&bench, ADA, &handoff.id).await;
         assert!(matches!(step, Err(StepError::Conflict(_))), "{change}: {step:?}");
     }

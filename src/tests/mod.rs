@@ -24,6 +24,7 @@ mod leases;
 mod log_keys;
 mod log_list;
 mod mutations;
+mod org_record;
 mod outside_tickets;
 mod overview;
 mod owner_change;

@@ -138,6 +138,10 @@ async fn of_impersonations(b: &Bench) -> Vec<List> {
         }),
         asked!(b, "owner_change_of_org", |tx| owner_changes::decided_since(tx.conn(), "x", 1)),
         asked!(b, "owner_change_approval_pkey", |tx| owner_changes::approvals(tx.conn(), "x")),
+        asked!(b, "audit_entry_org_action|audit_entry_action", |tx| {
+            audit::has_action(tx.conn(), "x", "y")
+        }),
+        asked!(b, "audit_log_org_id_key", |tx| { audit::orgs_without_record(tx.conn(), "x", 10) }),
         asked!(b, "audit_entry_org_action", |tx| {
             audit::of_action_since(tx.conn(), "x", "y", "z", 1)
         }),

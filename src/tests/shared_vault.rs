@@ -237,7 +237,7 @@ async fn two_instances_put_it_there_once(mut bench: Bench) {
 async fn what_somebody_has_to_set_right_is_said_and_asked_for_less_often(mut bench: Bench) {
     let running = connected(&mut bench).await;
     let sql = format!("UPDATE org SET shared_vault_id = '{OUT_OF_SCOPE}' WHERE id = 'org-lark'");
-    bench.sql(&sql).await.unwrap();
+    bench.edit_org("org-lark", &sql).await;
     let (_, handoff) = handed_off(&bench).await;
     assert_eq!(handoff.recipient, OUT_OF_SCOPE);
     bench.desk.send_due().await.unwrap();
@@ -287,17 +287,16 @@ async fn without_a_vault_that_works_nothing_is_started_and_no_value_made(mut ben
         ("'ABCDEFGHIJKLMNOPQRSTUVWXY2'", "26 lower-case letters and digits"),
     ] {
         let sql = format!("UPDATE org SET shared_vault_id = {vault} WHERE id = 'org-lark'");
-        bench.sql(&sql).await.unwrap();
+        bench.edit_org("org-lark", &sql).await;
         let saw = refused(bench.impersonate(&ada, TICKET).await.map(|_| ()));
         assert!(saw.contains(says), "{saw}");
     }
-    bench
-        .sql(&format!("UPDATE org SET shared_vault_id = '{VAULT}' WHERE id = 'org-lark'"))
-        .await
-        .unwrap();
+    let back = format!("UPDATE org SET shared_vault_id = '{VAULT}' WHERE id = 'org-lark'");
+    bench.edit_org("org-lark", &back).await;
     let grant = bench.impersonate(&ada, TICKET).await.unwrap();
     // Between the minting and the rotation the entry is broken.
-    bench.sql("UPDATE org SET shared_vault_id = 'x' WHERE id = 'org-lark'").await.unwrap();
+    let broken = "UPDATE org SET shared_vault_id = 'x' WHERE id = 'org-lark'";
+    bench.edit_org("org-lark", broken).await;
     refused(bench.rotate(&grant).await.map(|_| ()));
     assert_eq!(bench.versions(SECRET).await.len(), 1, "no value was made");
     assert_eq!(bench.number("SELECT COUNT(*) FROM handoff").await, 0);

@@ -115,10 +115,8 @@ async fn a_mail_that_is_refused_stops_and_goes_again_once_the_address_is_right(b
     assert_eq!(now_of(&bench, &handoff).await.state, HandoffState::Undelivered);
 
     let mended = "owner.of@acme.example";
-    bench
-        .sql(&format!("UPDATE org SET owner_address = '{mended}' WHERE id = 'org-acme'"))
-        .await
-        .unwrap();
+    let sql = format!("UPDATE org SET owner_address = '{mended}' WHERE id = 'org-acme'");
+    bench.edit_org("org-acme", &sql).await;
     assert_eq!(again(&bench, &handoff.id).await.unwrap(), SentAgain::Anew);
     assert_eq!(bench.desk.send_due().await.unwrap(), 1);
     let mail = bench.mailbox.about(NEW_SECRET);
@@ -224,11 +222,11 @@ async fn a_mail_that_is_no_handoff_is_sent_again_or_set_aside(bench: Bench) {
     assert!(items(&bench, &handoff.id).await[0].sealed.is_some(), "and the value is kept");
 
     let other = "UPDATE org SET owner_address = 'another@acme.example' WHERE id = 'org-acme'";
-    bench.sql(other).await.unwrap();
+    bench.edit_org("org-acme", other).await;
     let moved = put_right(&bench, ADA, &start.id, Wish::SendAgain).await;
     assert!(matches!(moved, Err(StepError::Conflict(_))), "its links are not theirs: {moved:?}");
     let back = format!("UPDATE org SET owner_address = '{OWNER}' WHERE id = 'org-acme'");
-    bench.sql(&back).await.unwrap();
+    bench.edit_org("org-acme", &back).await;
 
     bench.mailbox.take_all();
     put_right(&bench, ADA, &start.id, Wish::SendAgain).await.unwrap();

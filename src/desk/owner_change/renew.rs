@@ -7,6 +7,7 @@ use crate::desk::{Desk, Step};
 use crate::model::org::in_fours;
 use crate::model::time;
 use crate::proof::actions;
+use crate::proof::org_record::RECORD;
 use crate::store::Tx;
 use crate::store::orgs::{self, Org};
 
@@ -41,8 +42,9 @@ impl Desk {
             }
             row
         };
-        let (platform, own) =
-            (row(actions::PLATFORM_OWNER_KEY_RENEWED), row(actions::OWNER_KEY_RENEWED));
+        let record = self.recorded(tx.conn(), &org.id).await?;
+        let platform = row(actions::PLATFORM_OWNER_KEY_RENEWED);
+        let own = row(actions::OWNER_KEY_RENEWED).with(RECORD, record);
         self.log_both(tx, &org.id, platform, own).await?;
         let state = match (&problem, &until) {
             (Some(problem), _) => format!("It cannot be encrypted to: {}.", problem.reason()),

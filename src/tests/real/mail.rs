@@ -102,10 +102,8 @@ async fn an_unknown_recipient_is_undelivered_and_gets_it_once_the_address_is_rig
     );
     assert_eq!(bench.accepted("whk_acme").await, [2, 1]);
 
-    bench
-        .sql("UPDATE org SET owner_address = 'olive@acme.example' WHERE id = 'org-acme'")
-        .await
-        .unwrap();
+    let mended = "UPDATE org SET owner_address = 'olive@acme.example' WHERE id = 'org-acme'";
+    bench.edit_org("org-acme", mended).await;
     let who = bench.at_work(ADA).await;
     let mut tx = bench.desk.begin().await.unwrap();
     let step = bench.desk.send_again(&mut tx, &who, &handoff.id).await;

@@ -88,6 +88,8 @@ pub(super) fn known_actions() -> Vec<String> {
         actions::PLATFORM_HANDOFF_DOWNLOADED,
         actions::HANDOFF_DOWNLOADED,
         actions::PLATFORM_HANDOFF_REFUSED,
+        actions::ORG_RECORDED,
+        actions::OWNER_MARKED_UNREACHABLE,
     ]
     .map(str::to_owned)
     .to_vec();
