@@ -166,6 +166,19 @@ pub(crate) async fn version_of(program: &str, flag: &str) -> String {
     said.split(ends).find(number).unwrap_or("unknown").to_owned()
 }
 
+/// The version of a package of Debian, for programs that do not say theirs.
+///
+/// # Panics
+/// Where it is not installed.
+pub(crate) fn debian_version(package: &str) -> String {
+    let mut command = Command::new("dpkg-query");
+    command.args(["--show", "--showformat=${Version}", package]);
+    let output = command.output().unwrap_or_else(|e| panic!("dpkg-query: {e}"));
+    let version = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && !version.is_empty(), "{package}: {output:?}");
+    version
+}
+
 /// The last lines of a log.
 pub(crate) fn end_of(log: &Path) -> String {
     let Ok(file) = std::fs::File::open(log) else { return "(no log)".to_owned() };

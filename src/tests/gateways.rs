@@ -451,7 +451,7 @@ async fn est_answers_on_the_same_listener(bench: Bench) {
         let body = response.text().await.unwrap();
         std::fs::write(
             folder.join("p7"),
-            format!("-----BEGIN PKCS7-----\n{body}-----END PKCS7-----\n"),
+            format!("-----BEGIN PKCS7-----\n{body}\n-----END PKCS7-----\n"),
         )
         .unwrap();
         must(folder, &["pkcs7", "-in", "p7", "-print_certs"])

@@ -20,12 +20,21 @@ pub const REQUEST: &str = "application/pkcs10";
 const SIGNED_DATA: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
 const DATA: [u8; 11] = [0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
 
-/// The certificates of a PEM text as a certs-only message, in base64 with lines of 64.
+/// How long a line of base64 may be for OpenSSL, whose reader takes the first kilobyte at a time.
+const LONGEST_LINE: usize = 1_000;
+
+/// The certificates of a PEM text as a certs-only message, in base64. What is short is one line,
+/// and what is long has lines of 64: RFC 8951 section 3.1 leaves it to the sender and wants
+/// receivers to bear both. But strongSwan's client bears no line break, and libest and
+/// `openssl base64 -d` no line over a kilobyte.
 ///
 /// # Errors
 /// Where there is no certificate in the text.
 pub fn certs_only(pem: &str) -> Result<String, CertificateError> {
     let body = base64::engine::general_purpose::STANDARD.encode(message(pem)?);
+    if body.len() <= LONGEST_LINE {
+        return Ok(body);
+    }
     let mut text = String::with_capacity(body.len() + body.len() / 64 + 1);
     for (nth, c) in body.chars().enumerate() {
         if nth > 0 && nth % 64 == 0 {

@@ -208,11 +208,22 @@ fn a_bundle_is_read_back_also_out_of_a_letter() {
 #[test]
 fn openssl_reads_the_certificates_that_est_answers_with() {
     let (folder, authority) = bench();
-    let body = est::certs_only(&authority.chain_pem()).unwrap();
-    let pem = format!("-----BEGIN PKCS7-----\n{body}-----END PKCS7-----\n");
-    write(folder.path().join("certs.p7"), pem).unwrap();
-    let out = must(folder.path(), &["pkcs7", "-in", "certs.p7", "-print_certs"]);
-    assert!(out.contains("Keyturn gateway authority of keyturn.example"), "{out}");
+    let folder = folder.path();
+    let one = authority.chain_pem();
+    for (copies, lines) in [(1, 1..=1), (4, 20..=60)] {
+        let body = est::certs_only(&one.repeat(copies)).unwrap();
+        assert!(lines.contains(&body.lines().count()), "{copies}: {body}");
+        write(folder.join("certs.base64"), &body).unwrap();
+        let decoded = ["base64", "-d", "-in", "certs.base64", "-out", "certs.p7"];
+        if copies == 1 {
+            must(folder, &[&decoded[..], &["-A"]].concat());
+        } else {
+            must(folder, &decoded);
+        }
+        let out = must(folder, &["pkcs7", "-inform", "DER", "-in", "certs.p7", "-print_certs"]);
+        let name = "subject=CN = Keyturn gateway authority of keyturn.example";
+        assert_eq!(out.matches(name).count(), copies, "{out}");
+    }
 }
 
 /// A root and an intermediate made with `openssl`, as an operator has them.

@@ -1,4 +1,5 @@
-//! The gateways' listener, seen with `curl` and `openssl` as a client of EST (RFC 7030) uses it.
+//! The gateways' listener, as clients of EST (RFC 7030) use it: `curl` with `openssl`, and the one
+//! of strongSwan.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +12,7 @@ use crate::secrets::certificates::openssl::{must, openssl};
 use crate::store::Engine;
 use crate::store::gateways::Certificate;
 use crate::testing::gateways::{DUNE, Site};
-use crate::testing::programs::{run_well, version_of};
+use crate::testing::programs::{debian_version, run_well, version_of};
 use crate::testing::{Bench, matrix};
 
 /// What `curl` gets: the status, and what came with it.
@@ -29,7 +30,7 @@ async fn curl(site: &Site, arguments: &[&str], path: &str) -> (u16, String) {
 
 /// Certificates in a certs-only message, as `openssl` reads them.
 fn certificates(folder: &Path, base64: &str) -> String {
-    let p7 = format!("-----BEGIN PKCS7-----\n{base64}-----END PKCS7-----\n");
+    let p7 = format!("-----BEGIN PKCS7-----\n{}\n-----END PKCS7-----\n", base64.trim_end());
     std::fs::write(folder.join("p7"), p7).unwrap();
     must(folder, &["pkcs7", "-in", "p7", "-print_certs"])
 }
@@ -192,5 +193,88 @@ async fn a_client_with_its_certificate_reenrols() {
         &version,
         "EST simplereenroll",
         "a certificate",
+    );
+}
+
+/// strongSwan's client of EST. It speaks TLS 1.3, which is all that the listener speaks, where its
+/// settings say so.
+fn strongswan(folder: &Path, arguments: &[&str]) -> Command {
+    let settings = folder.join("strongswan.conf");
+    std::fs::write(&settings, "pki {\n  tls {\n    version_max = 1.3\n  }\n}\n").unwrap();
+    let mut command = Command::new("pki");
+    command.current_dir(folder).env("STRONGSWAN_CONF", settings).args(arguments);
+    command
+}
+
+/// What strongSwan writes to its output, without what it says besides.
+async fn strongswan_writes(folder: &Path, arguments: &[&str], file: &str) {
+    let mut command = strongswan(folder, arguments);
+    let ran = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
+    let output = ran.unwrap_or_else(|e| panic!("pki: {e}: run `make test-tools`"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && !output.stdout.is_empty(), "{arguments:?}:\n{said}");
+    std::fs::write(folder.join(file), output.stdout).unwrap();
+}
+
+/// A whole client of EST, by people who never saw this one: it fetches the authorities without a
+/// certificate, and re-enrols with the one that it has and a key that it made.
+#[tokio::test]
+async fn strongswans_client_fetches_the_authorities_and_reenrols() {
+    let (bench, site) = site().await;
+    let folder = site.folder.path().to_owned();
+    // Whom to trust at first comes another way (RFC 7030 section 4.1.1).
+    let (_, body) = curl(&site, &["--insecure"], wire::EST_CACERTS).await;
+    std::fs::write(folder.join("anchors.pem"), certificates(&folder, &body)).unwrap();
+    let url = site.address.as_str();
+    let arguments = [
+        "--estca",
+        "--url",
+        url,
+        "--cacert",
+        "anchors.pem",
+        "--caout",
+        "ca.pem",
+        "--outform",
+        "pem",
+    ];
+    run_well(strongswan(&folder, &arguments)).await;
+    let said = must(&folder, &["x509", "-in", "ca.pem", "-noout", "-subject"]);
+    assert!(said.contains("Keyturn gateway authority"), "{said}");
+    // Told to re-enrol, it does so with a key that strongSwan makes.
+    site.agent(&bench).turn().await.unwrap();
+    bench.rotate_gateway().await;
+    strongswan_writes(&folder, &["--gen", "--type", "ecdsa", "--size", "256"], "new.key").await;
+    let name = format!("CN={DUNE}");
+    let arguments = ["--req", "--in", "new.key", "--type", "ecdsa", "--dn", &name];
+    strongswan_writes(&folder, &arguments, "request.der").await;
+    must(&folder, &["x509", "-in", "identity.pem", "-out", "old.pem"]);
+    must(&folder, &["pkey", "-in", "identity.pem", "-out", "old.key"]);
+    let arguments = [
+        "--est",
+        "--url",
+        url,
+        "--in",
+        "request.der",
+        "--cacert",
+        "ca.pem",
+        "--cert",
+        "old.pem",
+        "--key",
+        "old.key",
+        "--outform",
+        "pem",
+    ];
+    strongswan_writes(&folder, &arguments, "new.pem").await;
+    let said = must(&folder, &["x509", "-in", "new.pem", "-noout", "-subject", "-serial"]);
+    assert!(said.contains(DUNE), "{said}");
+    let newest = &bench.certificates().await[0];
+    assert!(said.to_lowercase().contains(&newest.serial.to_lowercase()), "{said} {newest:?}");
+    let version = debian_version("strongswan-pki");
+    matrix::holds(
+        "Certificates",
+        "strongSwan",
+        &version,
+        "pki --estca without a certificate, pki --est with the gateway’s",
+        "the authorities; a certificate for a new key",
     );
 }
