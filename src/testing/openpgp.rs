@@ -10,7 +10,7 @@ use pgp::composed::{Deserializable as _, Message, SignedPublicKey, SignedSecretK
 use pgp::types::Password;
 
 use self::makers::{gnupg_key, rnp_key, rpgp_key, sop_key, sq_key};
-use super::programs::{from_pypi, node_script};
+use super::programs::{debian_version, from_pypi, node_script};
 
 /// A program, or a library run as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +145,8 @@ impl Program {
             Self::Gnupg => first("gpg", &["--version"]),
             Self::Sq => first("sq", &["--version"]),
             Self::Sqop => first("sqop", &["version"]),
-            Self::Gosop => first("gosop", &["version"]),
+            // It says 0.0.0 of itself where Debian built it.
+            Self::Gosop => debian_version("gosop"),
             Self::Rnp => first("rnp", &["--version"]),
             Self::Rpgp => "0.21".to_owned(),
             _ => self
