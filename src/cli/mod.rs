@@ -4,7 +4,6 @@ mod authority;
 mod bench_data;
 mod demo;
 mod evidence;
-mod forward;
 mod gateway;
 mod log_key;
 mod org;
