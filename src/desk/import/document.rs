@@ -169,8 +169,11 @@ impl OrgEntry {
         }
         let members = self.members.iter().map(|m| m.email.as_str());
         let owner = [Some(self.owner.email.as_str()), self.owner.address.as_deref()];
-        if !members.chain(owner.into_iter().flatten()).all(|address| is_mailable(address.trim())) {
-            return Err(StepError::Invalid(NOT_MAILABLE));
+        let mut addresses = members.chain(owner.into_iter().flatten());
+        if let Some(address) = addresses.find(|address| !is_mailable(address.trim())) {
+            // As it stands in the file, whatever is in it.
+            let why = format!("{}: {NOT_MAILABLE}", address.escape_debug());
+            return Err(StepError::NotPossible(why));
         }
         if self.members.iter().any(|m| m.name.trim().is_empty()) {
             return Err(StepError::Invalid("a member has an address and a name"));

@@ -80,6 +80,14 @@ async fn a_handoff_is_sent_when_the_server_has_taken_it_and_lies_in_the_mailbox(
         mails.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect();
     let carries = texts.iter().filter(|text| text.contains("-----BEGIN PGP MESSAGE-----"));
     assert_eq!(carries.count(), 1, "{texts:?}");
+    // Each is known by the deployment's name, and so is who brought it.
+    for text in &texts {
+        let lines: Vec<&str> = text.lines().collect();
+        let id = lines.iter().find_map(|line| line.strip_prefix("Message-ID: ")).unwrap();
+        assert!(id.starts_with('<') && id.ends_with("@platform.example>"), "{id}");
+        let received = lines.iter().find(|line| line.starts_with("Received: from ")).unwrap();
+        assert!(received.contains("from keyturn.example "), "{received}");
+    }
     holds("a handoff to a mailbox", "sent, and the overlap begins, once it is taken");
 }
 

@@ -87,6 +87,49 @@ fn a_key_of_an_unknown_kind_is_named_for_what_it_is() {
     }
 }
 
+/// A packet in the format of our days (RFC 9580 section 4.2.1), with a length of five octets.
+fn packet(tag: u8, body: &[&[u8]]) -> Vec<u8> {
+    let body = body.concat();
+    let length = u32::try_from(body.len()).unwrap().to_be_bytes();
+    [&[0xc0 | tag, 0xff][..], &length, &body].concat()
+}
+
+/// Protects Owners of keys of kinds that are registered and not supported by the library: they are
+/// told which kind it is, also where nothing of what such a key signs can be checked.
+#[test]
+fn a_key_of_a_kind_of_tomorrow_is_named_for_what_it_is() {
+    let made = 1_760_000_000_u32.to_be_bytes();
+    for (number, said) in [
+        (30, "ML-DSA-65+Ed25519"),
+        (31, "ML-DSA-87+Ed448"),
+        (32, "SLH-DSA"),
+        (77, "of algorithm 77"),
+    ] {
+        let material = [7; 32 + 1952];
+        let length = u32::try_from(material.len()).unwrap().to_be_bytes();
+        let key = packet(6, &[&[6], &made, &[number], &length, &material]);
+        let user = packet(13, &[OWNER.as_bytes()]);
+        // A positive certification with its time, a salt, and what only that algorithm can check.
+        let time = [&[5, 2][..], &made].concat();
+        let hashed = u32::try_from(time.len()).unwrap().to_be_bytes();
+        let (salt, value) = ([9; 32], [8; 64 + 3309]);
+        let start = [&[6, 0x13, number, 10][..], &hashed, &time, &[0; 4], &[1, 2, 32]].concat();
+        let signature = packet(2, &[&start, &salt, &value]);
+        let bytes = [key, user, signature].concat();
+        let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, bytes);
+        let armored = format!(
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n{base64}\n-----END PGP PUBLIC KEY BLOCK-----\n"
+        );
+        let problem = inspect(&armored, 1_770_000_000_000_000).unwrap_err();
+        let algorithm = said.to_owned();
+        let unknown = KeyProblem::UnknownPrimary { algorithm, user_id: Some(OWNER.to_owned()) };
+        assert_eq!(problem, unknown);
+        let reason = problem.reason();
+        assert!(reason.starts_with(&format!("the primary key is {said}, and ")), "{reason}");
+        assert!(!reason.contains("damaged"), "{reason}");
+    }
+}
+
 /// Protects against a self-signature that can be forged, and the Owner from being told that the key
 /// is damaged: it is signed anew.
 #[test]
