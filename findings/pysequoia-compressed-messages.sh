@@ -12,7 +12,9 @@ trap 'gpgconf --homedir "$folder/h" --kill all 2>/dev/null || true; rm -rf "$fol
 mkdir -m 700 "$folder/h"
 python3 -m venv "$folder/venv"
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check pysequoia==0.1.35
-echo "$(gpg --version | head -1), pysequoia $("$folder/venv/bin/python" -c 'import importlib.metadata as m; print(m.version("pysequoia"))')"
+versions="$(gpg --version | head -1), pysequoia $("$folder/venv/bin/python" -c 'import importlib.metadata as m; print(m.version("pysequoia"))')"
+echo "$versions"
+case "$versions" in "gpg (GnuPG) 2."*", pysequoia 0.1.35") ;; *) echo "another version than 0.1.35: look again" >&2; exit 1 ;; esac
 
 quiet() { gpg --homedir "$folder/h" --batch --yes --quiet --trust-model always --pinentry-mode loopback --passphrase '' "$@" 2>/dev/null; }
 quiet --quick-generate-key 'O <o@example.com>' rsa2048 sign,cert,encr never

