@@ -126,6 +126,13 @@ impl Raft {
         self.nodes[number].running = None;
     }
 
+    /// Kills a node, as a failing machine does.
+    pub(crate) fn kill(&mut self, number: usize) {
+        if let Some(running) = self.nodes[number].running.take() {
+            running.kill();
+        }
+    }
+
     /// Unseals a node, and waits until it works.
     pub(crate) async fn unseal(&self, number: usize) {
         for _ in 0..200 {

@@ -126,6 +126,12 @@ impl Running {
         Self { child, name }
     }
 
+    /// Ends it without asking.
+    pub(crate) fn kill(mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
     /// Waits until something listens at the port.
     ///
     /// # Panics
@@ -144,6 +150,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Its number may be another's by now.
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         let asked = Command::new("kill").arg(self.child.id().to_string()).status();
         for _ in 0..40 {
             if asked.is_err() || matches!(self.child.try_wait(), Ok(Some(_))) {

@@ -2,6 +2,7 @@
 //! them out by the name of this module.
 
 mod api;
+mod leader;
 mod openpgp;
 mod vanished;
 mod vault;
