@@ -85,6 +85,14 @@ mod tests {
         assert!(!is_known(&text(0)), "the first has gone");
     }
 
+    /// Protects whoever waits for a page: what takes seconds with a large key is done once.
+    #[test]
+    fn a_key_is_judged_once() {
+        let key = &crate::testing::owners::owners().rsa.public;
+        let first = verified(key).unwrap();
+        assert!(Arc::ptr_eq(&first, &verified(key).unwrap()), "what was found before");
+    }
+
     #[tokio::test]
     async fn what_was_prepared_is_known() {
         prepare("no key, prepared").await;
