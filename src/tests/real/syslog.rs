@@ -113,7 +113,6 @@ async fn every_row_is_parsed_by_rsyslog_with_gnutls() {
     with_and_without_certificates(Program::RsyslogGnutls).await;
 }
 
-/// Its driver refuses a session that is taken up again, where it asks for certificates.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_is_parsed_by_rsyslog_with_openssl() {
     with_and_without_certificates(Program::RsyslogOpenssl).await;
@@ -147,8 +146,9 @@ async fn without_a_certificate_nothing_counts_as_taken_where_one_is_asked_for() 
     }
 }
 
-/// Protects rows from waiting: a receiver that refuses a session taken up again took only one
-/// burst of three at once, and the others after a wait.
+/// Protects rows from waiting: a receiver that refuses a session taken up again, as rsyslog's driver
+/// ossl does where it asks for certificates, took only one burst of three at once, and the others
+/// after a wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_burst_is_taken_the_first_time_that_it_is_sent() {
     for program in [Program::RsyslogGnutls, Program::RsyslogOpenssl, Program::SyslogNg] {
