@@ -452,7 +452,7 @@ pub async fn approve_owner_change(change: String, back: String) -> Result<(), Fa
         let step = desk.approve_owner_change(&mut tx, &who, &change).await;
         desk.settle(tx, step).await
     };
-    hand.answer(step.await, local(&back), |change| told(change)).await
+    hand.answer(step.await, local(&back), told).await
 }
 
 /// What the Owner signed is brought by staff.
@@ -467,7 +467,7 @@ pub async fn agree_owner_change(change: String, signed: String, back: String) ->
         let step = desk.agree_by_signature(&mut tx, &who, &change, &signed).await;
         desk.settle(tx, step).await
     };
-    hand.answer(step.await, local(&back), |change| told(change)).await
+    hand.answer(step.await, local(&back), told).await
 }
 
 /// Cancels a change that waits.
