@@ -2,6 +2,7 @@
 //! secret can also stand in a file of its own (`…_FILE`).
 
 pub mod forward;
+pub mod limits;
 pub mod proxies;
 pub mod vault;
 pub mod witness;
@@ -47,6 +48,8 @@ pub struct Config {
     pub zendesk: Option<Zendesk>,
     /// The file with the authorities that count besides the public ones, for what is outside.
     pub ca_file: Option<PathBuf>,
+    /// How many connections are held at once.
+    pub limits: limits::Limits,
     /// The proxies in front of the console.
     pub proxies: proxies::Proxies,
     /// The folder in which a witness keeps the logs' checkpoints.
@@ -124,6 +127,8 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "overlap_seconds", secret: false },
     Setting { name: "introspection_token", secret: true },
     Setting { name: "ca_file", secret: false },
+    Setting { name: "max_connections", secret: false },
+    Setting { name: "max_connections_per_client", secret: false },
     Setting { name: "client_ip_header", secret: false },
     Setting { name: "trusted_proxies", secret: false },
     Setting { name: "witness_folder", secret: false },
@@ -330,6 +335,7 @@ impl Raw {
         let minutes = number("impersonation_minutes", 15, 1, 30);
         let overlap_seconds = number("overlap_seconds", 86_400, 0, 604_800);
         let connections = number("connections", 10, 2, 100);
+        let limits = limits::read(&mut number);
         let heartbeat = number("gateway_heartbeat_seconds", 30, 1, 3600);
         let listen = text("listen").unwrap_or_else(|| "127.0.0.1:3000".to_owned());
         let listen = listen.parse().unwrap_or_else(|_| {
@@ -469,6 +475,7 @@ impl Raw {
             tickets_prefix,
             zendesk,
             ca_file: text("ca_file").map(PathBuf::from),
+            limits,
             proxies,
             witness_folder: text("witness_folder").map(PathBuf::from),
             witness,

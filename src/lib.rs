@@ -27,6 +27,8 @@ pub mod gateway;
 #[cfg(feature = "ssr")]
 pub mod http;
 #[cfg(feature = "ssr")]
+pub mod listen;
+#[cfg(feature = "ssr")]
 pub mod on_two;
 #[cfg(feature = "ssr")]
 pub mod secrets;

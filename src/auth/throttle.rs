@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use crate::listen::subscriber;
 use crate::model::{Micros, time};
 use crate::store::staff::Failures;
 
@@ -17,7 +18,7 @@ const LONGEST: Micros = time::MINUTE;
 /// first 64 bits, which one subscriber holds whole.
 #[must_use]
 pub fn network(from: &str) -> String {
-    match from.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+    match from.parse::<IpAddr>().map(subscriber) {
         Ok(IpAddr::V6(v6)) => {
             let [a, b, c, d, ..] = v6.segments();
             format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")

@@ -17,6 +17,7 @@ use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names, create};
 use keyturn::desk::{Desk, Settings};
 use keyturn::gateway::listener;
+use keyturn::listen::{Limits, Times};
 use keyturn::model::time;
 use keyturn::secrets::vault::embedded::EmbeddedVault;
 use keyturn::store::Store;
@@ -98,7 +99,9 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         .await
         .map_err(text)?;
     prepare(&desk).await?;
-    let gateways = listener::serve(desk.clone(), gateways).await.map_err(text)?;
+    let gateways = listener::serve(desk.clone(), gateways, Limits::default(), Times::default())
+        .await
+        .map_err(text)?;
     // For `keyturn verify --data`; anybody may know it.
     std::fs::write(data.join("log-key.txt"), format!("{}\n", desk.keys.log.vkey()))
         .map_err(text)?;
@@ -125,6 +128,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
         embedded_vault: Some(vault),
         stop: background.stop.clone(),
         readiness: Default::default(),
+        at_once: Default::default(),
     };
     println!(
         "\n  Keyturn demo\n\n  Console            {address}\n  The customer's side {customer_address}\n  Gateways           {gateway_address}\n  Data               {}\n\n  \

@@ -10,9 +10,11 @@ use keyturn::auth::credential;
 use keyturn::config::Raw;
 use keyturn::delivery::witness::{FolderWitness, HttpWitness};
 use keyturn::gateway::listener;
+use keyturn::listen::{Times, files, within};
 use keyturn::secrets::vault::embedded::EmbeddedVault;
 use keyturn::telemetry::{self, Format};
 use keyturn::web::app::App;
+use keyturn::web::at_once::AtOnce;
 use tokio::net::TcpListener;
 
 pub use self::parts::desk;
@@ -55,6 +57,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
     for sink in sinks {
         background.run(desk.clone().run_forwarder(sink, stop.clone()));
     }
+    let limits = within(config.limits, files());
     let listener =
         TcpListener::bind(config.listen).await.map_err(|e| format!("{}: {e}", config.listen))?;
     let gateways = match config.gateway_listen {
@@ -62,7 +65,8 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
             let socket =
                 std::net::TcpListener::bind(address).map_err(|e| format!("{address}: {e}"))?;
             tracing::info!(listen = %address, "serving gateways");
-            Some(listener::serve(desk.clone(), socket).await.map_err(text)?)
+            let gateways = listener::serve(desk.clone(), socket, limits, Times::default());
+            Some(gateways.await.map_err(text)?)
         }
         None => {
             tracing::info!("gateway_listen is not set: no gateway can connect");
@@ -86,6 +90,7 @@ pub async fn run(file: Option<&Path>, listen: Option<String>, check: bool) -> Re
         embedded_vault: embedded,
         stop,
         readiness: Default::default(),
+        at_once: AtOnce::new(limits, Times::default()),
     };
     serve(app, listener, background, gateways).await
 }

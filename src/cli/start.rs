@@ -1,6 +1,5 @@
 //! Starting a server: what `demo` and `serve` have in common.
 
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +7,8 @@ use std::time::Duration;
 use keyturn::audit::{LogId, create_log};
 use keyturn::desk::Desk;
 use keyturn::gateway::listener::Listener;
-use keyturn::http::router;
+use keyturn::http::serve_at;
+use keyturn::listen;
 use keyturn::stop::Stop;
 use keyturn::store::Store;
 use keyturn::web::app::App;
@@ -127,19 +127,17 @@ pub async fn serve(
     background.run(desk.clone().run_outbox(stop.clone()));
     background.run(desk.clone().run_vault_clearing(stop.clone()));
     background.run(desk.clone().run_standing(stop.clone()));
-    let service = router(Arc::new(app)).into_make_service_with_connect_info::<SocketAddr>();
-    let asked = stop.clone();
-    let mut serving = tokio::spawn(async move {
-        axum::serve(listener, service)
-            .with_graceful_shutdown(async move { asked.wait().await })
-            .await
-    });
+    let handle = listen::Stopping::new();
+    let socket = listener.into_std().map_err(text)?;
+    let serving = serve_at(Arc::new(app), socket, handle.clone()).map_err(text)?;
+    let mut serving = tokio::spawn(serving);
     let served = tokio::select! {
         // It does not end by itself while nobody asks for it.
         served = &mut serving => served.map_err(text)?.map_err(text),
         () = asked_to_stop() => Ok(()),
     };
     stop.ask();
+    handle.graceful_shutdown(Some(DRAIN));
     tracing::info!("stopping: what is under way comes to its end first");
     let ending = async {
         let gateways = async {

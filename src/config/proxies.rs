@@ -14,6 +14,12 @@ pub struct Proxies {
 }
 
 impl Proxies {
+    /// Whether what connects from this address may be many clients.
+    #[must_use]
+    pub fn speaks_for_others(&self, peer: IpAddr) -> bool {
+        self.header.is_some() && (self.trusted.is_empty() || self.trusts(peer.to_canonical()))
+    }
+
     /// Whether an address is one of the proxies'.
     #[must_use]
     pub fn trusts(&self, address: IpAddr) -> bool {

@@ -216,6 +216,9 @@ pub enum StepError {
     /// Too many attempts; wait so many seconds.
     #[error("too many attempts: wait {0} s")]
     Throttled(i64),
+    /// As much of this is under way as may be at once; and after how many seconds to ask again.
+    #[error("{0}")]
+    TooMany(&'static str, i64),
     /// The address or the password is wrong; the attempt is in the platform log.
     #[error("the address or the password is wrong")]
     WrongPassword,
@@ -257,6 +260,15 @@ impl StepError {
             Self::Store(e) => e.is_unreadable(),
             Self::Audit(e) => e.is_unreadable(),
             _ => false,
+        }
+    }
+
+    /// After how many seconds to ask again, where it is only a matter of time.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<i64> {
+        match self {
+            Self::Throttled(seconds) | Self::TooMany(_, seconds) => Some(*seconds),
+            _ => None,
         }
     }
 

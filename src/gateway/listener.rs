@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, OptionalFromRequestParts, State};
-use axum::middleware::from_extractor_with_state;
+use axum::middleware::{from_extractor_with_state, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, RequestPartsExt as _, Router};
 use axum_server::Handle;
 use axum_server::tls::TlsInfo;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use http::request::Parts;
 use http::{StatusCode, header};
 use rustls::pki_types::CertificateDer;
@@ -22,9 +22,11 @@ use tokio::task::JoinHandle;
 
 use super::tls::{self, Listening, TlsProblem};
 use super::wire::{self, Beat, BeatAnswer, Enrolled, Order, Reenrol, Refusal};
+use crate::config::proxies::Proxies;
 use crate::desk::authority::ListenerParts;
 use crate::desk::reenrol::Issued;
 use crate::desk::{Desk, StepError};
+use crate::listen::{self, Doorkeeper, Limits, Times, in_time};
 use crate::model::{Micros, time};
 use crate::secrets::certificates::{est, serial_of};
 
@@ -87,17 +89,25 @@ struct Inner {
 ///
 /// # Errors
 /// Where there is no authority, or the socket cannot be used.
-pub async fn serve(desk: Arc<Desk>, socket: TcpListener) -> Result<Listener, ListenerProblem> {
-    socket.set_nonblocking(true)?;
+pub async fn serve(
+    desk: Arc<Desk>,
+    socket: TcpListener,
+    limits: Limits,
+    times: Times,
+) -> Result<Listener, ListenerProblem> {
     let digest = desk.lists_digest().await?;
     let parts = desk.listener_parts().await?;
     let made = desk.now();
     let config = RustlsConfig::from_config(Arc::new(config_of(&parts, &desk)?));
     let inner = Arc::new(Inner { desk, lists: RwLock::new(pem_of(&parts)) });
     let handle = Handle::new();
-    let server = axum_server::from_tcp_rustls(socket, config.clone())?
+    // Nobody stands between a gateway and this: their TLS ends here.
+    let door = Doorkeeper::new(limits, Proxies::default());
+    let acceptor = RustlsAcceptor::new(config.clone()).handshake_timeout(times.handshake);
+    let server = listen::server(socket, door, times)?
+        .map(|watched| acceptor.acceptor(watched))
         .handle(handle.clone())
-        .serve(router(inner.clone()).into_make_service());
+        .serve(router(inner.clone(), times.body).into_make_service());
     let server = tokio::spawn(async move {
         if let Err(error) = server.await {
             tracing::error!(%error, "the gateways' listener has stopped");
@@ -164,7 +174,7 @@ async fn reload(inner: Arc<Inner>, config: RustlsConfig, mut shown: String, mut 
 
 /// What the listener serves. All of it is behind a certificate, but for what an EST client asks
 /// before it has one. A door that is forgotten here is one that a certificate opens.
-fn router(inner: Arc<Inner>) -> Router {
+fn router(inner: Arc<Inner>, body: Duration) -> Router {
     let with_certificate = Router::new()
         .route(wire::HEARTBEAT, post(beat))
         .route(wire::REENROL, post(reenrol))
@@ -175,7 +185,11 @@ fn router(inner: Arc<Inner>) -> Router {
     let open = Router::new()
         .route(wire::EST_CACERTS, get(cacerts))
         .route(wire::EST_CSRATTRS, get(csrattrs));
-    with_certificate.merge(open).layer(DefaultBodyLimit::max(MAX_BODY)).with_state(inner)
+    with_certificate
+        .merge(open)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(body, in_time))
+        .with_state(inner)
 }
 
 /// The answer to an address that there is not, or to a method that one does not take.

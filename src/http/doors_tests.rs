@@ -194,6 +194,7 @@ impl Site {
             embedded_vault: Some(bench.vault.inner.clone()),
             stop: stop.clone(),
             readiness: Default::default(),
+            at_once: Default::default(),
         };
         Self { router: super::router(Arc::new(app)), bench, strips, stop }
     }
@@ -775,6 +776,7 @@ async fn a_forged_line_before_the_proxys_own_is_not_believed() {
         embedded_vault: None,
         stop: Default::default(),
         readiness: Default::default(),
+        at_once: Default::default(),
     };
     let request = Request::builder()
         .header("x-forwarded-for", "203.0.113.66")

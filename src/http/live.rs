@@ -16,9 +16,11 @@ use crate::model::{Micros, time};
 use crate::store::audit::{Entry, Filter};
 use crate::store::timeline::watch::{Place, Watch};
 use crate::web::app::App;
+use crate::web::at_once::{Long, UnderWay};
 use crate::web::door::Door;
 use crate::web::islands::LiveRow;
 use crate::web::pages::audit::{self as audit_page, Ask};
+use crate::web::pages::error;
 
 /// How often the database is asked.
 const EVERY: Duration = Duration::from_secs(1);
@@ -71,6 +73,10 @@ pub async fn events(
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
     }
+    let under_way = match door.app.at_once.begin(Long::Stream, &door.who.staff.id) {
+        Ok(under_way) => under_way,
+        Err(e) => return error::of(door, e).await,
+    };
     let Door { app, conn, who, .. } = door;
     // A connection is not held for as long as somebody watches.
     drop(conn);
@@ -81,7 +87,7 @@ pub async fn events(
     // After a break the browser says what it saw last.
     let last = headers.get("last-event-id").and_then(|v| v.to_str().ok());
     let last = last.or(since.as_deref()).and_then(|place| place.parse::<Place>().ok());
-    match Watching::begin(app, who, ask.filter(), last).await {
+    match Watching::begin(app, who, under_way, ask.filter(), last).await {
         Ok(watching) => streamed(watching.events()),
         Err(e) => {
             tracing::error!(error = %e, "beginning to watch");
@@ -110,6 +116,7 @@ fn streamed(
 struct Watching {
     app: Arc<App>,
     who: AtWork,
+    _under_way: UnderWay,
     filter: Filter,
     watch: Watch,
     /// What is said before anything else.
@@ -128,7 +135,13 @@ enum Round {
 }
 
 impl Watching {
-    async fn begin(app: Arc<App>, who: AtWork, filter: Filter, last: Option<Place>) -> Step<Self> {
+    async fn begin(
+        app: Arc<App>,
+        who: AtWork,
+        under_way: UnderWay,
+        filter: Filter,
+        last: Option<Place>,
+    ) -> Step<Self> {
         let now = app.desk.now();
         let judged = filter.verdict.is_some()
             || filter.standing.is_some()
@@ -152,7 +165,17 @@ impl Watching {
             .retry(Duration::from_secs(1));
         drop(conn);
         let first = vec![hello];
-        Ok(Self { app, who, filter, watch, first, rounds: 0, quiet: 0, over: false })
+        Ok(Self {
+            app,
+            who,
+            _under_way: under_way,
+            filter,
+            watch,
+            first,
+            rounds: 0,
+            quiet: 0,
+            over: false,
+        })
     }
 
     fn events(self) -> impl futures::Stream<Item = Result<Event, Infallible>> + Send {

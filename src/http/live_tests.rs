@@ -25,6 +25,7 @@ both_engines!(
     what_was_not_heard_of_is_said,
     a_place_that_somebody_made_up_leads_to_no_old_row,
     a_server_that_stops_ends_its_streams,
+    one_person_has_a_few_under_way_and_the_others_theirs,
 );
 
 /// Longer than a round of the stream takes.
@@ -283,4 +284,34 @@ async fn a_server_that_stops_ends_its_streams(bench: Bench) {
     assert!(matches!(watching.next().await, Came::End));
     let ready = Request::builder().uri("/readyz").body(Body::empty()).unwrap();
     assert_eq!(site.send(ready).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+/// Protects the others: each stream asks the database every second, and each export reads it whole.
+async fn one_person_has_a_few_under_way_and_the_others_theirs(bench: Bench) {
+    let site = Site::on(bench).await;
+    let (ada, cleo) = (site.cookie(ADA).await, site.cookie(CLEO).await);
+    for (path, most) in [("/audit/live", 8), ("/audit/export?format=csv", 2)] {
+        let ask = |cookie: &str| {
+            let request = Request::builder().uri(path).header(header::COOKIE, cookie);
+            site.send(request.body(Body::empty()).unwrap())
+        };
+        let mut under_way = Vec::new();
+        for _ in 0..most {
+            let answer = ask(&ada).await;
+            assert_eq!(answer.status(), StatusCode::OK, "{path}");
+            under_way.push(answer);
+        }
+        let rows = site.bench.rows("platform").await.len();
+        let refused = ask(&ada).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS, "{path}");
+        let wait: u32 = refused.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+        assert!(wait > 0);
+        let text = axum::body::to_bytes(refused.into_body(), 1 << 20).await.unwrap();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        assert!(text.contains("under way") || text.contains("8 timelines"), "{text}");
+        assert_eq!(site.bench.rows("platform").await.len(), rows, "it is no row");
+        assert_eq!(ask(&cleo).await.status(), StatusCode::OK, "{path}: somebody else");
+        under_way.pop();
+        assert_eq!(ask(&ada).await.status(), StatusCode::OK, "{path}: once one has ended");
+    }
 }

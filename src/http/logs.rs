@@ -16,6 +16,7 @@ use crate::audit::tiles::{self, Path};
 use crate::desk::{Step, StepError};
 use crate::store::audit;
 use crate::web::app::App;
+use crate::web::at_once::Long;
 use crate::web::door::Door;
 
 /// Who is signed in, or what is answered where nobody is.
@@ -110,6 +111,7 @@ pub async fn org_for_auditors(
 }
 
 async fn for_program(app: &App, who: AuditorProgram, log: &LogId, path: &str) -> Step<Response> {
+    let _under_way = app.at_once.begin(Long::Tiles, &who.auditor.id)?;
     let path = known(app, log, path).await?;
     app.desk.note_auditor_view(who.auditor, &who.from, log).await?;
     read(app, log, path).await

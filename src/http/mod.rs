@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod api;
+pub mod guards;
 pub mod layers;
 pub mod live;
 pub mod logs;
@@ -35,6 +36,8 @@ mod remote_tests;
 #[cfg(test)]
 mod timeline_tests;
 
+use std::io;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use axum::Router;
@@ -49,11 +52,28 @@ use tower_sessions::cookie::SameSite;
 use tower_sessions::{Expiry, SessionManagerLayer};
 
 use crate::auth::session_store::DatabaseSessions;
+use crate::listen::{self, Doorkeeper};
 use crate::web::app::App;
 use crate::web::pages;
 
 /// The largest body that is read: forms and small JSON.
 const MAX_BODY: usize = 64 * 1024;
+
+/// The whole server at a socket, within its limits of connections and time, until `handle` stops
+/// it.
+///
+/// # Errors
+/// Where the socket cannot be used.
+pub fn serve_at(
+    app: Arc<App>,
+    socket: TcpListener,
+    handle: listen::Stopping,
+) -> io::Result<impl Future<Output = io::Result<()>> + Send> {
+    let door = Doorkeeper::new(app.at_once.limits, app.proxies.clone());
+    let server = listen::server(socket, door, app.at_once.times)?.handle(handle);
+    let service = router(app).into_make_service_with_connect_info::<SocketAddr>();
+    Ok(server.serve(service))
+}
 
 /// The whole server.
 pub fn router(app: Arc<App>) -> Router {
@@ -126,6 +146,8 @@ pub fn router(app: Arc<App>) -> Router {
         .merge(assets)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(layers::no_null))
+        .layer(from_fn_with_state(app.at_once.times.body, listen::in_time))
+        .layer(from_fn_with_state((app.clone(), guards::Clients::default()), guards::few_at_once))
         .layer(from_fn(layers::cross_site))
         .layer(from_fn_with_state(app.clone(), layers::own_name))
         .layer(from_fn_with_state(app.clone(), layers::headers))

@@ -292,6 +292,7 @@ async fn no_switch_of_the_server_lets_a_failed_check_through() {
                 embedded_vault: header.as_ref().map(|_| site.bench.vault.inner.clone()),
                 stop: Default::default(),
                 readiness: Default::default(),
+                at_once: Default::default(),
             };
             let router = super::router(Arc::new(app));
             for (ticket, _) in INELIGIBLE {

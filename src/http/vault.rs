@@ -159,6 +159,7 @@ mod tests {
                 embedded_vault: embedded.then(|| bench.vault.inner.clone()),
                 stop: Default::default(),
                 readiness: Default::default(),
+                at_once: Default::default(),
             };
             Self { router: crate::http::router(Arc::new(app)), bench }
         }

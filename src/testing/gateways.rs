@@ -13,6 +13,7 @@ use crate::desk::{AtWork, Step};
 use crate::gateway::agent::{Agent, install};
 use crate::gateway::identity::Folder;
 use crate::gateway::listener::{self, Listener};
+use crate::listen::{Limits, Times};
 use crate::model::{Micros, SecretType, time};
 use crate::secrets::certificates::Validity;
 use crate::store::gateways::{self, Certificate};
@@ -35,12 +36,18 @@ pub(crate) struct Site {
 impl Site {
     /// A gateway whose certificate holds from so long ago to so far ahead.
     pub(crate) async fn new(bench: &Bench, from: Micros, until: Micros) -> Self {
+        Self::within(bench, from, until, Times::default()).await
+    }
+
+    /// The same, where the listener keeps to these times.
+    pub(crate) async fn within(bench: &Bench, from: Micros, until: Micros, times: Times) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let bundle = plant(bench, from, until).await;
         install(&Folder::at(folder.path()).unwrap(), &bundle).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
-        let listener = listener::serve(bench.desk.clone(), socket).await.unwrap();
+        let listener =
+            listener::serve(bench.desk.clone(), socket, Limits::default(), times).await.unwrap();
         Self { folder, address: format!("https://localhost:{port}"), port, _listener: listener }
     }
 

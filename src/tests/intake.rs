@@ -42,6 +42,7 @@ async fn send_as(
         embedded_vault: None,
         stop: Default::default(),
         readiness: Default::default(),
+        at_once: Default::default(),
     }));
     let answer = router.oneshot(request).await.unwrap();
     let status = answer.status();

@@ -15,7 +15,7 @@ const FLOORS: [&[&str]; 7] = [
 ];
 
 /// What any room may use.
-const FOR_ALL: [&str; 4] = ["clock", "config", "stop", "telemetry"];
+const FOR_ALL: [&str; 5] = ["clock", "config", "listen", "stop", "telemetry"];
 
 /// What the browser's library is made of too: no server, no database, no clock.
 const PURE: [&str; 3] = ["model", "policy", "proof"];

@@ -357,6 +357,7 @@ async fn page(bench: &Bench, path: &str) -> (StatusCode, String) {
         embedded_vault: None,
         stop: Default::default(),
         readiness: Default::default(),
+        at_once: Default::default(),
     }));
     let sign_in = Request::builder()
         .method("POST")

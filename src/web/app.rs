@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::at_once::AtOnce;
 use crate::config::proxies::Proxies;
 use crate::desk::Desk;
 use crate::model::StaffRole;
@@ -53,6 +54,8 @@ pub struct App {
     pub embedded_vault: Option<Arc<EmbeddedVault>>,
     /// The word that the server is to stop.
     pub stop: Stop,
+    /// What each client and each person may have under way at once.
+    pub at_once: AtOnce,
     /// What was found when it was asked last whether the database takes writes.
     pub readiness: Readiness,
 }

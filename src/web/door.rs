@@ -319,6 +319,9 @@ impl Hand {
         }
         if !self.html {
             self.options.set_status(fault.status());
+            if let Some(wait) = e.retry_after() {
+                self.options.insert_header(header::RETRY_AFTER, http::HeaderValue::from(wait));
+            }
             return Err(fault);
         }
         if fault == Fault::StepUp {

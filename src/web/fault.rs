@@ -28,6 +28,8 @@ pub enum Fault {
     Invalid,
     /// Too many attempts.
     Throttled,
+    /// As much is under way as may be at once.
+    TooMany,
     /// Something is broken; it was not done.
     Unavailable,
 }
@@ -42,7 +44,7 @@ impl Fault {
             Fault::NotFound => StatusCode::NOT_FOUND,
             Fault::Refused | Fault::Conflict => StatusCode::CONFLICT,
             Fault::Invalid => StatusCode::BAD_REQUEST,
-            Fault::Throttled => StatusCode::TOO_MANY_REQUESTS,
+            Fault::Throttled | Fault::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Fault::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -59,6 +61,7 @@ impl Fault {
             Fault::Conflict => "Not possible now: nothing was done",
             Fault::Invalid => "That cannot be right: nothing was done",
             Fault::Throttled => "Too many attempts",
+            Fault::TooMany => "Too much at once: nothing was done",
             Fault::Unavailable => "Something is broken: nothing was done",
         }
     }
@@ -79,6 +82,7 @@ impl From<&StepError> for Fault {
             | StepError::BadKey(_)
             | StepError::WrongPassword => Fault::Invalid,
             StepError::Throttled(_) => Fault::Throttled,
+            StepError::TooMany(..) => Fault::TooMany,
             StepError::Store(_)
             | StepError::Audit(_)
             | StepError::Crypto { .. }

@@ -182,7 +182,7 @@ impl IntoResponse for ApiError {
                     Fault::Refused => "refused",
                     Fault::Conflict => "conflict",
                     Fault::Invalid => "invalid",
-                    Fault::Throttled => "throttled",
+                    Fault::Throttled | Fault::TooMany => "throttled",
                     Fault::Unavailable => "unavailable",
                 };
                 // RFC draft on Idempotency-Key: the same key for another request is 422.
@@ -197,11 +197,7 @@ impl IntoResponse for ApiError {
                     }
                     _ => Vec::new(),
                 };
-                let retry = match e {
-                    StepError::Throttled(seconds) => Some(*seconds),
-                    _ => None,
-                };
-                (name, status, sentence(e), failed, retry)
+                (name, status, sentence(e), failed, e.retry_after())
             }
         };
         let mut problem = Problem::new(fault, status, detail);

@@ -62,6 +62,13 @@ fn of_status(status: StatusCode) -> Problem {
             ("method-not-allowed", "This address takes the methods that the header Allow names.")
         }
         StatusCode::PAYLOAD_TOO_LARGE => ("too-large", "The body is larger than 64 KiB."),
+        StatusCode::REQUEST_TIMEOUT => {
+            ("too-slow", "The body did not come in time, and nothing was done. Send it again.")
+        }
+        StatusCode::TOO_MANY_REQUESTS => (
+            "throttled",
+            "Too many requests from this address are under way. Try again once some have ended.",
+        ),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             ("unsupported", "The body is not of a kind that is read here.")
         }

@@ -57,7 +57,7 @@ pub fn LiveRows(
                 <Show when=move || state.get() == State::Cut>
                     <p class="live-state">
                         <strong>"Not live."</strong>
-                        " The server does not answer; it is asked again and again. What is written meanwhile comes in then."
+                        " The server does not answer, or you watch 8 timelines already; it is asked again and again. What is written meanwhile comes in then."
                     </p>
                 </Show>
                 <Show when=move || state.get() == State::Out>

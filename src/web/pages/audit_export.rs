@@ -13,7 +13,9 @@ use super::audit_filter::{Ask, Problem, address};
 use crate::audit::export::Format;
 use crate::desk::export::{Export, Wanted};
 use crate::desk::{Desk, Step};
+use crate::listen::held_with;
 use crate::model::{Micros, time};
+use crate::web::at_once::Long;
 use crate::web::components::icon;
 use crate::web::door::Door;
 use crate::web::shell::{Part, page};
@@ -35,12 +37,16 @@ pub async fn file(
         let text = "The address cannot be read: a field stands in it twice.";
         return refused(door, vec![Problem { field: "place", text: text.to_owned() }]).await;
     };
+    let under_way = match door.app.at_once.begin(Long::Export, &door.who.staff.id) {
+        Ok(under_way) => under_way,
+        Err(e) => return super::error::of(door, e).await,
+    };
     match begin(&mut door, &ask, &form).await {
         Ok(Ok(export)) => {
             let Door { app, conn, .. } = door;
             // A connection is not held for as long as somebody reads.
             drop(conn);
-            stream(app.desk.clone(), export)
+            held_with(stream(app.desk.clone(), export), under_way)
         }
         Ok(Err(problems)) => refused(door, problems).await,
         Err(e) => super::error::of(door, e).await,

@@ -24,6 +24,7 @@ pub async fn of(door: Door, e: StepError) -> Response {
             ("Your role does not allow this.", "Ask a platform admin, if it has to be done.")
         }
         Fault::Conflict => ("This cannot be shown as things stand.", "Mend that, and try again."),
+        Fault::TooMany => ("You have enough of this under way.", "Try again then."),
         _ if matches!(e, StepError::NoAnswer(_)) => {
             ("Something outside does not answer.", "Try again in a moment.")
         }
@@ -33,7 +34,8 @@ pub async fn of(door: Door, e: StepError) -> Response {
         ),
     };
     // Words that were written for this case, and hold nothing internal.
-    let own = fault == Fault::Conflict || matches!(e, StepError::NoAnswer(_));
+    let own =
+        matches!(fault, Fault::Conflict | Fault::TooMany) || matches!(e, StepError::NoAnswer(_));
     let status = fault.status();
     let body = view! {
         <div class="error-page">
@@ -49,7 +51,11 @@ pub async fn of(door: Door, e: StepError) -> Response {
     }
     .into_any();
     let title = status.canonical_reason().unwrap_or("Error");
-    page(door, status, title, Part::None, body).await
+    let mut response = page(door, status, title, Part::None, body).await;
+    if let Some(wait) = e.retry_after() {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait));
+    }
+    response
 }
 
 /// What is answered where not even the frame can be drawn. It depends on nothing.

@@ -14,6 +14,7 @@ use crate::audit::trail::ReadRow;
 use crate::desk::{Step, StepError};
 use crate::proof::evidence::Evidence;
 use crate::store::{audit, impersonations};
+use crate::web::at_once::Long;
 use crate::web::components::{copy, icon};
 use crate::web::door::Door;
 use crate::web::islands::CheckEvidence;
@@ -54,6 +55,7 @@ pub(super) struct Taken {
 /// Makes the evidence of an impersonation, for the file and for the document alike. It is made of
 /// the logs: whether the register of impersonations still has the grant makes no difference to it.
 pub(super) async fn take(door: &mut Door, id: &str, check: bool) -> Step<Taken> {
+    let _under_way = door.app.at_once.begin(Long::Export, &door.who.staff.id)?;
     let desk = door.app.desk.clone();
     // Register and logs as of one moment: what is written meanwhile is no contradiction.
     let mut moment = desk.store.snapshot(&mut door.conn).await?;

@@ -1,5 +1,7 @@
 //! Log integrity: where each log stands, who else has seen it, and verifying all of them now, or one.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::Query;
 use axum::response::{IntoResponse, Response};
@@ -10,11 +12,12 @@ use sqlx::AnyConnection;
 use super::forwarding::{self, Sinks};
 use super::integrity_logs::{Ask, Logs, grouped};
 use crate::audit::LogKey;
-use crate::desk::Step;
+use crate::desk::{AtWork, Desk, Step};
 use crate::model::{Micros, time};
 use crate::store::log_keys;
 use crate::store::staff;
 use crate::store::verification::{self, Verification, Wrong};
+use crate::web::at_once::{Long, UnderWay};
 use crate::web::components::{ago, at, copy, icon, state};
 use crate::web::door::{Door, Flash, Hand, local};
 use crate::web::fault::Fault;
@@ -78,14 +81,12 @@ pub async fn verify_logs() -> Result<(), Fault> {
     let who = hand.who().await?;
     let desk = hand.app.desk.clone();
     let step = async {
+        let under_way = hand.app.at_once.begin(Long::Verification, &who.staff.id)?;
         let mut tx = desk.begin().await?;
         let step = desk.begin_verification(&mut tx, &who).await;
-        desk.settle(tx, step).await
+        desk.settle(tx, step).await.map(|begun| (begun, under_way))
     };
-    let step = step.await;
-    if let Ok(begun) = &step {
-        tokio::spawn(desk.clone().run_verification(begun.clone(), who));
-    }
+    let step = step.await.map(|(begun, under_way)| run(desk.clone(), begun, who, under_way));
     hand.answer(step, PLACE, |_| {
         Flash::done(
             "Verifying",
@@ -102,14 +103,12 @@ pub async fn verify_log(log: String, back: String) -> Result<(), Fault> {
     let who = hand.who().await?;
     let desk = hand.app.desk.clone();
     let step = async {
+        let under_way = hand.app.at_once.begin(Long::Verification, &who.staff.id)?;
         let mut tx = desk.begin().await?;
         let step = desk.begin_verification_of(&mut tx, &who, &log).await;
-        desk.settle(tx, step).await
+        desk.settle(tx, step).await.map(|begun| (begun, under_way))
     };
-    let step = step.await;
-    if let Ok(begun) = &step {
-        tokio::spawn(desk.clone().run_verification(begun.clone(), who));
-    }
+    let step = step.await.map(|(begun, under_way)| run(desk.clone(), begun, who, under_way));
     hand.answer(step, local(&back), |_| {
         Flash::done(
             "Verifying one log",
@@ -117,6 +116,14 @@ pub async fn verify_log(log: String, back: String) -> Result<(), Fault> {
         )
     })
     .await
+}
+
+/// Goes on in the background, and is under way until it is done.
+fn run(desk: Arc<Desk>, begun: Verification, who: AtWork, under_way: UnderWay) {
+    tokio::spawn(async move {
+        desk.run_verification(begun, who).await;
+        drop(under_way);
+    });
 }
 
 async fn load(door: &mut Door, ask: &Ask) -> Step<Loaded> {
