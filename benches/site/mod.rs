@@ -16,6 +16,7 @@ use keyturn::delivery::mail::SmtpMailer;
 use keyturn::delivery::tickets::embedded::EmbeddedDesk;
 use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names, create};
+use keyturn::desk::staff::sign_ins::SignIns;
 use keyturn::desk::{Desk, Settings};
 use keyturn::model::{StaffRole, time};
 use keyturn::secrets::vault::embedded::EmbeddedVault;
@@ -81,6 +82,7 @@ pub async fn desk(folder: &Path, witness_folder: Option<PathBuf>) -> Result<Desk
         mailer: Arc::new(SmtpMailer::new(&"smtp://127.0.0.1:1".into(), None)?),
         shared_vault: None,
         lists_changed: tokio::sync::Notify::new(),
+        sign_ins: SignIns::new(&SystemRng),
     })
 }
 
@@ -97,6 +99,7 @@ pub fn router(desk: &Arc<Desk>) -> Router {
         proxies: Default::default(),
         stop: Default::default(),
         readiness: Default::default(),
+        at_once: Default::default(),
         embedded_vault: None,
     };
     let here = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
@@ -150,7 +153,7 @@ pub async fn signed_in(desk: &Desk, router: &Router) -> Result<String, Failure> 
                 email,
                 "Bench",
                 StaffRole::Auditor,
-                &PASSWORD.into(),
+                &desk.hash_password(&PASSWORD.into())?,
                 &Actor::system(),
             )
             .await;

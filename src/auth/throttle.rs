@@ -1,12 +1,14 @@
 //! Sign-in throttling: guessing becomes slow, and nobody can lock somebody else out. Failures
 //! count for the pair of account and network, so that an attacker elsewhere does not
-//! hold the owner of the account up; and, far more leniently, for the network address alone.
+//! hold the owner of the account up; and, far more leniently, for the network address alone. A
+//! browser that has signed in to the account before, and a session that is signed in, have a count
+//! of their own ([`super::failures`]): for who sits in the same network as the attacker.
 
 use std::net::IpAddr;
 
 use crate::listen::subscriber;
 use crate::model::{Micros, time};
-use crate::store::staff::Failures;
+use crate::store::sign_ins::Failures;
 
 /// How far back failures count.
 pub const WINDOW: Micros = 15 * time::MINUTE;

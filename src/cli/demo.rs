@@ -15,6 +15,7 @@ use keyturn::demo::smtp_catcher::SmtpCatcher;
 use keyturn::demo::{Addresses, Demo, connect_token, vault_policies};
 use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names, create};
+use keyturn::desk::staff::sign_ins::SignIns;
 use keyturn::desk::{Desk, Settings};
 use keyturn::gateway::listener;
 use keyturn::listen::{Limits, Times};
@@ -88,6 +89,7 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
                 .map_err(text)?,
         )),
         lists_changed: tokio::sync::Notify::new(),
+        sign_ins: SignIns::new(&SystemRng),
     });
     let introspection = new_token(rng.as_ref());
     let addresses = Addresses {

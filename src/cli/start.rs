@@ -127,6 +127,7 @@ pub async fn serve(
     background.run(desk.clone().run_outbox(stop.clone()));
     background.run(desk.clone().run_vault_clearing(stop.clone()));
     background.run(desk.clone().run_standing(stop.clone()));
+    background.run(desk.clone().run_sign_ins(stop.clone()));
     let handle = listen::Stopping::new();
     let socket = listener.into_std().map_err(text)?;
     let serving = serve_at(Arc::new(app), socket, handle.clone()).map_err(text)?;

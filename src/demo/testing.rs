@@ -13,6 +13,7 @@ use crate::delivery::tickets::embedded::EmbeddedDesk;
 use crate::demo::connect_token;
 use crate::desk::gateways::GatewaySettings;
 use crate::desk::keys::{self, Keys, Names};
+use crate::desk::staff::sign_ins::SignIns;
 use crate::desk::{Desk, Settings};
 use crate::model::time;
 use crate::secrets::vault::embedded::EmbeddedVault;
@@ -61,5 +62,6 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str, side:
         mailer: Arc::new(SmtpMailer::new(&SecretString::from(smtp), None).unwrap()),
         shared_vault: Some(shared_vault(folder, side)),
         lists_changed: tokio::sync::Notify::new(),
+        sign_ins: SignIns::new(&SystemRng),
     }
 }

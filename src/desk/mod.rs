@@ -126,6 +126,8 @@ pub struct Desk {
     pub shared_vault: Option<Arc<dyn SharedVault>>,
     /// Tells the gateways' listener that a certificate was issued or revoked.
     pub lists_changed: tokio::sync::Notify,
+    /// What this instance keeps of sign-ins.
+    pub sign_ins: staff::sign_ins::SignIns,
 }
 
 impl std::fmt::Debug for Desk {

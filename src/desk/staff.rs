@@ -1,13 +1,17 @@
 //! Staff at the door: sign-in, step-up, sign-out, and who the session in hand belongs to.
 
+#[cfg(test)]
+mod door_tests;
 mod password_check;
+pub mod sign_ins;
 
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::AnyConnection;
 
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::{Actor, LogId, NewRow};
-use crate::auth::{credential, password};
+use crate::auth::credential;
+use crate::auth::password::{self, Hashed};
 use crate::clock::new_token;
 use crate::delivery::mail::address::{NOT_MAILABLE, is_mailable};
 use crate::model::{EndCause, Micros, StaffRole, time};
@@ -28,6 +32,8 @@ pub struct SignedIn {
     pub token: SecretString,
     /// Who.
     pub staff: Staff,
+    /// What the browser's cookie is to hold, by which it is known at the next sign-in.
+    pub device: Option<SecretString>,
 }
 
 impl Desk {
@@ -68,7 +74,7 @@ impl Desk {
         .await?;
         let row = NewRow::new(actions::PLATFORM_SIGNED_IN, &actor(&staff, from)).with("how", how);
         self.log(tx, &LogId::Platform, row).await?;
-        Ok(SignedIn { token, staff })
+        Ok(SignedIn { token, staff, device: None })
     }
 
     /// The same for one of the demo's people, whose passwords nobody has to know.
@@ -158,17 +164,26 @@ impl Desk {
         Ok(person.filter(|p| p.disabled_at.is_none()).map(|person| (session, person)))
     }
 
+    /// Hashes a password for an account: before its step, since it takes long.
+    ///
+    /// # Errors
+    /// [`StepError::Invalid`] for one that is not taken.
+    pub fn hash_password(&self, password: &SecretString) -> Step<Hashed> {
+        password::hash(password, self.rng.as_ref())
+            .map_err(|_| StepError::Invalid("A password has 15 to 1,000 characters."))
+    }
+
     /// Adds an account (command line only).
     ///
     /// # Errors
-    /// [`StepError::Invalid`] for an address or a password that is not taken.
+    /// [`StepError::Invalid`] for an address that is not taken.
     pub async fn add_staff(
         &self,
         tx: &mut Tx,
         email: &str,
         name: &str,
         role: StaffRole,
-        password: &SecretString,
+        password: &Hashed,
         by: &Actor,
     ) -> Step<Staff> {
         let staff = self.open_account(tx, email, name, role, password).await?;
@@ -193,7 +208,7 @@ impl Desk {
         email: &str,
         name: &str,
         role: StaffRole,
-        password: &SecretString,
+        password: &Hashed,
     ) -> Step<Staff> {
         let email = email.trim().to_lowercase();
         if !is_mailable(&email) {
@@ -202,8 +217,6 @@ impl Desk {
         if name.trim().is_empty() {
             return Err(StepError::Invalid("An account has a name."));
         }
-        let hash = password::hash(password, self.rng.as_ref())
-            .map_err(|_| StepError::Invalid("A password has 15 to 1,000 characters."))?;
         let staff = Staff {
             id: self.new_id(),
             email,
@@ -211,7 +224,7 @@ impl Desk {
             role,
             disabled_at: None,
         };
-        staff::insert(tx.conn(), &staff, &hash, self.now()).await.map_err(|e| {
+        staff::insert(tx.conn(), &staff, password.as_str(), self.now()).await.map_err(|e| {
             if crate::store::is_unique_violation(&e) {
                 StepError::Conflict("There is an account with this address already.")
             } else {
@@ -235,6 +248,7 @@ impl Desk {
             return Err(StepError::Conflict("This account is disabled already."));
         }
         staff::end_sessions_of(tx.conn(), &person.id, now).await?;
+        crate::store::sign_ins::forget_devices(tx.conn(), &person.id).await?;
         let row = NewRow::new(actions::PLATFORM_STAFF_DISABLED, by)
             .with("staff_id", person.id.clone())
             .with("staff_name", person.name.clone());

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::staff::sign_ins::KNOWN_FOR;
 use super::{Desk, Step, StepError};
 use crate::audit::Actor;
 use crate::auth::throttle;
 use crate::model::{EndCause, StaffRole};
 use crate::stop::Stop;
-use crate::store::{impersonations, secrets, staff, web_sessions};
+use crate::store::{impersonations, secrets, sign_ins, staff, web_sessions};
 
 impl Desk {
     /// Ends what has run out by now, each in a transaction of its own; how many impersonations
@@ -73,7 +74,8 @@ impl Desk {
         let mut tx = self.begin().await?;
         secrets::retire_due(&mut tx, now).await?;
         web_sessions::sweep(tx.conn(), now).await?;
-        staff::forget_old_failures(tx.conn(), now - throttle::WINDOW).await?;
+        sign_ins::forget_old(tx.conn(), now - throttle::WINDOW).await?;
+        sign_ins::forget_old_devices(tx.conn(), now - KNOWN_FOR).await?;
         tx.commit().await?;
         failed.map_or(Ok(ended), Err)
     }

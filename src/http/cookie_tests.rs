@@ -92,3 +92,112 @@ async fn a_browser_that_keeps_no_cookie_is_told_so_and_nobody_is_signed_in() {
     let (_, shown) = sign_in_page(&site, "/sign-in", "").await;
     assert!(!shown.contains(SAID));
 }
+
+async fn with_password(site: &Site, email: &str, password: &str, cookie: &str) -> Response<Body> {
+    let (email, password) = (crate::web::door::encode(email), crate::web::door::encode(password));
+    let body = format!("email={email}&password={password}&next=%2Forgs");
+    let request = form("/do/sign_in", &body).header(header::COOKIE, cookie);
+    site.send(request.body(Body::from(body)).unwrap()).await
+}
+
+/// Protects the database from whoever has no account: what they are told is kept by themselves.
+#[tokio::test]
+async fn who_signs_nobody_in_leaves_no_row_and_is_told_why_once() {
+    let site = site_at("https://keyturn.example").await;
+    let rows = site.bench.rows("platform").await.len();
+    let mut said = String::new();
+    for n in 0..6 {
+        let email = format!("nobody-{n}@platform.example");
+        let refused = with_password(&site, &email, "wrong", "keyturn-kept=1").await;
+        assert_eq!(refused.status(), StatusCode::SEE_OTHER);
+        let cookies = set(&refused);
+        assert_eq!(cookies.len(), 1, "{cookies:?}");
+        said = cookies[0].split(';').next().unwrap().to_owned();
+    }
+    for (path, body) in
+        [("/do/consent", "link=none&scope=ticket"), ("/do/withdraw_consent", "link=none")]
+    {
+        let request = form(path, body).body(Body::from(body)).unwrap();
+        site.send(request).await;
+    }
+    for table in ["web_session", "staff_session", "sign_in_count", "staff_device"] {
+        let count = format!("SELECT COUNT(*) FROM {table}");
+        assert_eq!(site.bench.number(&count).await, 0, "{table}");
+    }
+    assert_eq!(site.bench.rows("platform").await.len(), rows);
+    let (cookies, shown) = sign_in_page(&site, "/sign-in", &said).await;
+    assert!(shown.contains("the address or the password is wrong"), "{shown}");
+    assert!(cookies.iter().any(|c| c.starts_with("keyturn-said=;") && c.contains("Max-Age=0")));
+    for nonsense in
+        ["keyturn-said=x", "keyturn-said=e30", "keyturn-said=", &"keyturn-said=".repeat(400)]
+    {
+        let (_, shown) = sign_in_page(&site, "/sign-in", nonsense).await;
+        assert!(!shown.contains("is wrong"));
+    }
+}
+
+/// Protects staff from being locked out by who sits in their network: the browser is known again.
+#[tokio::test]
+async fn a_browser_that_signed_in_is_known_by_a_cookie_of_its_own() {
+    for (base_url, name) in [
+        ("https://keyturn.example", "__Host-keyturn-device"),
+        ("http://127.0.0.1:3000", "keyturn-device"),
+    ] {
+        let site = site_at(base_url).await;
+        let (email, password) = ("dora@platform.example", "a made-up password");
+        let mut tx = site.bench.desk.begin().await.unwrap();
+        let (role, by) = (crate::model::StaffRole::Auditor, crate::audit::Actor::system());
+        let hashed = site.bench.desk.hash_password(&password.into()).unwrap();
+        let added = site.bench.desk.add_staff(&mut tx, email, "Dora", role, &hashed, &by).await;
+        added.unwrap();
+        tx.commit().await.unwrap();
+        let signed_in = with_password(&site, email, password, "keyturn-kept=1").await;
+        assert_eq!(signed_in.headers()[header::LOCATION], "/orgs");
+        let cookies = set(&signed_in);
+        let device = cookies.iter().find(|c| c.starts_with(&format!("{name}="))).unwrap();
+        for attribute in ["HttpOnly", "SameSite=Strict", "Path=/", "Max-Age=7776000"] {
+            assert!(device.contains(attribute), "{attribute}: {device}");
+        }
+        assert_eq!(device.contains("Secure"), name.starts_with("__Host-"), "{device}");
+        let device = device.split(';').next().unwrap();
+        // By itself it opens nothing.
+        let request = Request::builder().uri("/tickets").header(header::COOKIE, device);
+        let outside = site.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(outside.status(), StatusCode::SEE_OTHER);
+        for _ in 0..7 {
+            with_password(&site, email, "wrong", "keyturn-kept=1").await;
+        }
+        let stranger = with_password(&site, email, password, "keyturn-kept=1").await;
+        assert_ne!(stranger.headers()[header::LOCATION], "/orgs");
+        let known =
+            with_password(&site, email, password, &format!("keyturn-kept=1; {device}")).await;
+        assert_eq!(known.headers()[header::LOCATION], "/orgs");
+    }
+}
+
+/// Protects the log from whoever tries credentials: a row a minute says how many.
+#[tokio::test]
+async fn credentials_that_are_none_are_summed_up() {
+    let site = site_at("https://keyturn.example").await;
+    let rows = site.bench.rows("platform").await.len();
+    for (path, name, value) in [
+        ("/api/v1/org/consent", "authorization", "Bearer ktc_none"),
+        ("/api/v1/org/consent", "authorization", "Bearer ktc_other"),
+        ("/api/v1/platform/log/checkpoint", "authorization", "Bearer kta_none"),
+        ("/v1/auth/token/lookup-self", "x-vault-token", "hvs.none"),
+        ("/api/v1/org/consent", "accept", "*/*"),
+    ] {
+        let request = Request::builder().uri(path).header(name, value);
+        site.send(request.body(Body::empty()).unwrap()).await;
+    }
+    assert_eq!(site.bench.rows("platform").await.len(), rows);
+    site.bench.desk.write_sign_ins(true).await.unwrap();
+    let written = site.bench.rows_of("platform", "platform.credentials_refused").await;
+    let mut counts: Vec<_> = written
+        .iter()
+        .map(|row| (row.details["how"].as_str().unwrap(), row.details["count"].as_i64().unwrap()))
+        .collect();
+    counts.sort_unstable();
+    assert_eq!(counts, [("bearer", 3), ("vault token", 1)]);
+    assert!(!format!("{written:?}").contains("none\""));
+}

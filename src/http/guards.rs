@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderValue, StatusCode, header};
 
+use super::machine;
 use crate::auth::throttle;
 use crate::listen::held_with;
 use crate::web::app::App;
@@ -71,6 +72,31 @@ pub async fn few_at_once(
             response
         }
     }
+}
+
+/// Counts credentials that are none, for a row of their minute: whoever tries them writes nothing.
+pub async fn note_refused(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let how = if !machine::is_below(path) {
+        None
+    } else if request.headers().contains_key("x-vault-token") {
+        Some("vault token")
+    } else {
+        let shown = request.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+        let scheme = shown.and_then(|shown| shown.split(' ').next());
+        scheme.map(|s| if s.eq_ignore_ascii_case("basic") { "basic" } else { "bearer" })
+    };
+    let Some(how) = how else { return next.run(request).await };
+    let from = client(&app, request.headers(), request.extensions());
+    let response = next.run(request).await;
+    let refused = match how {
+        "vault token" => StatusCode::FORBIDDEN,
+        _ => StatusCode::UNAUTHORIZED,
+    };
+    if response.status() == refused {
+        app.desk.note_refused_credential(&from, how);
+    }
+    response
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ use tower_sessions::{Expiry, SessionManagerLayer};
 use crate::auth::session_store::DatabaseSessions;
 use crate::listen::{self, Doorkeeper};
 use crate::web::app::App;
-use crate::web::pages;
+use crate::web::{pages, said};
 
 /// The largest body that is read: forms and small JSON.
 const MAX_BODY: usize = 64 * 1024;
@@ -124,6 +124,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/key-change/{link}", get(pages::owner_change::decide_page))
         .route("/do/{name}", post(actions::act))
         .fallback(machine::not_found)
+        .layer(from_fn(said::remembered))
         .layer(sessions);
 
     let assets = Router::new()
@@ -152,6 +153,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(from_fn_with_state(app.clone(), layers::own_name))
         .layer(from_fn_with_state(app.clone(), layers::headers))
         .layer(CatchPanicLayer::custom(layers::panicked))
+        .layer(from_fn_with_state(app.clone(), guards::note_refused))
         .layer(from_fn(machine::problems))
         .layer(from_fn(layers::trace))
         .with_state(app)

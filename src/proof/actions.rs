@@ -32,6 +32,10 @@ pub const PLATFORM_ESCALATED_TO_LEGAL: &str = "platform.escalated_to_legal";
 pub const PLATFORM_SIGNED_IN: &str = "platform.signed_in";
 /// Platform log: a sign-in failed.
 pub const PLATFORM_SIGN_IN_FAILED: &str = "platform.sign_in_failed";
+/// Platform log: sign-ins that had to wait, of one source and one minute.
+pub const PLATFORM_SIGN_INS_THROTTLED: &str = "platform.sign_ins_throttled";
+/// Platform log: credentials that are none, of one source and one minute.
+pub const PLATFORM_CREDENTIALS_REFUSED: &str = "platform.credentials_refused";
 /// Platform log: a staff member signed out.
 pub const PLATFORM_SIGNED_OUT: &str = "platform.signed_out";
 /// Platform log: a staff member proved again who they are.

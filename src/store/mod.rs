@@ -20,6 +20,7 @@ pub mod proven;
 pub mod readiness;
 pub mod saved_views;
 pub mod secrets;
+pub mod sign_ins;
 pub mod staff;
 pub mod standing;
 pub mod tickets;
@@ -329,6 +330,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         "org record",
         include_str!("../../migrations/0030_org_record.sql"),
         include_str!("../../migrations/0030_org_record.sql"),
+    ),
+    (
+        31,
+        "sign-ins",
+        include_str!("../../migrations/0031_sign_ins.sql"),
+        include_str!("../../migrations/0031_sign_ins.sql"),
     ),
 ];
 

@@ -1,4 +1,4 @@
-//! Staff, their sessions, and failed sign-ins. Every function fails where the database does not
+//! Staff and their sessions. Every function fails where the database does not
 //! answer.
 
 use sqlx::{AnyConnection, FromRow};
@@ -180,78 +180,5 @@ pub async fn end_sessions_of(conn: &mut AnyConnection, staff_id: &str, now: Micr
         .bind(now)
         .execute(conn)
         .await?;
-    Ok(())
-}
-
-/// Notes a failed sign-in. `account` is a fingerprint, never what was typed.
-pub async fn insert_failure(
-    conn: &mut AnyConnection,
-    id: &str,
-    account: &str,
-    network: &str,
-    now: Micros,
-) -> Result<()> {
-    sqlx::query("INSERT INTO sign_in_failure (id, account, network, at) VALUES ($1, $2, $3, $4)")
-        .bind(id)
-        .bind(account)
-        .bind(network)
-        .bind(now)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// How many sign-ins failed since `since` for the account from the network, and from the network
-/// for whatever account; and when the newest of each was.
-pub async fn failures(
-    conn: &mut AnyConnection,
-    account: &str,
-    network: &str,
-    since: Micros,
-) -> Result<Failures> {
-    let (by_pair, pair_last): (i64, Option<Micros>) = sqlx::query_as(
-        "SELECT COUNT(*), MAX(at) FROM sign_in_failure WHERE account = $1 AND network = $2 AND at > $3",
-    )
-    .bind(account)
-    .bind(network)
-    .bind(since)
-    .fetch_one(&mut *conn)
-    .await?;
-    let (by_network, network_last): (i64, Option<Micros>) = sqlx::query_as(
-        "SELECT COUNT(*), MAX(at) FROM sign_in_failure WHERE network = $1 AND at > $2",
-    )
-    .bind(network)
-    .bind(since)
-    .fetch_one(conn)
-    .await?;
-    Ok(Failures { by_pair, pair_last, by_network, network_last })
-}
-
-/// Failed sign-ins of late.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Failures {
-    /// For this account from this network.
-    pub by_pair: i64,
-    /// The newest of them.
-    pub pair_last: Option<Micros>,
-    /// From this network, for whatever account.
-    pub by_network: i64,
-    /// The newest of them.
-    pub network_last: Option<Micros>,
-}
-
-/// Forgets the failures of one account from one network, after it signed in.
-pub async fn forget_failures(conn: &mut AnyConnection, account: &str, network: &str) -> Result<()> {
-    sqlx::query("DELETE FROM sign_in_failure WHERE account = $1 AND network = $2")
-        .bind(account)
-        .bind(network)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// Forgets the failures before `before`.
-pub async fn forget_old_failures(conn: &mut AnyConnection, before: Micros) -> Result<()> {
-    sqlx::query("DELETE FROM sign_in_failure WHERE at < $1").bind(before).execute(conn).await?;
     Ok(())
 }

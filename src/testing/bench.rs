@@ -15,12 +15,13 @@ use super::{postgres, story, template};
 use crate::audit::trail::{Depth, judge};
 use crate::audit::verify::{Claim, Fault, agree, whole_log_against};
 use crate::auth::credential;
-use crate::clock::{ManualClock, SeededRng};
+use crate::clock::{ManualClock, SeededRng, SystemRng};
 use crate::delivery::tickets::Tickets;
 use crate::delivery::tickets::embedded::EmbeddedDesk;
 use crate::desk::gateways::GatewaySettings;
 use crate::desk::keys::{Keys, Names};
 use crate::desk::rotate::{Ask, Caller, Rotated};
+use crate::desk::staff::sign_ins::SignIns;
 use crate::desk::{AtWork, Desk, Settings, Step};
 use crate::model::{Consent, Micros, time};
 use crate::proof::row::AuditRow;
@@ -114,6 +115,7 @@ impl Bench {
             deaths,
             shared_vault: None,
             lists_changed: tokio::sync::Notify::new(),
+            sign_ins: SignIns::new(&SystemRng),
         };
         Self {
             desk: Arc::new(desk),

@@ -46,7 +46,7 @@ async fn many_wrong_passwords_hold_up_nobody(bench: Bench) {
         let step = guess.await.unwrap();
         assert!(matches!(step, Err(StepError::WrongPassword)), "{step:?}");
     }
-    assert_eq!(bench.rows_of("platform", "platform.sign_in_failed").await.len(), 60);
+    assert_eq!(bench.rows_of("platform", "platform.sign_in_failed").await.len(), 0, "no row each");
     bench.impersonate(&who, STUCK).await.unwrap();
 }
 
@@ -63,7 +63,8 @@ async fn guesses_side_by_side_are_not_more_guesses(bench: Bench) {
         }
     }
     assert_eq!(wrong, 5);
-    assert_eq!(bench.number("SELECT COUNT(*) FROM sign_in_failure").await, 5);
+    bench.desk.write_sign_ins(false).await.unwrap();
+    assert_eq!(bench.number("SELECT CAST(SUM(count) AS BIGINT) FROM sign_in_count").await, 5);
     assert_eq!(bench.rows_of("platform", "platform.sign_in_failed").await.len(), 5);
 }
 

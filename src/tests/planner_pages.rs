@@ -10,7 +10,7 @@ use crate::store::audit::{Filter, Seek};
 use crate::store::timeline::Question;
 use crate::store::{
     Engine, Key, Tx, audit, forward, handoffs, impersonations, log_keys, log_list, orgs, outbox,
-    overview, owner_changes, owner_keys, saved_views, secrets, staff, standing, tickets, timeline,
+    overview, owner_changes, owner_keys, saved_views, secrets, sign_ins, staff, standing, tickets, timeline,
     verification, witness,
 };
 use crate::testing::Bench;
@@ -40,7 +40,7 @@ async fn every_page(b: &Bench) -> Vec<List> {
         asked!(b, "staff_session_pkey", |tx| staff::session(tx.conn(), "x")),
         asked!(b, "staff_pkey", |tx| staff::by_id(tx.conn(), "x")),
         asked!(b, "staff_email_key", |tx| staff::by_email(tx.conn(), "x")),
-        asked!(b, "sign_in_failure_network", |tx| staff::failures(tx.conn(), "x", "y", 1)),
+        asked!(b, "sign_in_count_source", |tx| sign_ins::of_others(tx.conn(), "i", "x", "y", 1)),
         asked!(b, "", |tx| staff::all(tx.conn())),
         asked!(b, "org_pkey", |tx| orgs::by_id(tx.conn(), "x")),
         asked!(b, "org_slug_key", |tx| orgs::by_slug(tx.conn(), "x")),

@@ -18,7 +18,9 @@ use super::app::App;
 use super::fault::{Fault, sentence};
 use super::network;
 use super::pages::error;
+use super::said;
 use crate::delivery::guard;
+use crate::desk::staff::sign_ins::KNOWN_FOR;
 use crate::desk::{AtWork, Step, StepError};
 
 /// What the cookie's session remembers: the token of the staff session.
@@ -105,19 +107,24 @@ impl Door {
 
 /// Takes what was said to a session since its last page.
 pub async fn take_flashes(session: &Session) -> Vec<Flash> {
+    let before_signing_in = said::take();
     match session.get::<Vec<Flash>>(FLASHES).await {
-        Ok(Some(flashes)) => {
+        Ok(Some(mut flashes)) => {
+            flashes.splice(0..0, before_signing_in);
             if let Err(e) = session.remove::<Vec<Flash>>(FLASHES).await {
                 tracing::warn!(error = %e, "a message will be shown twice");
             }
             flashes
         }
-        _ => Vec::new(),
+        _ => before_signing_in,
     }
 }
 
-/// Says something on the next page of a session.
+/// Says something on the next page of a session, or of whoever has none: for them none is made.
 pub async fn flash(session: &Session, said: Flash) {
+    if !matches!(session.get::<String>(TOKEN).await, Ok(Some(_))) && said::say(&said) {
+        return;
+    }
     let mut flashes = session.get::<Vec<Flash>>(FLASHES).await.ok().flatten().unwrap_or_default();
     flashes.push(said);
     // What nobody reads does not pile up.
@@ -276,6 +283,36 @@ impl Hand {
     /// Sets a header of the answer.
     pub fn set_header(&self, name: header::HeaderName, value: http::HeaderValue) {
         self.options.append_header(name, value);
+    }
+
+    /// What the browser shows of earlier sign-ins with it.
+    #[must_use]
+    pub fn device(&self) -> Option<SecretString> {
+        let name = format!("{}=", self.device_cookie());
+        let cookies = self.headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
+        let mut values = cookies.flat_map(|c| c.split(';')).filter_map(|c| {
+            c.trim().strip_prefix(&name).filter(|value| value.len() <= 100).map(SecretString::from)
+        });
+        values.next()
+    }
+
+    /// Gives the browser something to show at its next sign-in. It opens nothing by itself.
+    pub fn know_device(&self, device: &SecretString) {
+        let seconds = KNOWN_FOR / crate::model::time::SECOND;
+        let secure = if self.app.secure() { "; Secure" } else { "" };
+        let value = format!(
+            "{}={}; Path=/; Max-Age={seconds}; SameSite=Strict; HttpOnly{secure}",
+            self.device_cookie(),
+            device.expose_secret()
+        );
+        if let Ok(mut value) = http::HeaderValue::from_str(&value) {
+            value.set_sensitive(true);
+            self.set_header(header::SET_COOKIE, value);
+        }
+    }
+
+    fn device_cookie(&self) -> &'static str {
+        if self.app.secure() { "__Host-keyturn-device" } else { "keyturn-device" }
     }
 
     /// Answers a form with another page.

@@ -71,6 +71,8 @@ fn kind(action: &str) -> (Class, u32, &'static str) {
         | actions::PLATFORM_SIGNED_OUT => LOGOFF,
         actions::PLATFORM_SIGNED_IN
         | actions::PLATFORM_SIGN_IN_FAILED
+        | actions::PLATFORM_SIGN_INS_THROTTLED
+        | actions::PLATFORM_CREDENTIALS_REFUSED
         | actions::PLATFORM_STEPPED_UP => LOGON,
         actions::PLATFORM_STAFF_ADDED => (Class::AccountChange, 1, "Create"),
         actions::PLATFORM_STAFF_DISABLED => (Class::AccountChange, 5, "Disable"),

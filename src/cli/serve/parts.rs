@@ -21,6 +21,7 @@ use keyturn::delivery::tickets::zendesk::{self, Zendesk};
 use keyturn::delivery::witness::HttpWitness;
 use keyturn::desk::gateways::GatewaySettings;
 use keyturn::desk::keys::{Keys, Names};
+use keyturn::desk::staff::sign_ins::SignIns;
 use keyturn::desk::{AskedWitness, Desk, Settings};
 use keyturn::proof::cosignature::WitnessKey;
 use keyturn::secrets::vault::Vault;
@@ -194,6 +195,7 @@ impl Parts {
             vault,
             shared_vault: self.shared_vault.take()?,
             lists_changed: tokio::sync::Notify::new(),
+            sign_ins: SignIns::new(&SystemRng),
         })
     }
 }

@@ -26,7 +26,8 @@ pub(super) async fn plant(
     let (mut sign_ins, mut accounts) = (Vec::new(), Vec::new());
     for (email, name, role) in STAFF {
         let password = new_token(desk.rng.as_ref());
-        accounts.push(desk.open_account(tx, email, name, role, &password).await?);
+        let hashed = desk.hash_password(&password)?;
+        accounts.push(desk.open_account(tx, email, name, role, &hashed).await?);
         sign_ins.push(StaffSignIn {
             email: email.to_owned(),
             name: name.to_owned(),

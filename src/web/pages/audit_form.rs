@@ -40,6 +40,8 @@ pub(super) fn known_actions() -> Vec<String> {
         actions::PLATFORM_AUDIT_EXPORTED,
         actions::PLATFORM_SIGNED_IN,
         actions::PLATFORM_SIGN_IN_FAILED,
+        actions::PLATFORM_SIGN_INS_THROTTLED,
+        actions::PLATFORM_CREDENTIALS_REFUSED,
         actions::PLATFORM_STEPPED_UP,
         actions::PLATFORM_SIGNED_OUT,
         actions::IMPERSONATION_STARTED,

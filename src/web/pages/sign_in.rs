@@ -191,7 +191,8 @@ pub async fn sign_in(email: String, password: String, next: String) -> Result<()
     if led_back(&hand, &next) {
         return Ok(());
     }
-    let step = hand.app.desk.sign_in(&email, password, &hand.from).await;
+    let device = hand.device();
+    let step = hand.app.desk.sign_in_with(&email, password, &hand.from, device).await;
     finish_sign_in(&hand, step, &next).await
 }
 
@@ -224,7 +225,10 @@ async fn finish_sign_in(
         Err(e) => Err(e),
     };
     match step {
-        Ok(_) => {
+        Ok(signed_in) => {
+            if let Some(device) = &signed_in.device {
+                hand.know_device(device);
+            }
             hand.go(local(next));
             Ok(())
         }
