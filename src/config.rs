@@ -1,6 +1,7 @@
 //! The configuration of `keyturn serve`: a TOML file, then `KEYTURN_*`, then flags. What is
 //! secret can also stand in a file of its own (`…_FILE`).
 
+pub mod database;
 pub mod forward;
 pub mod limits;
 pub mod proxies;
@@ -119,6 +120,7 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "base_url", secret: false },
     Setting { name: "data", secret: false },
     Setting { name: "database_url", secret: true },
+    Setting { name: "database_ca_file", secret: false },
     Setting { name: "keys_file", secret: false },
     Setting { name: "log_origin", secret: false },
     Setting { name: "smtp_url", secret: true },
@@ -369,11 +371,7 @@ impl Raw {
         if log_origin.contains(char::is_whitespace) || log_origin.contains('+') {
             wrong.push("log_origin has no white space and no +".to_owned());
         }
-        if let Some(url) = text("database_url")
-            && !["postgres://", "postgresql://", "sqlite:"].iter().any(|p| url.starts_with(p))
-        {
-            wrong.push("database_url begins with postgres:// or sqlite:".to_owned());
-        }
+        let database_url = database::read(&text, &mut wrong);
         if text("introspection_token").is_some_and(|t| t.len() < 32) {
             wrong.push("introspection_token has at least 32 characters".to_owned());
         }
@@ -428,7 +426,7 @@ impl Raw {
         };
         let forward = forward::read(&text, &loopback, &mut wrong);
         let witness = witness::read(&text, &loopback, &mut wrong);
-        let proxies = proxies::read(&text, &mut wrong);
+        let proxies = proxies::read(&text, base_url.starts_with("https://"), &mut wrong);
         let vault = vault::read(text, &mut wrong);
         let one_password = match (text("one_password_url"), text("one_password_token")) {
             (None, None) => None,
@@ -463,7 +461,7 @@ impl Raw {
             listen,
             base_url,
             data: text("data").unwrap_or_else(|| "data".to_owned()).into(),
-            database_url: text("database_url").map(SecretString::from),
+            database_url,
             keys_file: keys_file.into(),
             log_origin,
             smtp_url: smtp_url.into(),
@@ -546,6 +544,7 @@ mod tests {
         Some(
             match name {
                 "KEYTURN_BASE_URL" => "https://keyturn.example/",
+                "KEYTURN_TRUSTED_PROXIES" => "none",
                 "KEYTURN_KEYS_FILE" => "keys.json",
                 "KEYTURN_LOG_ORIGIN" => "keyturn.example",
                 "KEYTURN_SMTP_URL" => "smtps://u:hunter2@mail.example",

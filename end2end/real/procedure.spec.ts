@@ -56,6 +56,7 @@ async function carry(stack: Stack) {
     mail_from: 'Keyturn <keyturn@platform.example>',
     intake_token: intake,
     client_ip_header: 'X-Forwarded-For',
+    trusted_proxies: '127.0.0.1',
     vault_addr: vault.address,
     vault_namespace: vault.namespace,
     vault_approle_role_id: vault.roleId,

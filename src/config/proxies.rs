@@ -11,6 +11,8 @@ pub struct Proxies {
     /// The networks of the proxies, where there are several in a row, or others may connect as
     /// well.
     pub trusted: Vec<IpNet>,
+    /// How many there are in a row, where their networks are not known: one where it is not said.
+    pub hops: Option<u8>,
 }
 
 impl Proxies {
@@ -27,8 +29,22 @@ impl Proxies {
     }
 }
 
-/// The settings `client_ip_header` and `trusted_proxies`.
-pub(super) fn read(text: &dyn Fn(&str) -> Option<String>, wrong: &mut Vec<String>) -> Proxies {
+/// More proxies in a row than anybody has.
+const MOST_HOPS: u8 = 10;
+
+/// What has to be set where TLS ends in front of the console.
+const MISSING: &str = "trusted_proxies is missing: with an https base_url a proxy stands in front, \
+     and where nobody says which it is, clients cannot be told apart. Say the networks of your \
+     proxies, trusted_proxies = \"127.0.0.1\", or their number, trusted_proxies = 1; with it the \
+     header in which they name the client, client_ip_header = \"X-Forwarded-For\". Where who \
+     connects is the client itself, say trusted_proxies = \"none\"";
+
+/// The settings `client_ip_header` and `trusted_proxies`; with `https` the second has to be there.
+pub(super) fn read(
+    text: &dyn Fn(&str) -> Option<String>,
+    https: bool,
+    wrong: &mut Vec<String>,
+) -> Proxies {
     let header = text("client_ip_header").and_then(|name| {
         let header = name.parse().ok();
         if header.is_none() {
@@ -36,10 +52,44 @@ pub(super) fn read(text: &dyn Fn(&str) -> Option<String>, wrong: &mut Vec<String
         }
         header
     });
-    let networks = text("trusted_proxies").unwrap_or_default();
+    let said = text("trusted_proxies").map(|said| said.trim().to_owned());
+    let mut proxies = Proxies { header, ..Proxies::default() };
+    match said.as_deref() {
+        None if https => wrong.push(MISSING.to_owned()),
+        None => {}
+        Some("none") => {
+            if proxies.header.is_some() {
+                wrong.push(
+                    "trusted_proxies = \"none\" says that nobody names the client: leave client_ip_header out"
+                        .to_owned(),
+                );
+            }
+            return proxies;
+        }
+        Some(number) if number.bytes().all(|b| b.is_ascii_digit()) => {
+            proxies.hops = number.parse().ok().filter(|hops| (1..=MOST_HOPS).contains(hops));
+            if proxies.hops.is_none() {
+                wrong.push(format!(
+                    "trusted_proxies: the number of proxies in a row is from 1 to {MOST_HOPS}"
+                ));
+            }
+        }
+        Some(networks) => proxies.trusted = read_networks(networks, wrong),
+    }
+    if proxies.header.is_none() && said.is_some() {
+        wrong.push(
+            "trusted_proxies is for client_ip_header, which is missing: the header in which they name the client, e.g. X-Forwarded-For"
+                .to_owned(),
+        );
+    }
+    proxies
+}
+
+fn read_networks(networks: &str, wrong: &mut Vec<String>) -> Vec<IpNet> {
     let mut trusted = Vec::new();
     for network in networks.split(',').map(str::trim).filter(|n| !n.is_empty()) {
-        match network.parse::<IpNet>().or_else(|_| network.parse::<IpAddr>().map(IpNet::from)) {
+        let bare = network.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(network);
+        match bare.parse::<IpNet>().or_else(|_| bare.parse::<IpAddr>().map(IpNet::from)) {
             // Whoever is trusted may say that it is anybody.
             Ok(all) if all.prefix_len() == 0 => wrong.push(format!(
                 "trusted_proxies: {network} is every address there is, and then any client may say who it is"
@@ -50,13 +100,7 @@ pub(super) fn read(text: &dyn Fn(&str) -> Option<String>, wrong: &mut Vec<String
             )),
         }
     }
-    if header.is_none() && !trusted.is_empty() {
-        wrong.push(
-            "trusted_proxies is for client_ip_header, which is missing: the header in which they name the client, e.g. X-Forwarded-For"
-                .to_owned(),
-        );
-    }
-    Proxies { header, trusted }
+    trusted
 }
 
 #[cfg(test)]
@@ -64,13 +108,17 @@ mod tests {
     use super::*;
 
     fn of(header: &str, trusted: &str) -> Result<Proxies, Vec<String>> {
+        with(header, trusted, false)
+    }
+
+    fn with(header: &str, trusted: &str, https: bool) -> Result<Proxies, Vec<String>> {
         let text = |name: &str| match name {
             "client_ip_header" if !header.is_empty() => Some(header.to_owned()),
             "trusted_proxies" if !trusted.is_empty() => Some(trusted.to_owned()),
             _ => None,
         };
         let mut wrong = Vec::new();
-        let proxies = read(&text, &mut wrong);
+        let proxies = read(&text, https, &mut wrong);
         if wrong.is_empty() { Ok(proxies) } else { Err(wrong) }
     }
 
@@ -100,9 +148,38 @@ mod tests {
             ("X-Forwarded-For", "10.0.0.0/33", "neither an address nor a network"),
             ("X-Forwarded-For", "proxy.example", "neither an address nor a network"),
             ("", "10.0.0.0/8", "client_ip_header, which is missing"),
+            ("", "1", "client_ip_header, which is missing"),
+            ("X-Forwarded-For", "0", "from 1 to 10"),
+            ("X-Forwarded-For", "11", "from 1 to 10"),
+            ("X-Forwarded-For", "99999999999999999999", "from 1 to 10"),
+            ("X-Forwarded-For", "none", "leave client_ip_header out"),
         ] {
             let wrong = of(header, trusted).unwrap_err();
             assert!(wrong.len() == 1 && wrong[0].contains(says), "{trusted}: {wrong:?}");
         }
+    }
+
+    /// Protects a deployment from a proxy that nobody named: all its clients would be one, and any
+    /// of them could lock out the others.
+    #[test]
+    fn behind_tls_it_has_to_be_said_who_the_proxies_are() {
+        for (header, trusted) in [("", ""), ("X-Forwarded-For", "")] {
+            let wrong = with(header, trusted, true).unwrap_err();
+            assert_eq!(wrong.len(), 1, "{wrong:?}");
+            for part in [
+                "trusted_proxies is missing",
+                "trusted_proxies = \"127.0.0.1\"",
+                "trusted_proxies = 1;",
+                "client_ip_header = \"X-Forwarded-For\"",
+                "trusted_proxies = \"none\"",
+            ] {
+                assert!(wrong[0].contains(part), "{part}: {wrong:?}");
+            }
+        }
+        assert!(with("", "none", true).unwrap().header.is_none());
+        assert_eq!(with("Forwarded", "2", true).unwrap().hops, Some(2));
+        let named = with("Forwarded", "[2001:db8::7], 10.0.0.0/8", true).unwrap();
+        assert!(named.trusts("2001:db8::7".parse().unwrap()));
+        assert!(with("", "127.0.0.1", true).is_err());
     }
 }

@@ -74,6 +74,7 @@ mod tests {
         Raw::read(Some(&file), |name| {
             let value = match name {
                 "KEYTURN_BASE_URL" => "https://keyturn.example/",
+                "KEYTURN_TRUSTED_PROXIES" => "none",
                 "KEYTURN_KEYS_FILE" => "keys.json",
                 "KEYTURN_LOG_ORIGIN" => "keyturn.example",
                 "KEYTURN_SMTP_URL" => "smtps://mail.example",

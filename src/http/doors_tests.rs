@@ -772,6 +772,7 @@ async fn a_forged_line_before_the_proxys_own_is_not_believed() {
         proxies: crate::config::proxies::Proxies {
             header: Some(http::HeaderName::from_static("x-forwarded-for")),
             trusted: Vec::new(),
+            hops: None,
         },
         embedded_vault: None,
         stop: Default::default(),

@@ -288,7 +288,7 @@ async fn no_switch_of_the_server_lets_a_failed_check_through() {
                 pkg: None,
                 introspection_hash,
                 intake_hash: None,
-                proxies: Proxies { header: header.clone(), trusted: Vec::new() },
+                proxies: Proxies { header: header.clone(), ..Proxies::default() },
                 embedded_vault: header.as_ref().map(|_| site.bench.vault.inner.clone()),
                 stop: Default::default(),
                 readiness: Default::default(),

@@ -207,6 +207,7 @@ async fn one_client_has_its_share_and_a_proxy_the_whole() {
     let proxies = Proxies {
         header: Some(http::header::FORWARDED),
         trusted: vec!["192.0.2.0/24".parse().unwrap()],
+        hops: None,
     };
     let door = super::Doorkeeper::new(limits, proxies);
     let many: Vec<_> = (0..100).map(|_| door.enter(client(1)).unwrap()).collect();
@@ -222,6 +223,7 @@ async fn behind_a_proxy_the_requests_of_one_client_are_counted() {
     let proxies = Proxies {
         header: Some(http::HeaderName::from_static("x-forwarded-for")),
         trusted: vec!["127.0.0.1/32".parse().unwrap()],
+        hops: None,
     };
     let bench = Bench::new(Engine::Sqlite).await;
     let limits = Limits { connections: 1000, per_client: 16 };

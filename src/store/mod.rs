@@ -41,6 +41,7 @@ use sqlx::any::AnyConnectOptions;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor};
 
+use crate::config::database::unsafe_over_a_network;
 use crate::model::{Micros, UnknownWord};
 use pools::For;
 
@@ -62,6 +63,9 @@ pub enum StoreError {
     /// The address of the database cannot be used.
     #[error("DATABASE_URL: {0}")]
     Address(String),
+    /// The address of the database is one that anybody on the way could answer at.
+    #[error("{0}")]
+    Unsafe(String),
     /// Nobody answers where the database should be.
     #[error("the database at {place} does not answer: {why}")]
     NoAnswer {
@@ -82,7 +86,11 @@ impl StoreError {
                 matches!(e, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
             }
             Self::Word(_) => true,
-            Self::Migrate(_) | Self::Missing(_) | Self::Address(_) | Self::NoAnswer { .. } => false,
+            Self::Migrate(_)
+            | Self::Missing(_)
+            | Self::Address(_)
+            | Self::Unsafe(_)
+            | Self::NoAnswer { .. } => false,
         }
     }
 }
@@ -373,6 +381,9 @@ impl Store {
         let options: AnyConnectOptions = url
             .parse()
             .map_err(|_| StoreError::Address("it cannot be read as an address".to_owned()))?;
+        if let Some(why) = unsafe_over_a_network(url) {
+            return Err(StoreError::Unsafe(why));
+        }
         if engine == Engine::Postgres {
             pools::look_for(url).await?;
         }

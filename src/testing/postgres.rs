@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,13 +10,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::store::Store;
+use crate::testing::sinks::TestAuthority;
 
 /// Starts the server, says `ready`, waits until nobody holds its standard input any more (the
 /// test process has ended, however it did), and removes everything. PostgreSQL refuses to run as
 /// root, so root hands it to another user.
 const KEEPER: &str = r#"
 set -u
-bin=$1 dir=$2 port=$3 listen=$4
+bin=$1 dir=$2 port=$3 listen=$4 tls=
 if [ "$(id -u)" = 0 ]; then
   user=postgres; id "$user" >/dev/null 2>&1 || user=nobody
   chown "$user" "$dir"
@@ -27,10 +28,14 @@ cd "$dir"
 gone() { $as "$bin/pg_ctl" -D "$dir/data" stop -m immediate >/dev/null 2>&1; cd /; rm -rf "$dir"; }
 $as "$bin/initdb" -D "$dir/data" -U keyturn --auth=trust --no-sync --encoding=UTF8 --locale=C \
   </dev/null >"$dir/initdb.log" 2>&1 || { tail -n 5 "$dir/initdb.log"; gone; exit 1; }
-[ "$listen" = 127.0.0.1 ] || echo 'host all all samenet trust' >>"$dir/data/pg_hba.conf"
+if [ "$listen" != 127.0.0.1 ]; then
+  echo 'hostssl all all samenet trust' >>"$dir/data/pg_hba.conf"
+  [ "$(id -u)" != 0 ] || chown "$user" "$dir/server.key"
+  tls="-c ssl=on -c ssl_cert_file=$dir/server.pem -c ssl_key_file=$dir/server.key"
+fi
 $as "$bin/pg_ctl" -D "$dir/data" -w -t 60 -l "$dir/data/server.log" -o "-p $port -k $dir \
   -c listen_addresses=$listen -c max_connections=400 -c fsync=off -c synchronous_commit=off \
-  -c full_page_writes=off -c shared_buffers=32MB -c track_activity_query_size=16384" start \
+  -c full_page_writes=off $tls -c shared_buffers=32MB -c track_activity_query_size=16384" start \
   </dev/null >"$dir/start.log" 2>&1 || { tail -n 5 "$dir/data/server.log"; gone; exit 1; }
 echo ready
 cat >/dev/null
@@ -44,6 +49,8 @@ const TEMPLATE: &str = "keyturn_template";
 pub(crate) struct Cluster {
     listen: String,
     port: u16,
+    /// Where its authority's certificate and its own are, where it is reached over a network.
+    folder: PathBuf,
     /// Holds the keeper's standard input open for as long as this process, or the owner, lives.
     _keeper: Child,
 }
@@ -51,12 +58,32 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// A server of its own, for a test that reaches it by another address of this machine.
     pub(crate) fn listening_at(address: &str) -> Self {
-        start(address)
+        start(address, address)
     }
 
-    /// The address of a database.
+    /// The same, where its certificate is for another name.
+    pub(crate) fn named(address: &str, name: &str) -> Self {
+        start(address, name)
+    }
+
+    /// The address of a database: over a network, where the server proves who it is.
     pub(crate) fn address(&self, database: &str) -> String {
-        format!("postgres://keyturn@{}:{}/{database}?sslmode=disable", self.listen, self.port)
+        if self.listen == "127.0.0.1" {
+            return self.address_without(database, "sslmode=disable");
+        }
+        let file = self.authority();
+        let query = format!("sslmode=verify-full&sslrootcert={}", file.display());
+        self.address_without(database, &query)
+    }
+
+    /// The certificate of its authority.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.folder.join("authority.pem")
+    }
+
+    /// The address of a database, with this query alone.
+    pub(crate) fn address_without(&self, database: &str, query: &str) -> String {
+        format!("postgres://keyturn@{}:{}/{database}?{query}", self.listen, self.port)
     }
 }
 
@@ -83,7 +110,19 @@ fn programs() -> PathBuf {
         )
 }
 
-fn start(listen: &str) -> Cluster {
+/// Writes a certificate for `name`, and that of the authority it is by.
+fn certify(folder: &Path, authority: &TestAuthority, name: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let (certificate, key) = authority.issue(&[name]);
+    let key_file = folder.join("server.key");
+    std::fs::write(folder.join("authority.pem"), &authority.pem).expect("the authority");
+    std::fs::write(folder.join("server.pem"), certificate).expect("the certificate");
+    std::fs::write(&key_file, key).expect("the key");
+    std::fs::set_permissions(&key_file, <std::fs::Permissions as PermissionsExt>::from_mode(0o600))
+        .expect("its mode");
+}
+
+fn start(listen: &str, name: &str) -> Cluster {
     let bin = programs();
     let mut said = String::new();
     // Somebody else may take the port between our look and the server's start.
@@ -94,6 +133,9 @@ fn start(listen: &str) -> Cluster {
             .port();
         // The server's socket goes in there too, and the path of a socket has to be short.
         let folder = tempfile::Builder::new().prefix("pg").tempdir().expect("a folder").keep();
+        if listen != "127.0.0.1" {
+            certify(&folder, &TestAuthority::new(), name);
+        }
         let mut keeper = Command::new("sh")
             .args(["-c", KEEPER, "sh"])
             .arg(&bin)
@@ -109,7 +151,7 @@ fn start(listen: &str) -> Cluster {
         let output = BufReader::new(keeper.stdout.take().expect("its output"));
         for line in output.lines().map_while(Result::ok) {
             if line == "ready" {
-                return Cluster { listen: listen.to_owned(), port, _keeper: keeper };
+                return Cluster { listen: listen.to_owned(), port, folder, _keeper: keeper };
             }
             said.push_str(&line);
             said.push('\n');
@@ -121,7 +163,7 @@ fn start(listen: &str) -> Cluster {
 }
 
 fn address(database: &str) -> String {
-    CLUSTER.get_or_init(|| start("127.0.0.1")).address(database)
+    CLUSTER.get_or_init(|| start("127.0.0.1", "127.0.0.1")).address(database)
 }
 
 async fn run(sql: String) {

@@ -25,13 +25,15 @@ pub fn client(proxies: &Proxies, headers: &HeaderMap, extensions: &Extensions) -
     named().or(peer).map_or_else(|| "unknown".to_owned(), |address| address.to_string())
 }
 
-/// The first address from the end that is not a proxy's; the last of them where all are.
+/// The first address from the end that is not a proxy's; the last of them where all are. Where only
+/// the number of proxies is known, that many from the end: the first of them wrote it.
 fn from_the_end<'a>(
     proxies: &Proxies,
     lines: impl DoubleEndedIterator<Item = &'a http::HeaderValue>,
     forwarded: bool,
 ) -> Option<IpAddr> {
     let mut nearest = None;
+    let mut passed = 0;
     for line in lines.rev() {
         let Ok(line) = line.to_str() else { break };
         for element in line.rsplit(',') {
@@ -39,7 +41,12 @@ fn from_the_end<'a>(
             // Behind what cannot be read nothing is believed.
             let Some(address) = element.and_then(address) else { return nearest };
             nearest = Some(address);
-            if !proxies.trusts(address) {
+            passed += 1;
+            let beyond = match proxies.hops {
+                Some(hops) => passed >= hops,
+                None => !proxies.trusts(address),
+            };
+            if beyond {
                 return nearest;
             }
         }
@@ -75,6 +82,7 @@ mod tests {
         let proxies = Proxies {
             header: Some(http::HeaderName::from_static(header)),
             trusted: trusted.split(',').filter_map(|n| n.trim().parse().ok()).collect(),
+            hops: trusted.parse().ok(),
         };
         let mut headers = HeaderMap::new();
         for line in lines {
@@ -157,5 +165,22 @@ mod tests {
         assert_eq!(past, "198.51.100.4", "it came past the proxies");
         let mapped = seen("x-forwarded-for", trusted, Some("::ffff:10.0.0.5"), &["203.0.113.9"]);
         assert_eq!(mapped, "203.0.113.9", "a proxy of ours on a socket for both");
+    }
+
+    #[test]
+    fn as_many_proxies_as_there_are_in_a_row_are_passed_over() {
+        for (hops, lines, is) in [
+            ("1", &["192.0.2.66, 203.0.113.9"][..], "203.0.113.9"),
+            ("2", &["203.0.113.9, 198.51.100.4"], "203.0.113.9"),
+            ("2", &["192.0.2.66, 203.0.113.9:51234", "198.51.100.4"], "203.0.113.9"),
+            ("3", &["192.0.2.66, 203.0.113.9, 198.51.100.4, 198.51.100.5"], "203.0.113.9"),
+            // It came past some of them: who is named farthest.
+            ("3", &["203.0.113.9, 198.51.100.4"], "203.0.113.9"),
+            ("2", &["nonsense, 203.0.113.9"], "203.0.113.9"),
+            ("2", &["203.0.113.9, nonsense"], "10.0.0.5"),
+            ("2", &[], "10.0.0.5"),
+        ] {
+            assert_eq!(seen("x-forwarded-for", hops, PROXY, lines), is, "{hops} {lines:?}");
+        }
     }
 }

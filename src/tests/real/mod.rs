@@ -16,6 +16,7 @@ mod openbao_desk;
 mod openbao_equal;
 mod openbao_words;
 mod openpgp;
+mod postgres_tls;
 mod proxies;
 mod syslog;
 mod tlog;

@@ -31,6 +31,7 @@ async fn named(served: &Served, port: u16, local: &str) -> String {
         .await
         .unwrap();
     assert_eq!(answer.status(), 303, "{}", answer.text().await.unwrap());
+    served.bench.desk.write_sign_ins(true).await.unwrap();
     let rows = served.bench.rows_of("platform", "platform.sign_in_failed").await;
     assert_eq!(rows.len(), before + 1);
     rows[before].detail_str("from").unwrap().to_owned()
@@ -40,6 +41,7 @@ fn behind(header: &'static str, trusted: &str) -> Proxies {
     Proxies {
         header: Some(http::HeaderName::from_static(header)),
         trusted: trusted.split(',').filter_map(|n| n.trim().parse().ok()).collect(),
+        hops: None,
     }
 }
 
