@@ -15,7 +15,9 @@ mod verified;
 mod web_key;
 
 pub use encrypt::{EncryptProblem, encrypt_and_sign};
-pub use kept::prepare;
+#[cfg(test)]
+pub(crate) use kept::was_unprepared;
+pub use kept::{prepare, prepare_renewal};
 pub use key_on_file::{KeyReport, choose, fingerprint_of, inspect};
 pub use problem::{KeyName, KeyProblem, TooMuch, Unsound};
 pub use renewal::{Renewal, renewal};

@@ -80,6 +80,7 @@ impl Desk {
                 _ => None,
             };
             if let Some(key) = key {
+                self.prepare_key_import(&entry.slug, key).await?;
                 openpgp::prepare(key).await;
             }
             let step = match self.check_accessors(entry).await {

@@ -7,6 +7,9 @@ mod agree;
 mod apply;
 mod ask;
 mod letter;
+mod prepare;
+#[cfg(test)]
+mod prepare_tests;
 mod renew;
 mod stays_away;
 

@@ -134,6 +134,7 @@ impl Desk {
         if let Caller::Token(token) = caller {
             self.refresh_for(token).await?;
         }
+        self.prepare_key_for_secret(secret_id).await?;
         let step = if secret_type == SecretType::VaultToken {
             // Not one transaction: it writes down by itself what fails half-way.
             self.rotate_vault_token(secret_id, caller, ask).await

@@ -126,6 +126,7 @@ impl Desk {
         if who.may_carry_out().is_ok() {
             self.refresh_ticket(number, PATIENCE).await?;
         }
+        self.prepare_key_of_ticket(number).await?;
         let mut tx = self.begin().await?;
         let step = self.impersonate(&mut tx, who, number).await;
         self.settle(tx, step).await

@@ -3,6 +3,7 @@
 //!
 //! What is kept has nothing to do with the time of day, so it cannot be out of date.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -10,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::key_on_file::read;
 use super::problem::KeyProblem;
+use super::renewal::renewal;
 use super::verified::Verified;
 
 /// How many keys are kept; the one that came first goes first.
@@ -21,6 +23,14 @@ type Known = Result<Arc<Verified>, KeyProblem>;
 struct Kept {
     known: HashMap<[u8; 32], Known>,
     order: VecDeque<[u8; 32]>,
+    /// Those that were checked where others may have waited.
+    #[cfg(test)]
+    unprepared: Vec<[u8; 32]>,
+}
+
+thread_local! {
+    /// Whether this thread is one where a check holds nobody up.
+    static ASIDE: Cell<bool> = const { Cell::new(false) };
 }
 
 static KEPT: LazyLock<Mutex<Kept>> = LazyLock::new(Mutex::default);
@@ -35,6 +45,12 @@ pub(super) fn verified(text: &str) -> Known {
     let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
     if let Some(known) = kept(|kept| kept.known.get(&hash).cloned()) {
         return known;
+    }
+    if !ASIDE.get() {
+        // Whoever judges a key in a step has to have prepared it before.
+        tracing::warn!("an OpenPGP key is checked while somebody waits for it");
+        #[cfg(test)]
+        kept(|kept| kept.unprepared.push(hash));
     }
     // Not under the lock: others look up other keys meanwhile.
     let found = read(text).map(Arc::new);
@@ -64,8 +80,32 @@ pub async fn prepare(text: &str) {
         return;
     }
     let text = text.to_owned();
+    aside(move || drop(verified(&text))).await;
+}
+
+/// The same for a copy of a key that is going to be held against the one on file: both, and what
+/// both say together.
+pub async fn prepare_renewal(on_file: &str, copy: &str) {
+    let (on_file, copy) = (on_file.to_owned(), copy.to_owned());
+    aside(move || drop(renewal(&on_file, &copy))).await;
+}
+
+/// On a thread where it holds nobody up.
+async fn aside(check: impl FnOnce() + Send + 'static) {
+    let checked = tokio::task::spawn_blocking(move || {
+        ASIDE.set(true);
+        check();
+        ASIDE.set(false);
+    });
     // A panic in there is found again, as one, by whoever judges the key.
-    drop(tokio::task::spawn_blocking(move || drop(verified(&text))).await);
+    drop(checked.await);
+}
+
+/// Whether this key was checked where others may have waited.
+#[cfg(test)]
+pub(crate) fn was_unprepared(text: &str) -> bool {
+    let hash: [u8; 32] = Sha256::digest(text.as_bytes()).into();
+    kept(|kept| kept.unprepared.contains(&hash))
 }
 
 #[cfg(test)]

@@ -417,8 +417,8 @@ pub async fn change_owner_key(
     let which = which.replace(char::is_whitespace, "").to_ascii_uppercase();
     // Where it is none of them, the answer names them.
     let key = openpgp::choose(&key, &which).unwrap_or(key);
-    openpgp::prepare(&key).await;
     let step = async {
+        desk.prepare_key_change(&org, &key).await?;
         let mut tx = desk.begin().await?;
         let step = desk.ask_key_change(&mut tx, &who, &org, &key).await;
         desk.settle(tx, step).await

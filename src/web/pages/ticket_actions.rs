@@ -184,6 +184,7 @@ pub async fn post_reply(ticket: String, check: String) -> Result<(), Fault> {
     let desk = hand.app.desk.clone();
     let step = async {
         let check = check.parse().map_err(|_| StepError::Invalid("There is no such check."))?;
+        desk.prepare_key_of_ticket(&ticket).await?;
         let mut tx = desk.begin().await?;
         let step = desk.post_reply(&mut tx, &who, &ticket, check).await;
         desk.settle(tx, step).await
@@ -322,6 +323,7 @@ pub async fn escalate(ticket: String) -> Result<(), Fault> {
     let who = hand.who().await?;
     let desk = hand.app.desk.clone();
     let step = async {
+        desk.prepare_key_of_ticket(&ticket).await?;
         let mut tx = desk.begin().await?;
         let step = desk.escalate(&mut tx, &who, &ticket).await;
         desk.settle(tx, step).await
