@@ -21,7 +21,7 @@ use super::rotate_vault::Revocation;
 use super::shared_vault::InVault;
 use super::{Desk, Step, StepError};
 use crate::delivery::mail::{Mail, address};
-use crate::delivery::refusal::Again;
+use crate::delivery::refusal::{Again, Refusal};
 use crate::model::OutboxKind;
 use crate::secrets::sealing::{self, Binding, Sealed};
 use crate::stop::Stop;
@@ -57,6 +57,29 @@ pub(super) enum Delivered {
 fn binding(item_id: &str) -> Binding<'_> {
     Binding { context: "outbox", org_id: "", secret_id: item_id, version: 0 }
 }
+
+/// Where an item goes. It is sealed with it: whoever changes the table sends nothing elsewhere.
+#[derive(Debug, Serialize, Deserialize)]
+struct Place {
+    kind: String,
+    recipient: String,
+    about: String,
+}
+
+/// What is sealed: the content, and where it goes.
+#[derive(Serialize, Deserialize)]
+struct Bound<T> {
+    place: Place,
+    content: T,
+}
+
+/// The one part of what is sealed that earlier versions lack.
+#[derive(Deserialize)]
+struct Whither {
+    place: Place,
+}
+
+const CHANGED: &str = "where it goes was changed in the database after it was written: nothing is sent. Keep the database as it is, and call security";
 
 /// What an item says of itself in clear.
 #[derive(Default)]
@@ -117,8 +140,13 @@ impl Desk {
         label: Label<'_>,
         content: &impl Serialize,
     ) -> Step<()> {
+        let place = Place {
+            kind: kind.as_str().to_owned(),
+            recipient: recipient.to_owned(),
+            about: about.to_owned(),
+        };
         let text = zeroize::Zeroizing::new(
-            serde_json::to_vec(content)
+            serde_json::to_vec(&Bound { place, content })
                 .map_err(|e| StepError::crypto("writing to the outbox")(&e))?,
         );
         let id = self.new_id();
@@ -160,8 +188,19 @@ impl Desk {
         )
         .map_err(|e| StepError::crypto("opening what waits")(&e))?;
         // Its text may hold a secret: the parser's own message could quote it.
-        serde_json::from_slice(opened.expose_secret())
-            .map_err(|_| StepError::crypto("reading what waits")(&"it is not what was written"))
+        let unread = |_| StepError::crypto("reading what waits")(&"it is not what was written");
+        let text = opened.expose_secret();
+        let Ok(Whither { place }) = serde_json::from_slice(text) else {
+            // Of an earlier version, which did not seal where it goes.
+            return serde_json::from_slice(text).map_err(unread);
+        };
+        let goes = (item.kind.as_str(), item.recipient.as_str(), item.about.as_str());
+        if goes != (&*place.kind, &*place.recipient, &*place.about) {
+            tracing::error!(item = %item.id, "where it goes is not what was sealed: it was changed");
+            return Err(Refusal { again: Again::Never, said: CHANGED.to_owned() }.into());
+        }
+        let bound: Bound<T> = serde_json::from_slice(text).map_err(unread)?;
+        Ok(bound.content)
     }
 
     /// A mail to the Owner's address on file, where there is one.

@@ -278,6 +278,11 @@ async fn a_key_that_was_replaced_is_told_of_for_thirty_days() {
         html.contains(&changed)
     };
     assert!(told().await);
+    let ben = site.cookie(BEN).await;
+    let (_, html) = site.page("/overview", Some(&ben)).await;
+    assert!(html.contains("Owner changed: 1, all of them"), "{html}");
+    let (_, html) = site.page("/orgs?show=owner_changed", Some(&ben)).await;
+    assert!(html.contains("/orgs/acme") && !html.contains("/orgs/birch"), "{html}");
     site.bench.clock.advance(30 * time::DAY - 1);
     assert!(told().await);
     site.bench.clock.advance(1);

@@ -511,6 +511,25 @@ pub async fn of_ticket(
     .await?)
 }
 
+/// The orgs that rows of the platform's log of an action are about since an instant, and when, the
+/// newest first; one may be there several times.
+pub async fn orgs_of_action_since(
+    conn: &mut AnyConnection,
+    action: &str,
+    since: Micros,
+    limit: i64,
+) -> Result<Vec<(String, Micros)>> {
+    Ok(sqlx::query_as(
+        "SELECT org_id, at FROM audit_entry WHERE action = $1 AND at >= $2 AND org_id IS NOT NULL \
+         AND log_id = 'platform' ORDER BY at DESC, id DESC LIMIT $3",
+    )
+    .bind(action)
+    .bind(since)
+    .bind(limit)
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Orgs whose log says nowhere where their record stands, from one on, in the order of their ids.
 pub async fn orgs_without_record(
     conn: &mut AnyConnection,

@@ -16,6 +16,7 @@ both_engines!(
     between_the_minting_and_the_rotation_it_is_asked_again,
     an_older_record_does_not_come_back_by_hiding_the_newer,
     nothing_is_sent_to_an_address_that_the_log_does_not_have,
+    a_mail_that_waits_goes_nowhere_else,
     what_an_earlier_version_left_is_carried_over_once,
     every_change_of_what_is_on_record_is_in_the_log,
 );
@@ -161,6 +162,29 @@ async fn nothing_is_sent_to_an_address_that_the_log_does_not_have(bench: Bench) 
     let step = bench.desk.send_again(&mut tx, &ada, &handoff.id).await;
     let step = bench.desk.settle(tx, step).await;
     assert!(matches!(&step, Err(StepError::Conflict(why)) if why.contains("log")), "{step:?}");
+}
+
+/// Protects the links and the ciphertext in what waits to be sent.
+async fn a_mail_that_waits_goes_nowhere_else(bench: Bench) {
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
+    let change = "UPDATE outbox SET recipient = 'x@y.example' WHERE done_at IS NULL";
+    assert_eq!(bench.sql(change).await.unwrap(), 1);
+    bench.desk.send_due().await.unwrap();
+    assert!(bench.mailbox.all().is_empty());
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let item = crate::store::outbox::about(&mut conn, &grant.id).await.unwrap().remove(0);
+    drop(conn);
+    assert!(item.gave_up_at.is_some(), "it is not tried for ever");
+    assert!(item.last_error.unwrap().contains("was changed in the database"));
+    assert_eq!(bench.rows_of("platform", "platform.mail_undelivered").await.len(), 1);
+    // Nor does it belong to something else.
+    bench.rotate(&grant).await.unwrap();
+    bench.hand_off(&ada, &grant.id).await.unwrap();
+    let change = "UPDATE outbox SET about = 'another' WHERE done_at IS NULL AND gave_up_at IS NULL";
+    assert!(bench.sql(change).await.unwrap() > 0);
+    bench.desk.send_due().await.unwrap();
+    assert!(bench.mailbox.all().is_empty());
 }
 
 async fn what_an_earlier_version_left_is_carried_over_once(bench: Bench) {

@@ -10,8 +10,8 @@ use crate::store::audit::{Filter, Seek};
 use crate::store::timeline::Question;
 use crate::store::{
     Engine, Key, Tx, audit, forward, handoffs, impersonations, log_keys, log_list, orgs, outbox,
-    overview, owner_changes, owner_keys, saved_views, secrets, sign_ins, staff, standing, tickets, timeline,
-    verification, witness,
+    overview, owner_changes, owner_keys, saved_views, secrets, sign_ins, staff, standing, tickets,
+    timeline, verification, witness,
 };
 use crate::testing::Bench;
 use crate::testing::story::{ADA, STUCK};
@@ -140,6 +140,9 @@ async fn of_impersonations(b: &Bench) -> Vec<List> {
         asked!(b, "owner_change_approval_pkey", |tx| owner_changes::approvals(tx.conn(), "x")),
         asked!(b, "audit_entry_org_action|audit_entry_action", |tx| {
             audit::has_action(tx.conn(), "x", "y")
+        }),
+        asked!(b, "audit_entry_action", |tx| {
+            audit::orgs_of_action_since(tx.conn(), "x", 1, 10)
         }),
         asked!(b, "audit_log_org_id_key", |tx| { audit::orgs_without_record(tx.conn(), "x", 10) }),
         asked!(b, "audit_entry_org_action", |tx| {

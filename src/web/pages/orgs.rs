@@ -1,5 +1,7 @@
 //! The customers, and what the procedure would need of each.
 
+use std::collections::BTreeSet;
+
 use axum::extract::Query;
 use axum::response::Response;
 use http::StatusCode;
@@ -10,9 +12,11 @@ use sqlx::AnyConnection;
 use crate::desk::Step;
 use crate::model::{Consent, Micros, Standing, TicketState, time};
 use crate::policy::eligibility::HandoffFacts;
+use crate::policy::owner_change::STAYS_AWAY_FOR;
+use crate::proof::actions;
 use crate::store::orgs::{self, Org};
 use crate::store::tickets::{self, Filter};
-use crate::store::{overview, owner_keys, secrets};
+use crate::store::{audit, overview, owner_keys, secrets};
 use crate::web::components::{empty, icon, standing, state};
 use crate::web::door::{Door, encode};
 use crate::web::shell::{Part, page};
@@ -41,6 +45,8 @@ enum Show {
     Owing,
     /// With a key of the Owner's that expires soon, or has.
     KeyExpiring,
+    /// Whose way to the Owner was changed in the last 30 days.
+    OwnerChanged,
 }
 
 impl Ask {
@@ -48,6 +54,7 @@ impl Ask {
         match self.show.as_str() {
             "owing" => Show::Owing,
             "key_expiring" => Show::KeyExpiring,
+            "owner_changed" => Show::OwnerChanged,
             _ => Show::All,
         }
     }
@@ -91,6 +98,10 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
             let ids = owner_keys::expiring(conn, until, MOST).await?.into_iter().map(|o| o.id);
             by_ids(conn, ids.collect()).await?
         }
+        Show::OwnerChanged => {
+            let ids = owners_changed(conn, desk.now()).await?.into_iter().map(|(id, _)| id);
+            by_ids(conn, ids.collect()).await?
+        }
     };
     let more = ask.show() == Show::All && found.len() > PAGE;
     if more {
@@ -113,6 +124,23 @@ async fn load(door: &mut Door, ask: &Ask) -> Step<List> {
         });
     }
     Ok(List { lines, next })
+}
+
+/// The orgs whose Owner's key, address or channel, or whose Owner, was changed in the last 30 days,
+/// as the platform's log has it, and when last.
+///
+/// # Errors
+/// Where the database does not answer.
+pub async fn owners_changed(conn: &mut AnyConnection, now: Micros) -> Step<Vec<(String, Micros)>> {
+    let mut all: Vec<(String, Micros)> = Vec::new();
+    for action in [actions::PLATFORM_OWNER_KEY_CHANGED, actions::PLATFORM_OWNER_RECORD_CHANGED] {
+        let since = now - STAYS_AWAY_FOR;
+        all.extend(audit::orgs_of_action_since(conn, action, since, MOST).await?);
+    }
+    all.sort_by_key(|(_, at)| std::cmp::Reverse(*at));
+    let mut seen = BTreeSet::new();
+    all.retain(|(id, _)| seen.insert(id.clone()));
+    Ok(all)
 }
 
 async fn page_of_all(conn: &mut AnyConnection, ask: &Ask) -> Step<Vec<Org>> {
@@ -251,6 +279,7 @@ fn draw(list: &List, ask: &Ask, now: Micros) -> AnyView {
             {tab(Show::All, "/orgs", "All")}
             {tab(Show::Owing, "/orgs?show=owing", "Revoke owed")}
             {tab(Show::KeyExpiring, "/orgs?show=key_expiring", "Owner’s key expiring")}
+            {tab(Show::OwnerChanged, "/orgs?show=owner_changed", "Owner changed")}
         </nav>
         <div class="panel">{table}</div>
         {turn}

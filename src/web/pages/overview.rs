@@ -16,11 +16,11 @@ use crate::model::{Micros, time};
 use crate::proof::verdict::Verdict;
 use crate::store::overview::{self, Denied, Length, Rotations, Served};
 use crate::store::standing::{self, Standing};
-use crate::store::{outbox, owner_keys};
+use crate::store::{orgs as customers, outbox, owner_keys};
 use crate::web::charts::scale;
 use crate::web::components::{ago, icon, short};
 use crate::web::door::Door;
-use crate::web::pages::orgs::SOON;
+use crate::web::pages::orgs::{self, SOON};
 use crate::web::shell::{Part, page};
 
 /// How many of each kind stand on its card.
@@ -240,6 +240,22 @@ async fn needs(conn: &mut AnyConnection, now: Micros) -> Step<Vec<Need>> {
         href: "/orgs?show=key_expiring",
         beside: None,
         first: keys.iter().take(3).map(|k| org(&k.name, &k.slug, k.expires_at)).collect(),
+    });
+    let changed = orgs::owners_changed(conn, now).await?;
+    let mut first = Vec::new();
+    for (id, at) in changed.iter().take(3) {
+        if let Some(o) = customers::by_id(conn, id).await? {
+            first.push(org(&o.name, &o.slug, *at));
+        }
+    }
+    all.push(Need {
+        icon: "key",
+        title: "Owner changed",
+        means: "Orgs whose Owner, or the Owner’s key, address or channel, changed in the last 30 days.",
+        n: count(changed.len()),
+        href: "/orgs?show=owner_changed",
+        beside: None,
+        first,
     });
     Ok(all)
 }
