@@ -14,7 +14,7 @@ WASM = --lib --no-default-features --features hydrate --target wasm32-unknown-un
 PLAYWRIGHT = cd end2end && node_modules/.bin/playwright test
 
 .PHONY: help demo demo-reset build browser browser-if-possible pin-browser-glue \
-	test test-tools test-rust test-e2e interop other-browsers whole-procedure screenshots screenshots-at-size bench attacks check clean
+	test test-tools test-rust test-e2e interop other-browsers whole-procedure screenshots screenshots-at-size bench held-up attacks check clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ bench: ## what the product costs against the least that could do the same, at a 
 	@[ -e "$(BENCH_DATA)/keyturn.db" ] || $(CARGO) run --locked --release -- bench-data --data "$(BENCH_DATA)"
 	+BENCH_DATA="$(abspath $(BENCH_DATA))" $(CARGO) bench --locked --bench ratios
 	+$(CARGO) bench --locked --bench proofs -- --quiet
+
+held-up: ## a withdrawal of consent beside 200 sign-ins at once, 1,000 half-open connections and keys of 121 names
+	+$(CARGO) bench --locked --bench held_up
 
 attacks: ## tampers with copies of the year of `make bench` as somebody with the database would; all of it has to be found
 	@[ -e "$(BENCH_DATA)/keyturn.db" ] || $(CARGO) run --locked --release -- bench-data --data "$(BENCH_DATA)"
