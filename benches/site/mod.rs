@@ -166,12 +166,16 @@ pub async fn signed_in(desk: &Desk, router: &Router) -> Result<String, Failure> 
         PASSWORD.replace(' ', "+")
     );
     let response = post(router, "/do/sign_in", "keyturn-kept=1", body).await?;
-    let Some(cookie) = response.headers().get(header::SET_COOKIE) else {
+    // Besides the session's there is that of the browser.
+    let cookies = response.headers().get_all(header::SET_COOKIE).iter();
+    let pairs = cookies.filter_map(|c| c.to_str().ok()?.split(';').next());
+    let cookies = pairs.collect::<Vec<_>>().join("; ");
+    if cookies.is_empty() {
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await?;
         return Err(
             format!("nobody was signed in: {status}, {}", String::from_utf8_lossy(&body)).into()
         );
-    };
-    Ok(cookie.to_str()?.split(';').next().unwrap_or_default().to_owned())
+    }
+    Ok(cookies)
 }

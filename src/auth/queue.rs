@@ -9,7 +9,7 @@ use super::failures::Source;
 /// How many strangers wait or are being checked. That is two seconds' work for two cores.
 const STRANGERS: usize = 64;
 /// How many of one network.
-const OF_ONE_NETWORK: usize = 8;
+const OF_ONE_NETWORK: usize = 16;
 /// How many known browsers and sessions.
 const KNOWN: usize = 64;
 
@@ -77,9 +77,9 @@ mod tests {
     fn strangers_fill_their_own_line_only_and_one_network_not_even_that() {
         let queue = Queue::default();
         let network = |n: usize| Source::Network(format!("192.0.2.{n}"));
-        let mut waiting: Vec<_> = (0..8).map(|_| queue.wait(&network(0)).unwrap()).collect();
+        let mut waiting: Vec<_> = (0..16).map(|_| queue.wait(&network(0)).unwrap()).collect();
         assert!(queue.wait(&network(0)).is_none());
-        waiting.extend((8..64).map(|n| queue.wait(&network(n)).unwrap()));
+        waiting.extend((16..64).map(|n| queue.wait(&network(n)).unwrap()));
         assert!(queue.wait(&network(100)).is_none(), "the line is full");
         let known = Source::Known("h".to_owned());
         assert!(queue.wait(&known).is_some());

@@ -33,12 +33,13 @@ async fn whoever_was_let_in_has_an_answer_before_it_stops() {
     let port = deployment.port;
     let first = sign_in(port).await.unwrap();
     assert_eq!(first.headers()["location"], "/orgs");
-    let cookie = first.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap();
+    let cookies = first.headers().get_all("set-cookie").iter().map(|c| c.to_str().unwrap());
+    let cookie = cookies.filter_map(|c| c.split(';').next()).find(|c| c.starts_with("keyturn="));
     let mut live = client()
         .get(format!("http://127.0.0.1:{port}/audit/live"))
         .header("accept", "text/event-stream")
         .header("sec-fetch-site", "same-origin")
-        .header("cookie", cookie)
+        .header("cookie", cookie.unwrap())
         .send()
         .await
         .unwrap();
