@@ -26,7 +26,7 @@ assert isinstance(off, ConsentState) and off.allow_platform_impersonation is Fal
 half = write_consent.sync_detailed(client=client, body=ConsentRequest(allow_platform_impersonation=True))
 assert half.status_code == 422 and isinstance(half.parsed, Problem), half
 log = read_org_log.sync(client=client, from_=0, limit=2)
-assert isinstance(log, OrgLog) and len(log.rows) == 1, log
+assert isinstance(log, OrgLog) and len(log.rows) == 2, log
 nobody = AuthenticatedClient(base_url=sys.argv[2], token="ktc_unknown")
 refused = read_consent.sync_detailed(client=nobody)
 assert refused.status_code == 401 and isinstance(refused.parsed, Problem), refused
