@@ -77,6 +77,7 @@ impl Case {
         Grounds {
             ticket: self.ticket.as_ref().map(then),
             asked: Asked::of(&self.verdict, self.asked_at),
+            record_row: self.record_row(),
         }
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::eligibility::Verdict;
 use crate::model::{MemberRole, Micros, TicketState};
+use crate::proof::actions::RECORD_ROW;
 
 /// The name of the ticket's facts among a row's details.
 pub const TICKET: &str = "ticket";
@@ -138,13 +139,16 @@ pub struct Grounds {
     pub ticket: Option<TicketThen>,
     /// The checks.
     pub asked: Asked,
+    /// The row of the org's log that they rest on, from 0; absent where none is proven.
+    pub record_row: Option<u64>,
 }
 
 impl Grounds {
     /// Name and value of each detail of the row.
     pub fn details(&self) -> impl Iterator<Item = (&'static str, Value)> {
         let ticket = self.ticket.as_ref().map(|ticket| (TICKET, json!(ticket)));
-        ticket.into_iter().chain([(ELIGIBILITY, json!(self.asked))])
+        let record = self.record_row.map(|row| (RECORD_ROW, json!(row)));
+        ticket.into_iter().chain([(ELIGIBILITY, json!(self.asked))]).chain(record)
     }
 }
 
@@ -177,6 +181,7 @@ mod tests {
                 kept_by: None,
             }),
             asked: Asked::of(&Verdict { findings }, 9),
+            record_row: Some(3),
         }
     }
 
@@ -188,6 +193,7 @@ mod tests {
             grounds.details().map(|(name, value)| (name.to_owned(), value)).collect();
         assert_eq!(TicketThen::read(&details), grounds.ticket);
         assert_eq!(Asked::read(&details), Some(grounds.asked));
+        assert_eq!(details[RECORD_ROW], json!(3));
         assert_eq!(details[TICKET]["requester"], json!({"member_id": "m", "role": "owner"}));
         let second = &details[ELIGIBILITY]["checks"][1];
         assert_eq!(second["passed"], json!(false));

@@ -19,6 +19,8 @@ pub(super) fn grounds(
         saw: "as the procedure wants it".to_owned(),
     });
     Grounds {
+        // The year's logs keep no record of their orgs: the first start writes them.
+        record_row: None,
         ticket: Some(TicketThen {
             number: number.to_owned(),
             state,

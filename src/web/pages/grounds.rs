@@ -5,7 +5,7 @@ use leptos::prelude::*;
 use crate::model::{MemberRole, time};
 use crate::policy::eligibility::Check;
 use crate::policy::grounds::{Asked, Checked, TicketThen};
-use crate::proof::actions::{PLATFORM_IMPERSONATION_STARTED, rotated_type};
+use crate::proof::actions::{PLATFORM_IMPERSONATION_STARTED, RECORD_ROW, rotated_type};
 use crate::proof::row::AuditRow;
 use crate::web::components::icon;
 
@@ -16,6 +16,8 @@ pub(super) struct Grounds {
     pub(super) start: Option<Asked>,
     /// When the secret was rotated.
     pub(super) rotation: Option<Asked>,
+    /// The row of the org's log that says what was on record at the start, from 0.
+    pub(super) record_row: Option<i64>,
 }
 
 impl Grounds {
@@ -29,6 +31,7 @@ impl Grounds {
         Self {
             ticket: start.and_then(TicketThen::read),
             start: start.and_then(Asked::read),
+            record_row: start.and_then(|details| details.get(RECORD_ROW)?.as_i64()),
             rotation: rotation.and_then(|row| Asked::read(&row.details)),
         }
     }
@@ -136,7 +139,7 @@ pub(super) fn panel(g: &Grounds) -> AnyView {
         <section class="panel" aria-label="Why the ticket could be served">
             <div class="panel-head"><h2>"Why the ticket could be served"</h2><p>"as recorded at the start"</p></div>
             {g.ticket.as_ref().map(ticket)}
-            <div class="checks-body"><p class="muted">{said(start)}</p>{checks(start)}</div>
+            <div class="checks-body"><p class="muted">{said(start)}{g.record_row.map(|row| format!(" What was on record of the org is proven by row {row} of its log."))}</p>{checks(start)}</div>
             {again}
         </section>
     }
