@@ -35,10 +35,11 @@ CREATE TABLE owner_change_approval (
   PRIMARY KEY (change_id, staff_id)
 );
 
--- What waits from before waits on: now for the Owner's yes, by the same link, and a second admin.
+-- What waits from before was asked for by another rule, and is asked for again where it is wanted.
 INSERT INTO owner_change (id, org_id, kind, value, shown, asked_by, asked_by_name, asked_at, earliest_at,
     link_hash, state, decided_at)
   SELECT c.id, c.org_id, 'pgp_key', c.new_key, c.fingerprint, c.asked_by, COALESCE(s.name, c.asked_by),
-    c.asked_at, c.asked_at, c.object_hash, c.state, c.decided_at
+    c.asked_at, c.asked_at, c.object_hash,
+    CASE WHEN c.state = 'waiting' THEN 'cancelled' ELSE c.state END, COALESCE(c.decided_at, c.asked_at)
   FROM pgp_key_change c LEFT JOIN staff s ON s.id = c.asked_by;
 DROP TABLE pgp_key_change;

@@ -13,7 +13,7 @@ use crate::auth::credential;
 use crate::clock::new_token;
 use crate::model::{Consent, EndCause, MemberRole, Standing, time};
 use crate::proof::actions;
-use crate::proof::org_record::RECORD;
+use crate::proof::org_record::Field;
 use crate::store::orgs::{self, ConsentLink, Member, Org};
 use crate::store::{Tx, impersonations, tickets, withdraw_links};
 
@@ -45,6 +45,9 @@ impl Desk {
             .find(|m| m.id == member.id)
             .ok_or(StepError::Forbidden("Only the Owner of record can change consent."))?;
         speaks_for(&member, &org)?;
+        if to.on() {
+            self.require_record(tx.conn(), &org.id).await?;
+        }
         self.check_scope(tx, &org, to).await?;
         let because = Because { ticket: to.only_for(), ..Because::default() };
         self.switch_consent(tx, &org, to, &member_actor(&member, from), because).await
@@ -117,7 +120,7 @@ impl Desk {
         if let Some(id) = because.after {
             row = row.with("after_impersonation", id);
         }
-        let own = row.clone().with(RECORD, self.recorded(tx.conn(), &org.id).await?);
+        let own = self.with_record(tx.conn(), &org.id, &[Field::Consent], row.clone()).await?;
         self.log_both(tx, &org.id, row, own).await
     }
 
@@ -192,6 +195,7 @@ impl Desk {
         if org.consent().covers(&ticket.id) {
             return Err(StepError::Conflict("Consent is on already."));
         }
+        self.require_record(tx.conn(), &org.id).await?;
         let Some(address) = org.owner_address.clone().filter(|a| !a.is_empty()) else {
             return Err(StepError::Conflict("There is no address of the Owner on file."));
         };
@@ -293,6 +297,7 @@ impl Desk {
             .find(|m| m.id == record.owner_id)
             .ok_or(StepError::NotFound)?;
         speaks_for(&owner, &org)?;
+        self.require_record(tx.conn(), &org.id).await?;
         let to = if until_withdrawn {
             Consent::UntilWithdrawn
         } else {

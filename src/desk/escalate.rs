@@ -5,9 +5,8 @@ use super::{AtWork, Desk, Step, StepError};
 use crate::audit::append::lock_both;
 use crate::audit::{LogId, NewRow};
 use crate::model::{EndCause, TicketState, time};
-use crate::policy::eligibility::Check;
 use crate::proof::actions;
-use crate::proof::org_record::RECORD;
+use crate::proof::org_record::Field;
 use crate::store::tickets::{self, Ticket};
 use crate::store::{Tx, impersonations, orgs};
 
@@ -51,8 +50,8 @@ impl Desk {
                 .ticket(&ticket.id)
                 .with("attempts", attempts)
         };
-        let own = row(actions::OWNER_MARKED_UNREACHABLE)
-            .with(RECORD, self.recorded(tx.conn(), &org.id).await?);
+        let own = row(actions::OWNER_MARKED_UNREACHABLE);
+        let own = self.with_record(tx.conn(), &org.id, &[Field::Reachable], own).await?;
         let platform = row(actions::PLATFORM_OWNER_MARKED_UNREACHABLE);
         self.log_both(tx, &org.id, platform, own).await?;
         for grant in impersonations::open_of(tx.conn(), "", &org.id).await? {
@@ -73,7 +72,8 @@ impl Desk {
         self.authorize(tx, who).await?;
         let ticket = self.served_ticket(tx, ticket_id).await?;
         let case = self.case(tx.conn(), ticket_id, &who.staff.id, None).await?;
-        if !case.verdict.failed().any(|f| f.check == Check::OwnerReachable) {
+        let marked = case.facts.owner.as_ref().is_some_and(|owner| owner.unreachable.is_some());
+        if !marked {
             return Err(StepError::Conflict(
                 "Only a case whose Owner is marked unreachable goes to Legal.",
             ));

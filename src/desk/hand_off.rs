@@ -88,6 +88,18 @@ impl Desk {
             .ok_or(StepError::Conflict("Nothing was rotated yet: there is nothing to hand off."))?;
         let rotation =
             secrets::rotation_of(tx.conn(), &grant.id).await?.ok_or(StepError::NotFound)?;
+        // Where it goes is where the org's log says that the Owner is, not what a table says.
+        self.require_record(tx.conn(), &grant.org_id).await?;
+        let org = orgs::by_id(tx.conn(), &grant.org_id).await?.ok_or(StepError::NotFound)?;
+        let on_file = match handoff.channel {
+            Channel::Pgp => org.owner_address,
+            Channel::OnePassword => org.shared_vault_id,
+        };
+        if on_file.unwrap_or_default() != handoff.recipient {
+            return Err(StepError::Conflict(
+                "Where this was to go is not what is on file by now. End this impersonation, and rotate again.",
+            ));
+        }
 
         let kept = vault_kept::of_rotation(tx.conn(), &rotation.id).await?;
         if kept.is_some_and(|kept| kept.state == "expired" || kept.expires_at <= now) {

@@ -142,6 +142,9 @@ impl Desk {
         let org = orgs::by_slug(tx.conn(), &entry.slug).await?.ok_or(StepError::NotFound)?;
         audit::lock(tx, &LogId::Org(org.id.clone()).as_string()).await?;
         orgs::lock(tx, &org.id).await?;
+        if !new {
+            self.require_record(tx.conn(), &org.id).await?;
+        }
         let mut import = Import { org, by, changes: Vec::new(), key_problem: None };
         if new {
             self.changed(tx, &mut import, "org", "added", None).await?;

@@ -17,9 +17,10 @@ use crate::policy::eligibility::RecordFacts;
 use crate::proof::actions;
 use crate::proof::merkle;
 use crate::proof::org_record::{
-    OrgRecord, Part, RECORD, RecordedConsent, RecordedKeepers, RecordedKey, RecordedOwner,
+    Field, OrgRecord, Part, RECORD, RecordedConsent, RecordedKeepers, RecordedKey, RecordedOwner,
 };
 use crate::proof::row::AuditRow;
+use crate::store::audit::Entry;
 use crate::store::orgs::{self, Member, Org};
 use crate::store::{Tx, audit, verification};
 
@@ -39,18 +40,48 @@ const CARRIED_OVER: &str = "carried over";
 const BATCH: i64 = 200;
 
 impl Desk {
-    /// What the tables say of an org, as a detail of the row that tells of a change.
+    /// The row that tells of a change, with what is on record of the org from now on: the proven
+    /// record before, and of the tables only what the step has `changed`. Where none was proven, the
+    /// row holds none: the log goes on proving nothing, and so the checks fail.
     ///
     /// # Errors
     /// Where the database does not answer.
-    pub(crate) async fn recorded(&self, conn: &mut AnyConnection, org_id: &str) -> Step<Value> {
+    pub(crate) async fn with_record(
+        &self,
+        conn: &mut AnyConnection,
+        org_id: &str,
+        changed: &[Field],
+        row: NewRow,
+    ) -> Step<NewRow> {
+        let Ok(before) = self.org_record(conn, org_id).await? else { return Ok(row) };
         let org = orgs::by_id(conn, org_id).await?.ok_or(StepError::NotFound)?;
         let members = orgs::members(conn, org_id).await?;
-        serde_json::to_value(record_of(&org, &members))
-            .map_err(|e| StepError::crypto("writing what is on record")(&e))
+        let record = before.record.with(changed, &record_of(&org, &members));
+        Ok(row.with(RECORD, written(&record)?))
     }
 
-    /// Writes a row of what is on record of an org into its log. The caller holds its locks.
+    /// Refuses a step that rests on what the tables say of an org, where its log does not prove it.
+    ///
+    /// # Errors
+    /// [`StepError::NotPossible`] for such an org.
+    pub(crate) async fn require_record(&self, conn: &mut AnyConnection, org_id: &str) -> Step<()> {
+        let org = orgs::by_id(conn, org_id).await?.ok_or(StepError::NotFound)?;
+        let members = orgs::members(conn, org_id).await?;
+        let facts = self.record_facts(conn, &org, &members).await?;
+        match fault_of(org_id, &facts) {
+            None => Ok(()),
+            Some(fault) => {
+                tracing::error!(%fault, "a step is refused");
+                Err(StepError::NotPossible(
+                    "What is on file of this org is not what its log says. Nothing is done until that is explained: keep the database as it is, and call security.".to_owned(),
+                ))
+            }
+        }
+    }
+
+    /// Writes a row of what is on record of an org into its log, as the tables say it: for an org
+    /// that has none, and for an import, which has asked [`Desk::require_record`] before. The caller
+    /// holds its locks.
     ///
     /// # Errors
     /// Where it cannot be written; the step must then fail.
@@ -61,10 +92,12 @@ impl Desk {
         actor: &Actor,
         cause: &str,
     ) -> Step<()> {
+        let org = orgs::by_id(tx.conn(), org_id).await?.ok_or(StepError::NotFound)?;
+        let members = orgs::members(tx.conn(), org_id).await?;
         let row = NewRow::new(actions::ORG_RECORDED, actor)
             .org(org_id)
             .with("cause", cause)
-            .with(RECORD, self.recorded(tx.conn(), org_id).await?);
+            .with(RECORD, written(&record_of(&org, &members))?);
         self.log(tx, &LogId::Org(org_id.to_owned()), row).await?;
         Ok(())
     }
@@ -159,6 +192,28 @@ impl Desk {
             .ok_or_else(|| format!("row {at} of its log holds no record")))
     }
 
+    /// A row of an org's log, where it is proven under the log's signed root.
+    ///
+    /// # Errors
+    /// Where the database does not answer.
+    pub(super) async fn proven_row(
+        &self,
+        conn: &mut AnyConnection,
+        entry: &Entry,
+    ) -> Step<Option<AuditRow>> {
+        let Some(head) = audit::head(conn, &entry.log_id).await? else { return Ok(None) };
+        let Ok(checkpoint) = self.current_log_key(conn).await?.open_head(&head) else {
+            return Ok(None);
+        };
+        let Ok(seq) = u64::try_from(entry.seq) else { return Ok(None) };
+        let nodes = Nodes::load(conn, &head, &[seq]).await?;
+        let leaf = merkle::leaf_hash(entry.body.as_bytes());
+        let Ok(path) = nodes.inclusion(seq, checkpoint.size) else { return Ok(None) };
+        let holds = merkle::verify_inclusion(&leaf, seq, checkpoint.size, &path, &checkpoint.root);
+        let row = AuditRow::parse(&entry.body).ok();
+        Ok(row.filter(|row| holds.is_ok() && row.seq == seq && row.log == entry.log_id))
+    }
+
     /// What a decision about an org rests on: whether its log proves what the tables say.
     ///
     /// # Errors
@@ -211,7 +266,14 @@ impl Desk {
         for id in audit::orgs_named(&mut conn).await? {
             let Some(org) = orgs::by_id(&mut conn, &id).await? else { continue };
             let members = orgs::members(&mut conn, &id).await?;
-            let facts = match self.record_facts(&mut conn, &org, &members).await {
+            let mut facts = self.record_facts(&mut conn, &org, &members).await;
+            if let Ok(RecordFacts::Differs { .. }) = &facts {
+                // A step may have been under way between the two: only what stays is a fault.
+                let Some(org) = orgs::by_id(&mut conn, &id).await? else { continue };
+                let members = orgs::members(&mut conn, &id).await?;
+                facts = self.record_facts(&mut conn, &org, &members).await;
+            }
+            let facts = match facts {
                 Err(e) if e.is_unreadable() => RecordFacts::Unproven(e.to_string()),
                 facts => facts?,
             };
@@ -219,6 +281,10 @@ impl Desk {
         }
         Ok(faults)
     }
+}
+
+fn written(record: &OrgRecord) -> Step<Value> {
+    serde_json::to_value(record).map_err(|e| StepError::crypto("writing what is on record")(&e))
 }
 
 /// What is wrong, as a fault of the org's log.

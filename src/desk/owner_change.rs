@@ -10,6 +10,7 @@ mod letter;
 mod prepare;
 #[cfg(test)]
 mod prepare_tests;
+mod proven;
 mod renew;
 mod stays_away;
 
@@ -18,14 +19,17 @@ pub use ask::{Asked, NewChannel, NewOwner};
 pub use letter::statement;
 pub(super) use stays_away::STAYS_AWAY;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{Desk, Step, StepError};
 use crate::audit::append::lock_both;
 use crate::audit::{Actor, NewRow};
+use crate::auth::credential::hex;
 use crate::delivery::openpgp;
 use crate::model::OwnerChangeKind;
 use crate::policy::owner_change::ChangeFacts;
 use crate::proof::actions;
-use crate::proof::org_record::RECORD;
+use crate::proof::org_record::Field;
 use crate::store::orgs::{self, Org};
 use crate::store::owner_changes::{Approval, OwnerChange};
 use crate::store::{Tx, owner_changes};
@@ -109,6 +113,11 @@ impl Desk {
             if let (OwnerChangeKind::Owner, Ok(new)) = (change.kind, apply::new_owner(change)) {
                 row = row.with("owner_id", new.member_id);
             }
+            if matches!(did, Did::Asked) {
+                row = row
+                    .with("value_sha256", value_sha256(&change.value))
+                    .with("earliest_at", change.earliest_at);
+            }
             for (name, value) in more {
                 row = row.with(name, value.clone());
             }
@@ -117,7 +126,13 @@ impl Desk {
         let (platform, own) = did.actions(change.kind);
         let mut own = row(own);
         if matches!(did, Did::Applied) {
-            own = own.with(RECORD, self.recorded(tx.conn(), &org.id).await?);
+            let changed: &[Field] = match change.kind {
+                OwnerChangeKind::PgpKey => &[Field::Key],
+                OwnerChangeKind::Address => &[Field::Address],
+                OwnerChangeKind::Owner => &[Field::Owner, Field::Address, Field::Reachable],
+                OwnerChangeKind::Channel => &[Field::Channel, Field::Key],
+            };
+            own = self.with_record(tx.conn(), &org.id, changed, own).await?;
         }
         self.log_both(tx, &org.id, row(platform), own).await
     }
@@ -140,6 +155,11 @@ impl Desk {
         }
         Ok((change, org))
     }
+}
+
+/// What is to be on file, as the row that asks for it names it.
+fn value_sha256(value: &str) -> String {
+    hex(&Sha256::digest(value.as_bytes()))
 }
 
 /// What the policy looks at.

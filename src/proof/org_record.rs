@@ -79,6 +79,23 @@ pub struct RecordedKeepers {
     pub sha256: String,
 }
 
+/// What a step changes of the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Field {
+    /// Consent.
+    Consent,
+    /// The Owner of record.
+    Owner,
+    /// Whether the Owner was marked unreachable.
+    Reachable,
+    /// The Owner's address.
+    Address,
+    /// The Owner's key.
+    Key,
+    /// The channel, and the vault that it names.
+    Channel,
+}
+
 /// A part of the record, by the check that rests on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Part {
@@ -115,6 +132,26 @@ impl OrgRecord {
     /// Where what they say does not read as a record.
     pub fn read(details: &Map<String, Value>) -> Result<Option<Self>, serde_json::Error> {
         details.get(RECORD).map(|record| serde_json::from_value(record.clone())).transpose()
+    }
+
+    /// This record, with only what a step has changed taken from another one. What somebody changed
+    /// in the tables besides stays what it was here, and so a difference.
+    #[must_use]
+    pub fn with(mut self, changed: &[Field], now: &Self) -> Self {
+        for field in changed {
+            match field {
+                Field::Consent => self.consent = now.consent.clone(),
+                Field::Owner => self.owner.clone_from(&now.owner),
+                Field::Reachable => self.owner_unreachable_at = now.owner_unreachable_at,
+                Field::Address => self.address.clone_from(&now.address),
+                Field::Key => self.pgp_key.clone_from(&now.pgp_key),
+                Field::Channel => {
+                    self.channel.clone_from(&now.channel);
+                    self.shared_vault_id.clone_from(&now.shared_vault_id);
+                }
+            }
+        }
+        self
     }
 
     /// The parts in which another record differs from this one.
@@ -231,6 +268,21 @@ mod tests {
         {
             assert_eq!(change(edit), [Part::Channel]);
         }
+    }
+
+    /// Protects against a step that would make true what was changed beside it.
+    #[test]
+    fn a_step_takes_along_only_what_it_changed() {
+        let mut tampered = record();
+        tampered.consent.scope = "until_withdrawn".into();
+        tampered.pgp_key = None;
+        tampered.address = Some("ee".into());
+        tampered.keepers.active = 1;
+        let new = record().with(&[Field::Consent], &tampered);
+        assert_eq!(record().differences(&new), [Part::Consent]);
+        assert_eq!(new.differences(&tampered), [Part::Members, Part::Channel]);
+        let new = record().with(&[Field::Address], &tampered);
+        assert_eq!((new.address.as_deref(), new.pgp_key), (Some("ee"), record().pgp_key));
     }
 
     #[test]

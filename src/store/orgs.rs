@@ -161,7 +161,7 @@ pub async fn set_runbook(
 ) -> Result<()> {
     sqlx::query(
         "UPDATE org SET channel = $2, shared_vault_id = COALESCE($4, shared_vault_id), \
-         pgp_key_since = CASE WHEN pgp_key IS NULL AND $3 IS NOT NULL THEN $5 ELSE pgp_key_since END, \
+         pgp_key_since = CASE WHEN $3 IS NOT NULL AND COALESCE(pgp_key, '') <> $3 THEN $5 ELSE pgp_key_since END, \
          pgp_key = COALESCE($3, pgp_key) WHERE id = $1",
     )
     .bind(id)
@@ -288,6 +288,17 @@ pub async fn set_pgp_key(tx: &mut Tx, id: &str, key: &str, now: Micros) -> Resul
         .bind(now)
         .execute(tx.conn())
         .await?;
+    Ok(())
+}
+
+/// The Owner of record can be reached again, or is somebody else.
+pub async fn clear_unreachable(tx: &mut Tx, org_id: &str) -> Result<()> {
+    sqlx::query(
+        "UPDATE org SET owner_unreachable_at = NULL, owner_unreachable_attempts = NULL WHERE id = $1",
+    )
+    .bind(org_id)
+    .execute(tx.conn())
+    .await?;
     Ok(())
 }
 

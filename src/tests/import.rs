@@ -279,7 +279,7 @@ async fn whoever_the_owner_is_and_where_is_changed_by_nobody_alone(bench: Bench)
                     "UPDATE org SET owner_address = 'zoe@zephyr.example' WHERE id = '{}'",
                     changed.id
                 );
-                bench.sql(&back).await.unwrap();
+                bench.edit_org(&changed.id, &back).await;
             }
             OwnerChangeKind::PgpKey => {
                 assert_eq!(changed.pgp_key.as_ref(), Some(&owners().rsa.public))
@@ -362,7 +362,8 @@ async fn one_org_that_cannot_be_brought_in_keeps_no_other_out(bench: Bench) {
     assert!(mended.iter().all(|outcome| outcome.as_ref().is_ok_and(|o| o.key_problem.is_none())));
     let update =
         format!("UPDATE org SET pgp_key = '{}' WHERE slug = 'breeze'", owners().expired.public);
-    bench.sql(&update).await.unwrap();
+    let id = there(&bench, "breeze").await.unwrap().id;
+    bench.edit_org(&id, &update).await;
     let again = run(&bench, &three(&bench, &owners().expired.public), false).await;
     let (fingerprint, problem) = again[1].as_ref().unwrap().key_problem.clone().unwrap();
     assert_eq!(fingerprint, owners().expired.fingerprint);

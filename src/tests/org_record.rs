@@ -6,8 +6,9 @@ use crate::desk::{Step, StepError};
 use crate::proof::actions;
 use crate::proof::org_record::OrgRecord;
 use crate::store::verification;
+use crate::testing::mailbox::link_in;
 use crate::testing::owners::owners;
-use crate::testing::story::{ADA, STUCK};
+use crate::testing::story::{ADA, BEN, STUCK};
 use crate::testing::{Bench, both_engines};
 use crate::tests::tamper::{change, unlock};
 
@@ -17,6 +18,9 @@ both_engines!(
     an_older_record_does_not_come_back_by_hiding_the_newer,
     nothing_is_sent_to_an_address_that_the_log_does_not_have,
     a_mail_that_waits_goes_nowhere_else,
+    no_step_makes_true_what_was_changed_beside_it,
+    a_change_that_nobody_asked_for_is_never_put_on_file,
+    a_handoff_goes_where_the_log_says_that_the_owner_is,
     what_an_earlier_version_left_is_carried_over_once,
     every_change_of_what_is_on_record_is_in_the_log,
 );
@@ -161,7 +165,92 @@ async fn nothing_is_sent_to_an_address_that_the_log_does_not_have(bench: Bench) 
     let mut tx = bench.desk.begin().await.unwrap();
     let step = bench.desk.send_again(&mut tx, &ada, &handoff.id).await;
     let step = bench.desk.settle(tx, step).await;
-    assert!(matches!(&step, Err(StepError::Conflict(why)) if why.contains("log")), "{step:?}");
+    assert!(matches!(&step, Err(StepError::NotPossible(why)) if why.contains("log")), "{step:?}");
+}
+
+/// Protects against whoever changes a table and waits for an honest step of the Owner's.
+async fn no_step_makes_true_what_was_changed_beside_it(bench: Bench) {
+    let ada = bench.at_work(ADA).await;
+    let key = format!("UPDATE org SET pgp_key = '{}' WHERE id = 'org-acme'", owners().rsa.public);
+    bench.sql(&key).await.unwrap();
+    // Withdrawn it can always be; given, asked for and renewed only where the log proves the rest.
+    bench.set_consent("acme-owner", false).await.unwrap();
+    let step = bench.set_consent("acme-owner", true).await;
+    assert!(matches!(step, Err(StepError::NotPossible(_))), "{step:?}");
+    let mut tx = bench.desk.begin().await.unwrap();
+    let step = bench.desk.request_consent(&mut tx, &ada, STUCK).await;
+    let step = bench.desk.settle(tx, step).await;
+    assert!(matches!(step, Err(StepError::NotPossible(_))), "{step:?}");
+    let mut tx = bench.desk.begin().await.unwrap();
+    let step = bench.desk.ask_key_change(&mut tx, &ada, "org-acme", &owners().expired.public).await;
+    assert!(bench.desk.settle(tx, step).await.is_err());
+    let mut tx = bench.desk.begin().await.unwrap();
+    let attempts = "Called twice, wrote to the address on file.";
+    let step = bench.desk.mark_unreachable(&mut tx, &ada, STUCK, attempts).await;
+    bench.desk.settle(tx, step).await.unwrap();
+    let (failed, _) = refused(bench.impersonate(&ada, STUCK).await);
+    for check in ["handoff_possible", "consent", "owner_reachable"] {
+        assert!(failed.contains(&check), "{failed:?}");
+    }
+    let mut conn = bench.desk.store.read().await.unwrap();
+    let recorded = bench.desk.org_record(&mut conn, "org-acme").await.unwrap().unwrap();
+    assert_eq!(recorded.record.consent.scope, "off");
+    let on_record = recorded.record.pgp_key.unwrap().fingerprint;
+    assert_eq!(on_record, owners().modern.fingerprint, "as it was before");
+}
+
+async fn a_change_that_nobody_asked_for_is_never_put_on_file(bench: Bench) {
+    let org = async || {
+        let mut conn = bench.desk.store.read().await.unwrap();
+        crate::store::orgs::by_id(&mut conn, "org-acme").await.unwrap().unwrap()
+    };
+    let before = org().await;
+    let planted = format!(
+        "INSERT INTO owner_change (id, org_id, kind, value, shown, asked_by, asked_by_name, asked_at, earliest_at, \
+         link_hash, agreed_at, agreed_how, state) VALUES ('planted', 'org-acme', 'pgp_key', '{}', 'F', 'nobody', 'N', \
+         {now}, 0, 'h', 1, 'link', 'waiting'); \
+         INSERT INTO owner_change_approval (change_id, staff_id, staff_name, at) VALUES ('planted', '{BEN}', 'Ben', 1)",
+        owners().rsa.public,
+        now = bench.now(),
+    );
+    bench.sql(&planted).await.unwrap();
+    assert_eq!(bench.desk.sweep_owner_changes().await.unwrap(), 0);
+    assert_eq!(org().await, before);
+    bench.sql("DELETE FROM owner_change_approval; DELETE FROM owner_change").await.unwrap();
+    // One that was asked for, and is of another key by the time that everybody agrees.
+    let ada = bench.at_work(ADA).await;
+    let mut tx = bench.desk.begin().await.unwrap();
+    let step = bench.desk.ask_key_change(&mut tx, &ada, "org-acme", &owners().rsa.public).await;
+    bench.desk.settle(tx, step).await.unwrap();
+    bench.desk.send_due().await.unwrap();
+    let link = link_in(&bench.mailbox.about("Do you agree?"), "/owner-change/");
+    let swapped = format!("UPDATE owner_change SET value = '{}'", owners().modern.public);
+    bench.sql(&swapped).await.unwrap();
+    let mut tx = bench.desk.begin().await.unwrap();
+    let step = bench.desk.agree_by_link(&mut tx, &link, None).await;
+    let change = bench.desk.settle(tx, step).await.unwrap();
+    let ben = bench.at_work(BEN).await;
+    let mut tx = bench.desk.begin().await.unwrap();
+    let step = bench.desk.approve_owner_change(&mut tx, &ben, &change.id).await;
+    let step = bench.desk.settle(tx, step).await;
+    assert!(matches!(step, Err(StepError::NotPossible(_))), "{step:?}");
+    assert_eq!(org().await, before);
+}
+
+/// Protects against a new secret that is sent to whom a table names.
+async fn a_handoff_goes_where_the_log_says_that_the_owner_is(bench: Bench) {
+    let ada = bench.at_work(ADA).await;
+    let grant = bench.impersonate(&ada, STUCK).await.unwrap();
+    bench.rotate(&grant).await.unwrap();
+    let elsewhere = "UPDATE handoff SET recipient = 'x@y.example'";
+    bench.sql(elsewhere).await.unwrap();
+    let step = bench.hand_off(&ada, &grant.id).await;
+    assert!(matches!(step, Err(StepError::Conflict(_))), "{step:?}");
+    bench.sql("UPDATE org SET owner_address = 'x@y.example' WHERE id = 'org-acme'").await.unwrap();
+    let step = bench.hand_off(&ada, &grant.id).await;
+    assert!(matches!(step, Err(StepError::NotPossible(_))), "{step:?}");
+    let there = bench.mailbox_after_sending("A platform admin is acting").await;
+    assert!(!there.contains("x@y.example"));
 }
 
 /// Protects the links and the ciphertext in what waits to be sent.

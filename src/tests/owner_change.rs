@@ -454,7 +454,7 @@ async fn a_key_that_has_expired_by_then_is_dropped(bench: Bench) {
 async fn nobody_replaces_the_key_of_an_owner_who_cannot_agree(bench: Bench) {
     let unreachable = ask(&bench, ADA, "org-fir", &owners().rsa.public).await;
     assert!(matches!(unreachable, Err(StepError::Conflict(_))), "{unreachable:?}");
-    bench.sql("UPDATE org SET owner_address = '' WHERE id = 'org-elm'").await.unwrap();
+    bench.edit_org("org-elm", "UPDATE org SET owner_address = '' WHERE id = 'org-elm'").await;
     let no_address = ask(&bench, ADA, "org-elm", &owners().rsa.public).await;
     assert!(matches!(no_address, Err(StepError::Conflict(_))), "{no_address:?}");
     // Marked unreachable while it waits.

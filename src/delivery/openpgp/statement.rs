@@ -11,6 +11,9 @@ use super::{algorithm, kept, trust};
 /// More than anybody needs to say.
 const LIMIT_KIB: usize = 64;
 
+/// Nobody signs a line more often.
+const MOST_SIGNATURES: usize = 4;
+
 /// Why a signed text does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatementProblem {
@@ -60,7 +63,9 @@ pub fn signed_statement(
         matches!(signature.typ(), Some(SignatureType::Text | SignatureType::Binary))
             && trust::holds(signature, now).is_ok()
     };
-    let right = signed.signatures().iter().filter(|signature| counts(signature)).any(|signature| {
+    let some =
+        signed.signatures().iter().filter(|signature| counts(signature)).take(MOST_SIGNATURES);
+    let right = some.into_iter().any(|signature| {
         signers.iter().any(|signer| match signer {
             Signer::Primary => by(signature, &key.primary, &text),
             Signer::Subkey(subkey) => by(signature, *subkey, &text),

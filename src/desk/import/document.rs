@@ -178,6 +178,11 @@ impl OrgEntry {
         if self.members.iter().any(|m| m.name.trim().is_empty()) {
             return Err(StepError::Invalid("a member has an address and a name"));
         }
+        // They stand in mails, rows and at terminals.
+        let names = self.members.iter().map(|m| m.name.as_str()).chain([self.name.as_str()]);
+        if names.into_iter().any(|name| name.chars().any(char::is_control)) {
+            return Err(StepError::Invalid("a name is one line, without control characters"));
+        }
         let ids = self.webhooks.iter().map(|w| (&w.id, &w.label));
         let ids = ids.chain(self.vault_tokens.iter().map(|v| (&v.id, &v.label)));
         let mut ids = ids.chain(self.gateways.iter().map(|g| (&g.id, &g.label)));

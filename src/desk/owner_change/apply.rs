@@ -42,7 +42,10 @@ impl Desk {
                 Ok(true) => applied += 1,
                 // Somebody decided it between the list and now.
                 Ok(false) | Err(StepError::Conflict(_) | StepError::NotFound) => {}
-                Err(e) => return Err(e),
+                // One that cannot be put on file keeps no other waiting.
+                Err(e) => {
+                    tracing::error!(error = %e, change = %change.id, "a change of the way to an Owner");
+                }
             }
         }
         Ok(applied)
@@ -69,6 +72,15 @@ impl Desk {
         let approvals = owner_changes::approvals(tx.conn(), id).await?;
         let now = self.now();
         if waits_for(&facts(&change, &approvals), now).is_empty() {
+            // The tables say so; what counts is what the log proves.
+            let proven = self.proven_change(tx.conn(), &change).await?;
+            let stands = proven.as_ref().and_then(|proven| proven.facts(&change));
+            if !stands.is_some_and(|facts| waits_for(&facts, now).is_empty()) {
+                return Err(StepError::NotPossible(
+                    "The org's log does not prove this change as the database has it. Nothing is put on file: keep the database as it is, and call security.".to_owned(),
+                ));
+            }
+            self.require_record(tx.conn(), &org.id).await?;
             match self.no_good(tx, &org, &change, now).await? {
                 Some(cause) => {
                     let state = OwnerChangeState::Cancelled;
@@ -124,6 +136,8 @@ impl Desk {
                 let new = new_owner(change)?;
                 orgs::set_owner(tx.conn(), &org.id, &new.member_id, now).await?;
                 orgs::set_owner_address(tx, &org.id, &new.address).await?;
+                // Whoever could not be reached was the one before.
+                orgs::clear_unreachable(tx, &org.id).await?;
             }
             OwnerChangeKind::Channel => {
                 let new = new_channel(change)?;

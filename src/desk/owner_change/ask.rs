@@ -88,6 +88,8 @@ impl Desk {
         }
         let armored = armored.trim();
         let org = self.org_under_locks(tx, org_id).await?;
+        // Who is asked, where, and of which key it is another copy is what the log says.
+        self.require_record(tx.conn(), &org.id).await?;
         let on_file = org.pgp_key.as_deref().filter(|_| org.channel_is(Channel::Pgp));
         match on_file.map(|on_file| openpgp::renewal(on_file, armored)) {
             Some(Ok(Renewal::NothingNew)) => {
@@ -111,7 +113,7 @@ impl Desk {
         Ok(Asked::Waits(Box::new(change)))
     }
 
-    /// Writes down a change that waits, tells the Owner as they are on file now, and logs it.
+    /// Writes down a change that waits; the caller has asked [`Desk::require_record`]. Tells the Owner as they are on file now, and logs it.
     pub(in crate::desk) async fn ask_change(
         &self,
         tx: &mut Tx,

@@ -71,7 +71,7 @@ pub(super) fn asked(
             "\nInstead of the link you may sign this line with the key on file, and answer with\n\
              all that it prints:\n\n\
              echo '{}' | gpg --local-user {old} --clearsign\n",
-            statement(org, change)
+            statement(org, change).replace('\'', r"'\''")
         )
     });
     let body = format!(

@@ -7,12 +7,12 @@ use crate::desk::{Desk, Step};
 use crate::model::org::in_fours;
 use crate::model::time;
 use crate::proof::actions;
-use crate::proof::org_record::RECORD;
+use crate::proof::org_record::Field;
 use crate::store::Tx;
 use crate::store::orgs::{self, Org};
 
 impl Desk {
-    /// Puts the renewed form of a key on file. Also one that cannot be used any more: what the
+    /// Puts the renewed form of a key on file; the caller has asked [`Desk::require_record`]. Also one that cannot be used any more: what the
     /// Owner has revoked must not stay in use because a copy of it was refused.
     ///
     /// The answer says why it cannot be encrypted to, where it cannot.
@@ -42,9 +42,9 @@ impl Desk {
             }
             row
         };
-        let record = self.recorded(tx.conn(), &org.id).await?;
         let platform = row(actions::PLATFORM_OWNER_KEY_RENEWED);
-        let own = row(actions::OWNER_KEY_RENEWED).with(RECORD, record);
+        let own = row(actions::OWNER_KEY_RENEWED);
+        let own = self.with_record(tx.conn(), &org.id, &[Field::Key], own).await?;
         self.log_both(tx, &org.id, platform, own).await?;
         let state = match (&problem, &until) {
             (Some(problem), _) => format!("It cannot be encrypted to: {}.", problem.reason()),

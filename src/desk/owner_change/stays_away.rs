@@ -12,6 +12,9 @@ use crate::proof::row::{AuditRow, Outcome};
 use crate::store::impersonations::Impersonation;
 use crate::store::{Tx, audit};
 
+/// Who asks where it is the command line that asks.
+pub const COMMAND_LINE: &str = "command-line";
+
 /// What is said of it.
 pub(in crate::desk) const STAYS_AWAY: &str = "You asked in the last 30 days for a change of this org's key, address or channel: another admin has to do this.";
 
@@ -28,7 +31,14 @@ impl Desk {
         org_id: &str,
     ) -> Step<Option<Micros>> {
         let now = self.now();
-        let asked = [actions::OWNER_KEY_CHANGE_ASKED, actions::OWNER_RECORD_CHANGE_ASKED];
+        // Of what the command line asked for nobody knows who it was: whoever approved that stays
+        // away, so that it takes two persons all the same.
+        let asked = [
+            actions::OWNER_KEY_CHANGE_ASKED,
+            actions::OWNER_RECORD_CHANGE_ASKED,
+            actions::OWNER_KEY_CHANGE_APPROVED,
+            actions::OWNER_RECORD_CHANGE_APPROVED,
+        ];
         let log = LogId::Org(org_id.to_owned()).as_string();
         let since = now - STAYS_AWAY_FOR;
         let mut newest = None;
@@ -37,7 +47,9 @@ impl Desk {
                 let row = AuditRow::parse(&row.body).map_err(|e| {
                     StepError::crypto("reading a row of who asked for a change")(&e)
                 })?;
-                if row.detail_str("asked_by") == Some(staff_id) {
+                let asked_by = row.detail_str("asked_by");
+                let approved = asked_by == Some(COMMAND_LINE) && row.actor_id == staff_id;
+                if asked_by == Some(staff_id) || approved {
                     newest = newest.max(stays_away_until(row.at, now));
                 }
             }
