@@ -427,6 +427,12 @@ impl Raw {
         let forward = forward::read(&text, &loopback, &mut wrong);
         let witness = witness::read(&text, &loopback, &mut wrong);
         let proxies = proxies::read(&text, base_url.starts_with("https://"), &mut wrong);
+        proxies::beyond_this_machine(
+            listen,
+            base_url.starts_with("https://"),
+            &proxies,
+            &mut wrong,
+        );
         let vault = vault::read(text, &mut wrong);
         let one_password = match (text("one_password_url"), text("one_password_token")) {
             (None, None) => None,

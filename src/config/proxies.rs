@@ -1,7 +1,7 @@
 //! The proxies in front of the console, and how they say who the client is.
 
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// What counts for who a request comes from. Where nothing is set, that is who connects.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +85,33 @@ pub(super) fn read(
     proxies
 }
 
+/// Nobody speaks to the console without TLS over a network: where it listens beyond this machine,
+/// a proxy has to be named that ends TLS.
+pub(super) fn beyond_this_machine(
+    listen: SocketAddr,
+    https: bool,
+    proxies: &Proxies,
+    wrong: &mut Vec<String>,
+) {
+    if listen.ip().to_canonical().is_loopback() {
+        return;
+    }
+    if !https {
+        wrong.push(format!(
+            "listen is {listen}, where other machines reach it, and with a base_url of http:// without TLS: \
+             say listen = \"127.0.0.1:{}\", or put a proxy with TLS in front and its https:// into base_url",
+            listen.port()
+        ));
+    } else if proxies.header.is_none() {
+        wrong.push(format!(
+            "listen is {listen}, where other machines reach it without TLS: with trusted_proxies = \"none\" \
+             nobody is named who ends TLS. Say listen = \"127.0.0.1:{}\", or which proxies may connect, \
+             trusted_proxies = \"10.0.0.0/8\"",
+            listen.port()
+        ));
+    }
+}
+
 fn read_networks(networks: &str, wrong: &mut Vec<String>) -> Vec<IpNet> {
     let mut trusted = Vec::new();
     for network in networks.split(',').map(str::trim).filter(|n| !n.is_empty()) {
@@ -156,6 +183,29 @@ mod tests {
         ] {
             let wrong = of(header, trusted).unwrap_err();
             assert!(wrong.len() == 1 && wrong[0].contains(says), "{trusted}: {wrong:?}");
+        }
+    }
+
+    #[test]
+    fn beyond_this_machine_somebody_ends_tls() {
+        let wrong = |listen: &str, https: bool, header: &str, trusted: &str| {
+            let mut wrong = Vec::new();
+            let proxies = with(header, trusted, https).unwrap();
+            beyond_this_machine(listen.parse().unwrap(), https, &proxies, &mut wrong);
+            wrong
+        };
+        for listen in ["0.0.0.0:3000", "192.0.2.1:3000", "[::]:3000"] {
+            let http = wrong(listen, false, "", "");
+            assert!(http.len() == 1 && http[0].contains("base_url of http://"), "{http:?}");
+            assert!(http[0].contains("listen = \"127.0.0.1:3000\""), "{http:?}");
+            let none = wrong(listen, true, "", "none");
+            assert!(none.len() == 1 && none[0].contains("nobody is named"), "{none:?}");
+            assert!(wrong(listen, true, "Forwarded", "10.0.0.0/8").is_empty());
+            assert!(wrong(listen, true, "Forwarded", "1").is_empty());
+        }
+        for listen in ["127.0.0.1:3000", "127.0.0.9:1", "[::1]:3000", "[::ffff:127.0.0.1]:3000"] {
+            assert!(wrong(listen, false, "", "").is_empty(), "{listen}");
+            assert!(wrong(listen, true, "", "none").is_empty(), "{listen}");
         }
     }
 
