@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod door_tests;
 mod password_check;
+#[cfg(test)]
+mod session_tests;
 pub mod sign_ins;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -69,6 +71,7 @@ impl Desk {
                 last_seen_at: now,
                 expires_at: now + ABSOLUTE,
                 ended_at: None,
+                replaced_by: None,
             },
         )
         .await?;
@@ -77,20 +80,32 @@ impl Desk {
         Ok(SignedIn { token, staff, device: None })
     }
 
-    /// The same for one of the demo's people, whose passwords nobody has to know.
+    /// The same for one of the demo's people, whose passwords nobody has to know. The answer is the
+    /// token of the session that goes on.
     ///
     /// # Errors
-    /// Where the database does not answer.
-    pub async fn step_up_demo(&self, tx: &mut Tx, who: &AtWork) -> Step<()> {
+    /// [`StepError::Conflict`] where the session has ended meanwhile, and where the database does not answer.
+    pub async fn step_up_demo(&self, tx: &mut Tx, who: &AtWork) -> Step<SecretString> {
         self.prove(tx, who, "demo button").await
     }
 
-    async fn prove(&self, tx: &mut Tx, who: &AtWork, how: &str) -> Step<()> {
+    /// The proof begins a session with a token of its own, and ends the one before: whoever learned
+    /// the older token has no part in what the proof allows. The limit of its age stays.
+    async fn prove(&self, tx: &mut Tx, who: &AtWork, how: &str) -> Step<SecretString> {
         audit::lock(tx, "platform").await?;
-        staff::prove_session(tx.conn(), &who.session_id, self.now()).await?;
+        let now = self.now();
+        let before =
+            staff::session(tx.conn(), &who.session_id).await?.ok_or(StepError::NotFound)?;
+        let token = new_token(self.rng.as_ref());
+        let id = credential::hash(&token);
+        if !staff::replace_session(tx.conn(), &before.id, &id, now).await? {
+            return Err(StepError::Conflict("This session has ended. Sign in again."));
+        }
+        let session = StaffSession { id, proven_at: now, last_seen_at: now, ..before };
+        staff::insert_session(tx.conn(), &session).await?;
         let row = NewRow::new(actions::PLATFORM_STEPPED_UP, &who.actor()).with("how", how);
         self.log(tx, &LogId::Platform, row).await?;
-        Ok(())
+        Ok(token)
     }
 
     /// Signs out.
@@ -138,12 +153,17 @@ impl Desk {
         }))
     }
 
-    /// Whether somebody's session still holds: for what goes on after their request.
+    /// Whether somebody's session still holds, or the one that took its place: for what goes on
+    /// after their request.
     ///
     /// # Errors
     /// Where the database does not answer.
     pub async fn still_at_work(&self, conn: &mut AnyConnection, who: &AtWork) -> Step<bool> {
-        Ok(self.session(conn, &who.session_id).await?.is_some())
+        let mut id = who.session_id.clone();
+        while let Some(by) = staff::session(conn, &id).await?.and_then(|s| s.replaced_by) {
+            id = by;
+        }
+        Ok(self.session(conn, &id).await?.is_some())
     }
 
     /// A session that holds, and whose it is.

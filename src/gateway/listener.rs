@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequestParts, OptionalFromRequestParts, State};
-use axum::middleware::{from_extractor_with_state, from_fn_with_state};
+use axum::middleware::{from_extractor_with_state, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, RequestPartsExt as _, Router};
@@ -26,7 +26,7 @@ use crate::config::proxies::Proxies;
 use crate::desk::authority::ListenerParts;
 use crate::desk::reenrol::Issued;
 use crate::desk::{Desk, StepError};
-use crate::listen::{self, Doorkeeper, Limits, Times, in_time};
+use crate::listen::{self, Doorkeeper, Limits, Times, in_time, said_always};
 use crate::model::{Micros, time};
 use crate::secrets::certificates::{est, serial_of};
 
@@ -189,7 +189,14 @@ fn router(inner: Arc<Inner>, body: Duration) -> Router {
         .merge(open)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(body, in_time))
+        .layer(map_response(headers))
         .with_state(inner)
+}
+
+/// What every answer says besides.
+async fn headers(mut response: Response) -> Response {
+    said_always(response.headers_mut(), true);
+    response
 }
 
 /// The answer to an address that there is not, or to a method that one does not take.

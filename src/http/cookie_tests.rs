@@ -58,6 +58,19 @@ async fn cookies_are_secure_where_the_console_is() {
                 assert!(cookie.contains(attribute), "{attribute}: {cookie}");
             }
         }
+        let themed = form("/do/theme", "").body(Body::from("theme=dark&back=%2F")).unwrap();
+        let theme = set(&site.send(themed).await);
+        assert_eq!(theme.len(), 1, "{theme:?}");
+        for cookie in probe.iter().chain(&session).chain(&theme) {
+            assert_eq!(cookie.starts_with("__Host-"), secure, "{cookie}");
+            assert_eq!(cookie.contains("; Secure"), secure, "{cookie}");
+            assert!(cookie.contains("HttpOnly") && !cookie.contains("Domain"), "{cookie}");
+        }
+        let dark = theme[0].split(';').next().unwrap();
+        let (_, shown) = sign_in_page(&site, "/sign-in", dark).await;
+        assert!(shown.contains("data-theme=\"dark\""), "{shown}");
+        let (_, shown) = sign_in_page(&site, "/sign-in", &format!("x{dark}")).await;
+        assert!(!shown.contains("data-theme=\"dark\""));
         let session = session[0].split(';').next().unwrap().to_owned();
         let request = Request::builder().uri("/tickets").header(header::COOKIE, session);
         let inside = site.send(request.body(Body::empty()).unwrap()).await;
@@ -108,7 +121,7 @@ async fn who_signs_nobody_in_leaves_no_row_and_is_told_why_once() {
     let mut said = String::new();
     for n in 0..6 {
         let email = format!("nobody-{n}@platform.example");
-        let refused = with_password(&site, &email, "wrong", "keyturn-kept=1").await;
+        let refused = with_password(&site, &email, "wrong", "__Host-keyturn-kept=1").await;
         assert_eq!(refused.status(), StatusCode::SEE_OTHER);
         let cookies = set(&refused);
         assert_eq!(cookies.len(), 1, "{cookies:?}");
@@ -127,10 +140,11 @@ async fn who_signs_nobody_in_leaves_no_row_and_is_told_why_once() {
     assert_eq!(site.bench.rows("platform").await.len(), rows);
     let (cookies, shown) = sign_in_page(&site, "/sign-in", &said).await;
     assert!(shown.contains("the address or the password is wrong"), "{shown}");
-    assert!(cookies.iter().any(|c| c.starts_with("keyturn-said=;") && c.contains("Max-Age=0")));
-    for nonsense in
-        ["keyturn-said=x", "keyturn-said=e30", "keyturn-said=", &"keyturn-said=".repeat(400)]
-    {
+    assert!(
+        cookies.iter().any(|c| c.starts_with("__Host-keyturn-said=;") && c.contains("Max-Age=0"))
+    );
+    for nonsense in ["x", "e30", "", &"x".repeat(4000)] {
+        let nonsense = &format!("__Host-keyturn-said={nonsense}");
         let (_, shown) = sign_in_page(&site, "/sign-in", nonsense).await;
         assert!(!shown.contains("is wrong"));
     }
@@ -144,6 +158,7 @@ async fn a_browser_that_signed_in_is_known_by_a_cookie_of_its_own() {
         ("http://127.0.0.1:3000", "keyturn-device"),
     ] {
         let site = site_at(base_url).await;
+        let kept = &format!("{}=1", site.app.cookie("keyturn-kept"));
         let (email, password) = ("dora@platform.example", "a made-up password");
         let mut tx = site.bench.desk.begin().await.unwrap();
         let (role, by) = (crate::model::StaffRole::Auditor, crate::audit::Actor::system());
@@ -151,7 +166,7 @@ async fn a_browser_that_signed_in_is_known_by_a_cookie_of_its_own() {
         let added = site.bench.desk.add_staff(&mut tx, email, "Dora", role, &hashed, &by).await;
         added.unwrap();
         tx.commit().await.unwrap();
-        let signed_in = with_password(&site, email, password, "keyturn-kept=1").await;
+        let signed_in = with_password(&site, email, password, kept).await;
         assert_eq!(signed_in.headers()[header::LOCATION], "/orgs");
         let cookies = set(&signed_in);
         let device = cookies.iter().find(|c| c.starts_with(&format!("{name}="))).unwrap();
@@ -165,12 +180,11 @@ async fn a_browser_that_signed_in_is_known_by_a_cookie_of_its_own() {
         let outside = site.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(outside.status(), StatusCode::SEE_OTHER);
         for _ in 0..7 {
-            with_password(&site, email, "wrong", "keyturn-kept=1").await;
+            with_password(&site, email, "wrong", kept).await;
         }
-        let stranger = with_password(&site, email, password, "keyturn-kept=1").await;
+        let stranger = with_password(&site, email, password, kept).await;
         assert_ne!(stranger.headers()[header::LOCATION], "/orgs");
-        let known =
-            with_password(&site, email, password, &format!("keyturn-kept=1; {device}")).await;
+        let known = with_password(&site, email, password, &format!("{kept}; {device}")).await;
         assert_eq!(known.headers()[header::LOCATION], "/orgs");
     }
 }

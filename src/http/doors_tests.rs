@@ -21,12 +21,12 @@ use crate::testing::Bench;
 use crate::testing::story::{ADA, CLEO, STUCK, credential_of, member_id};
 use crate::web::app::{App, DemoDoors, DemoPerson};
 
-pub(super) const SERVICE: &str = "a-service-token-of-some-length-for-tests";
-const INTAKE: &str = "an-intake-token-of-some-length-for-tests";
+pub(crate) const SERVICE: &str = "a-service-token-of-some-length-for-tests";
+pub(crate) const INTAKE: &str = "an-intake-token-of-some-length-for-tests";
 
 /// Who may come in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum For {
+pub(crate) enum For {
     /// Anybody, for this reason. This list may only shrink.
     Anybody(&'static str),
     /// Any signed-in member of staff, to read.
@@ -48,7 +48,7 @@ pub(super) enum For {
 }
 
 /// A door: the method, the route as it stands in the router, a request for it, and who may.
-pub(super) type Door = (&'static str, &'static str, &'static str, &'static str, For);
+pub(crate) type Door = (&'static str, &'static str, &'static str, &'static str, For);
 
 const PUBLIC_KEY: For = For::Anybody("public keys are public");
 const ASSET: For = For::Anybody("style, icons and fonts say nothing of anybody");
@@ -57,7 +57,7 @@ const LINK: For =
 const SIGN_IN: For = For::Anybody("one has to be able to sign in");
 
 #[rustfmt::skip]
-pub(super) const DOORS: &[Door] = &[
+pub(crate) const DOORS: &[Door] = &[
     ("GET", "/", "/", "", For::Anybody("leads to a page that wants a sign-in")),
     ("GET", "/sign-in", "/sign-in", "", SIGN_IN),
     ("GET", "/step-up", "/step-up", "", For::Staff),
@@ -161,12 +161,13 @@ const OPEN_DOORS: usize = 31;
 pub(crate) struct Site {
     pub(crate) bench: Bench,
     pub(crate) router: Router,
+    pub(crate) app: Arc<App>,
     pub(super) strips: Strips,
     pub(super) stop: Stop,
 }
 
 impl Site {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::on(Bench::new(Engine::Sqlite).await).await
     }
 
@@ -182,7 +183,7 @@ impl Site {
             .collect();
         let strips = Strips::default();
         let stop = Stop::default();
-        let app = App {
+        let app = Arc::new(App {
             density: strips.clone(),
             edges: Default::default(),
             desk: bench.desk.clone(),
@@ -195,11 +196,11 @@ impl Site {
             stop: stop.clone(),
             readiness: Default::default(),
             at_once: Default::default(),
-        };
-        Self { router: super::router(Arc::new(app)), bench, strips, stop }
+        });
+        Self { router: super::router(app.clone()), app, bench, strips, stop }
     }
 
-    pub(super) async fn send(&self, request: Request<Body>) -> Response<Body> {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Body> {
         self.router.clone().oneshot(request).await.unwrap()
     }
 
@@ -218,7 +219,7 @@ impl Site {
         let response = self
             .send(
                 form("/do/demo_sign_in", &body)
-                    .header(header::COOKIE, "keyturn-kept=1")
+                    .header(header::COOKIE, format!("{}=1", self.app.cookie("keyturn-kept")))
                     .body(Body::from(body.clone()))
                     .unwrap(),
             )
@@ -232,12 +233,20 @@ impl Site {
         cookie.split(';').next().unwrap().to_owned()
     }
 
+    /// Proves once more that the person of a cookie is there; the cookie that goes on.
+    pub(crate) async fn stepped_up(&self, cookie: &str) -> String {
+        let request = form("/do/demo_step_up", "").header(header::COOKIE, cookie);
+        let response = self.send(request.body(Body::from("next=%2Ftickets")).unwrap()).await;
+        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+
     async fn rows(&self) -> usize {
         self.bench.rows("platform").await.len()
     }
 }
 
-pub(super) fn form(path: &str, _body: &str) -> http::request::Builder {
+pub(crate) fn form(path: &str, _body: &str) -> http::request::Builder {
     Request::builder()
         .method(Method::POST)
         .uri(path)
@@ -503,7 +512,7 @@ async fn the_session_gets_a_new_id_at_sign_in() {
     let before = site
         .send(
             form("/do/sign_in", "")
-                .header(header::COOKIE, "keyturn-kept=1")
+                .header(header::COOKIE, "__Host-keyturn-kept=1")
                 .body(Body::from("email=x%40y&password=z&next="))
                 .unwrap(),
         )
@@ -519,7 +528,7 @@ async fn the_session_gets_a_new_id_at_sign_in() {
     let after = site
         .send(
             form("/do/demo_sign_in", "")
-                .header(header::COOKIE, format!("{planted}; keyturn-kept=1"))
+                .header(header::COOKIE, format!("{planted}; __Host-keyturn-kept=1"))
                 .body(Body::from(format!("email={}&next=", crate::web::door::encode(&email))))
                 .unwrap(),
         )

@@ -60,7 +60,7 @@ impl Watching {
         }
         let response = site.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), StatusCode::OK, "{query}");
-        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream");
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/event-stream; charset=utf-8");
         // Proxies keep it back, or pack it, unless they are told.
         assert_eq!(response.headers()["x-accel-buffering"], "no");
         assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store, no-transform");

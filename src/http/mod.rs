@@ -124,7 +124,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/key-change/{link}", get(pages::owner_change::decide_page))
         .route("/do/{name}", post(actions::act))
         .fallback(machine::not_found)
-        .layer(from_fn(said::remembered))
+        .layer(from_fn_with_state(app.clone(), said::remembered))
         .layer(sessions);
 
     let assets = Router::new()
@@ -138,23 +138,29 @@ pub fn router(app: Arc<App>) -> Router {
         None => assets,
     };
 
-    Router::new()
+    let all = Router::new()
         .merge(pages)
         .merge(api::router())
         .merge(vault::router(&app))
         // A page of the timeline is made in less time than the best compression of it takes.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-        .merge(assets)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .merge(assets);
+    surrounded(all, app)
+}
+
+/// The layers around every request. What an answer says always is said of those to a panic, too.
+fn surrounded(all: Router<Arc<App>>, app: Arc<App>) -> Router {
+    all.layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn(layers::no_null))
         .layer(from_fn_with_state(app.at_once.times.body, listen::in_time))
         .layer(from_fn_with_state((app.clone(), guards::Clients::default()), guards::few_at_once))
         .layer(from_fn(layers::cross_site))
         .layer(from_fn_with_state(app.clone(), layers::own_name))
-        .layer(from_fn_with_state(app.clone(), layers::headers))
+        .layer(from_fn_with_state(app.clone(), guards::past_the_proxies))
         .layer(CatchPanicLayer::custom(layers::panicked))
         .layer(from_fn_with_state(app.clone(), guards::note_refused))
         .layer(from_fn(machine::problems))
-        .layer(from_fn(layers::trace))
+        .layer(from_fn_with_state(app.clone(), layers::headers))
+        .layer(from_fn_with_state(app.clone(), layers::trace))
         .with_state(app)
 }

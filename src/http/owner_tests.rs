@@ -205,7 +205,7 @@ async fn staff_ask_for_another_key_and_the_owner_objects_on_the_page() {
     assert!(
         html.contains("/step-up?next=%2Forgs%2Facme") && !html.contains("/do/change_owner_key")
     );
-    site.post("demo_step_up", "next=%2Forgs%2Facme", Some(&ada)).await;
+    let ada = site.stepped_up(&ada).await;
     site.post("change_owner_key", &body(&owners().rsa.public), Some(&ada)).await;
 
     let spoken = |fingerprint: &str| format!("Fingerprint {}", in_fours(fingerprint));

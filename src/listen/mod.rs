@@ -7,6 +7,7 @@
 mod acceptor;
 mod body_time;
 mod doorkeeper;
+mod headers;
 mod held;
 
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use crate::config::limits::Limits;
 pub use acceptor::Watched;
 pub use body_time::in_time;
 pub use doorkeeper::Doorkeeper;
+pub use headers::said_always;
 pub use held::held_with;
 
 /// How long somebody has.

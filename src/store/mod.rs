@@ -345,6 +345,12 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0031_sign_ins.sql"),
         include_str!("../../migrations/0031_sign_ins.sql"),
     ),
+    (
+        60,
+        "session replaced",
+        include_str!("../../migrations/0060_session_replaced.sql"),
+        include_str!("../../migrations/0060_session_replaced.sql"),
+    ),
 ];
 
 impl Store {

@@ -113,6 +113,8 @@ pub struct StaffSession {
     pub expires_at: Micros,
     /// When it was ended.
     pub ended_at: Option<Micros>,
+    /// The session of the same person that took its place.
+    pub replaced_by: Option<String>,
 }
 
 /// Records a new session.
@@ -135,8 +137,8 @@ pub async fn insert_session(conn: &mut AnyConnection, s: &StaffSession) -> Resul
 /// The session with this id.
 pub async fn session(conn: &mut AnyConnection, id: &str) -> Result<Option<StaffSession>> {
     Ok(sqlx::query_as(
-        "SELECT id, staff_id, signed_in_at, proven_at, last_seen_at, expires_at, ended_at \
-         FROM staff_session WHERE id = $1",
+        "SELECT id, staff_id, signed_in_at, proven_at, last_seen_at, expires_at, ended_at, \
+         replaced_by FROM staff_session WHERE id = $1",
     )
     .bind(id)
     .fetch_optional(conn)
@@ -153,14 +155,23 @@ pub async fn touch_session(conn: &mut AnyConnection, id: &str, now: Micros) -> R
     Ok(())
 }
 
-/// Notes a new proof of presence.
-pub async fn prove_session(conn: &mut AnyConnection, id: &str, now: Micros) -> Result<()> {
-    sqlx::query("UPDATE staff_session SET proven_at = $2 WHERE id = $1")
-        .bind(id)
-        .bind(now)
-        .execute(conn)
-        .await?;
-    Ok(())
+/// Ends a session whose place another takes; true where it had not ended.
+pub async fn replace_session(
+    conn: &mut AnyConnection,
+    id: &str,
+    by: &str,
+    now: Micros,
+) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE staff_session SET ended_at = $2, replaced_by = $3 \
+         WHERE id = $1 AND ended_at IS NULL",
+    )
+    .bind(id)
+    .bind(now)
+    .bind(by)
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 /// Ends a session.

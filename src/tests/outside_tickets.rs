@@ -364,7 +364,7 @@ async fn page(bench: &Bench, path: &str) -> (StatusCode, String) {
         .uri("/do/demo_sign_in")
         .header("sec-fetch-site", "same-origin")
         .header(header::ACCEPT, "text/html")
-        .header(header::COOKIE, "keyturn-kept=1")
+        .header(header::COOKIE, "__Host-keyturn-kept=1")
         .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Body::from("email=staff-ada%40platform.example&next="))
         .unwrap();

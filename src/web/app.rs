@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::{HeaderMap, header};
+
 use super::at_once::AtOnce;
 use crate::config::proxies::Proxies;
 use crate::desk::Desk;
@@ -66,5 +68,30 @@ impl App {
     #[must_use]
     pub fn secure(&self) -> bool {
         self.desk.settings.base_url.starts_with("https://")
+    }
+
+    /// The name of a cookie: by TLS with the prefix that no other host, and nothing without TLS, can
+    /// set a cookie with.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> String {
+        if self.secure() { format!("__Host-{name}") } else { name.to_owned() }
+    }
+
+    /// What sets a cookie of that name, for the whole site. No script sees it.
+    #[must_use]
+    pub fn set_cookie(&self, name: &str, value: &str, attributes: &str) -> String {
+        let secure = if self.secure() { "; Secure" } else { "" };
+        format!("{}={value}; Path=/; HttpOnly{secure}; {attributes}", self.cookie(name))
+    }
+
+    /// What a request's cookie of that name holds.
+    #[must_use]
+    pub fn cookie_of<'a>(&self, headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+        let name = self.cookie(name);
+        let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
+        cookies
+            .flat_map(|c| c.split(';'))
+            .filter_map(|c| c.trim().split_once('='))
+            .find_map(|(n, value)| (n == name).then_some(value))
     }
 }

@@ -16,6 +16,7 @@ use tower_sessions::Session;
 
 use super::app::App;
 use super::fault::{Fault, sentence};
+use super::known::Known;
 use super::network;
 use super::pages::error;
 use super::said;
@@ -26,6 +27,12 @@ use crate::desk::{AtWork, Step, StepError};
 /// What the cookie's session remembers: the token of the staff session.
 const TOKEN: &str = "staff";
 const FLASHES: &str = "flashes";
+
+/// The cookie by which a browser is known at its next sign-in.
+const DEVICE: &str = "keyturn-device";
+
+/// The cookie with the theme that was chosen.
+pub const THEME: &str = "keyturn-theme";
 
 /// What is said once, on the next page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,14 +90,17 @@ impl FromRequestParts<Arc<App>> for Door {
             error::broken()
         })?;
         match found {
-            Some((who, conn)) => Ok(Self {
-                app: app.clone(),
-                who,
-                conn,
-                session,
-                theme: theme(&parts.headers),
-                here,
-            }),
+            Some((who, conn)) => {
+                Known::note(&parts.extensions, "staff", &who.staff.id);
+                Ok(Self {
+                    app: app.clone(),
+                    who,
+                    conn,
+                    session,
+                    theme: theme(app, &parts.headers),
+                    here,
+                })
+            }
             None => Err(Redirect::to(&format!("/sign-in?next={}", encode(&here))).into_response()),
         }
     }
@@ -171,13 +181,12 @@ pub fn client(app: &App, headers: &HeaderMap, extensions: &http::Extensions) -> 
 
 /// The theme that a cookie names.
 #[must_use]
-pub fn theme(headers: &HeaderMap) -> Option<&'static str> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
-    cookies.flat_map(|c| c.split(';')).find_map(|c| match c.trim() {
-        "keyturn-theme=light" => Some("light"),
-        "keyturn-theme=dark" => Some("dark"),
+pub fn theme(app: &App, headers: &HeaderMap) -> Option<&'static str> {
+    match app.cookie_of(headers, THEME) {
+        Some("light") => Some("light"),
+        Some("dark") => Some("dark"),
         _ => None,
-    })
+    }
 }
 
 /// A path of our own to go to: nothing that a browser could take for another site.
@@ -201,6 +210,25 @@ fn place(uri: &Uri) -> String {
     whole.unwrap_or_else(|| uri.path().to_owned())
 }
 
+/// The longest text that is looked for, in characters.
+const LONGEST_SEARCH: usize = 200;
+
+/// Checks a text that somebody looks for, in whatever field of whatever page.
+///
+/// # Errors
+/// [`StepError::Invalid`] where it is too long, or a secret was pasted into it.
+pub fn sound_search(text: &str) -> Result<(), StepError> {
+    if text.chars().count() > LONGEST_SEARCH {
+        return Err(StepError::Invalid("A search has at most 200 characters: leave some out."));
+    }
+    match guard::shape(text) {
+        Ok(None) => Ok(()),
+        _ => Err(StepError::Invalid(
+            "This is a secret, or has the shape of one. It was not searched for, and not written down.",
+        )),
+    }
+}
+
 /// Percent-encodes a value for a query.
 #[must_use]
 pub fn encode(value: &str) -> String {
@@ -218,6 +246,7 @@ pub struct Hand {
     html: bool,
     options: ResponseOptions,
     headers: HeaderMap,
+    extensions: http::Extensions,
 }
 
 impl Hand {
@@ -236,7 +265,15 @@ impl Hand {
             .and_then(|v| v.to_str().ok())
             .is_some_and(|v| v.contains("text/html"));
         let from = client(&app, &parts.headers, &parts.extensions);
-        Ok(Self { app, session, from, html, options, headers: parts.headers })
+        Ok(Self {
+            app,
+            session,
+            from,
+            html,
+            options,
+            headers: parts.headers,
+            extensions: parts.extensions,
+        })
     }
 
     /// Who is signed in.
@@ -245,7 +282,10 @@ impl Hand {
     /// [`Fault::SignIn`] where nobody is.
     pub async fn who(&self) -> Result<AtWork, Fault> {
         match signed_in(&self.app, &self.session, &self.from, true).await {
-            Ok(Some((who, _))) => Ok(who),
+            Ok(Some((who, _))) => {
+                Known::note(&self.extensions, "staff", &who.staff.id);
+                Ok(who)
+            }
             Ok(None) => {
                 if self.html {
                     self.go("/sign-in");
@@ -260,6 +300,20 @@ impl Hand {
                 Err(Fault::Unavailable)
             }
         }
+    }
+
+    /// Ends the session that this browser had before, where it holds still: nobody would end it once
+    /// its token is forgotten.
+    ///
+    /// # Errors
+    /// Where it cannot be ended.
+    pub async fn end_session_before(&self) -> Step<()> {
+        let before = signed_in(&self.app, &self.session, &self.from, false).await?;
+        let Some((who, conn)) = before else { return Ok(()) };
+        drop(conn);
+        let mut tx = self.app.desk.begin().await?;
+        let step = self.app.desk.sign_out(&mut tx, &who).await;
+        self.app.desk.settle(tx, step).await
     }
 
     /// Whether a page's form asks, and no program.
@@ -288,31 +342,19 @@ impl Hand {
     /// What the browser shows of earlier sign-ins with it.
     #[must_use]
     pub fn device(&self) -> Option<SecretString> {
-        let name = format!("{}=", self.device_cookie());
-        let cookies = self.headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
-        let mut values = cookies.flat_map(|c| c.split(';')).filter_map(|c| {
-            c.trim().strip_prefix(&name).filter(|value| value.len() <= 100).map(SecretString::from)
-        });
-        values.next()
+        let shown = self.app.cookie_of(&self.headers, DEVICE)?;
+        (shown.len() <= 100).then(|| SecretString::from(shown))
     }
 
     /// Gives the browser something to show at its next sign-in. It opens nothing by itself.
     pub fn know_device(&self, device: &SecretString) {
         let seconds = KNOWN_FOR / crate::model::time::SECOND;
-        let secure = if self.app.secure() { "; Secure" } else { "" };
-        let value = format!(
-            "{}={}; Path=/; Max-Age={seconds}; SameSite=Strict; HttpOnly{secure}",
-            self.device_cookie(),
-            device.expose_secret()
-        );
+        let attributes = format!("Max-Age={seconds}; SameSite=Strict");
+        let value = self.app.set_cookie(DEVICE, device.expose_secret(), &attributes);
         if let Ok(mut value) = http::HeaderValue::from_str(&value) {
             value.set_sensitive(true);
             self.set_header(header::SET_COOKIE, value);
         }
-    }
-
-    fn device_cookie(&self) -> &'static str {
-        if self.app.secure() { "__Host-keyturn-device" } else { "keyturn-device" }
     }
 
     /// Answers a form with another page.

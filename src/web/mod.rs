@@ -18,6 +18,7 @@ pub mod fault;
 #[cfg(feature = "ssr")]
 pub mod html;
 #[cfg(feature = "ssr")]
+pub mod known;
 pub mod network;
 #[cfg(feature = "ssr")]
 pub mod pages;

@@ -3,13 +3,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::Request;
+use axum::extract::{self, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
 
+use super::app::App;
 use super::door::Flash;
 
 const COOKIE: &str = "keyturn-said";
@@ -60,16 +61,21 @@ pub(super) fn take() -> Vec<Flash> {
 }
 
 /// Around every request: reads the cookie, and writes it where it has changed.
-pub async fn remembered(request: Request, next: Next) -> Response {
+pub async fn remembered(
+    extract::State(app): extract::State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let said = Said::default();
-    said.with(|state| state.flashes = read(request.headers()).into_iter().collect());
+    said.with(|state| state.flashes = read(&app, request.headers()).into_iter().collect());
     let mut response = SAID.scope(said.clone(), next.run(request)).await;
     let State { flashes, changed } = said.with(std::mem::take);
     if changed {
         let text = flashes.first().and_then(|flash| serde_json::to_vec(flash).ok());
         let text = text.map(|json| URL_SAFE_NO_PAD.encode(json)).filter(|t| t.len() <= LONGEST);
         let (text, age) = text.map_or((String::new(), 0), |text| (text, 60));
-        let cookie = format!("{COOKIE}={text}; Path=/; Max-Age={age}; SameSite=Lax; HttpOnly");
+        let attributes = format!("Max-Age={age}; SameSite=Lax");
+        let cookie = app.set_cookie(COOKIE, &text, &attributes);
         if let Ok(cookie) = HeaderValue::from_str(&cookie) {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
@@ -78,11 +84,8 @@ pub async fn remembered(request: Request, next: Next) -> Response {
 }
 
 /// What the cookie holds. Whoever writes it themselves reads it themselves.
-fn read(headers: &HeaderMap) -> Option<Flash> {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
-    let text = cookies
-        .flat_map(|c| c.split(';'))
-        .find_map(|c| c.trim().strip_prefix(COOKIE)?.strip_prefix('='))?;
+fn read(app: &App, headers: &HeaderMap) -> Option<Flash> {
+    let text = app.cookie_of(headers, COOKIE)?;
     if text.len() > LONGEST {
         return None;
     }

@@ -68,11 +68,12 @@ impl Desk {
         self.settle(tx, step).await
     }
 
-    /// Proves once more that the person at the session is there, in a transaction of its own.
+    /// Proves once more that the person at the session is there, in a transaction of its own. The
+    /// answer is the token of the session that goes on.
     ///
     /// # Errors
     /// As for [`Desk::sign_in`].
-    pub async fn step_up(&self, who: &AtWork, password: SecretString) -> Step<()> {
+    pub async fn step_up(&self, who: &AtWork, password: SecretString) -> Step<SecretString> {
         let session = Source::Known(format!("session:{}", who.session_id));
         let email = &who.staff.email;
         let attempt = self.attempt(email, &who.from, "step-up", None, Some(session)).await?;

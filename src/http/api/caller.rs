@@ -17,6 +17,7 @@ use crate::store::orgs::{self, Member};
 use crate::store::staff::Staff;
 use crate::web::app::App;
 use crate::web::door::client;
+use crate::web::known::Known;
 
 /// The bearer credential of a request (RFC 6750 section 2.1). Only in the header: a credential
 /// in an address would be logged by whatever stands between.
@@ -61,6 +62,7 @@ impl FromRequestParts<Arc<App>> for OrgMember {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let token = bearer(parts).ok_or(ApiError::Unauthenticated)?;
         let member = member_of(app, &token).await?;
+        Known::note(&parts.extensions, "member", &member.id);
         Ok(Self { member, from: client(app, &parts.headers, &parts.extensions) })
     }
 }
@@ -84,7 +86,10 @@ impl FromRequestParts<Arc<App>> for AuditorProgram {
         }
         let from = client(app, &parts.headers, &parts.extensions);
         match app.desk.auditor_of(&token).await {
-            Ok(auditor) => Ok(Self { auditor, from }),
+            Ok(auditor) => {
+                Known::note(&parts.extensions, "staff", &auditor.id);
+                Ok(Self { auditor, from })
+            }
             Err(StepError::NotFound) => Err(ApiError::BadCredential),
             Err(e) => Err(e.into()),
         }
@@ -115,8 +120,11 @@ impl FromRequestParts<Arc<App>> for Rotator {
                 app.desk.note_refused_token(&token, &why.to_string(), Some(from)).await?;
                 return Err(ApiError::BadCredential);
             }
+            Known::note(&parts.extensions, "token", "impersonation");
             return Ok(Self { caller: Caller::Token(token), from });
         }
-        Ok(Self { caller: Caller::Member(Box::new(member_of(app, &token).await?)), from })
+        let member = member_of(app, &token).await?;
+        Known::note(&parts.extensions, "member", &member.id);
+        Ok(Self { caller: Caller::Member(Box::new(member)), from })
     }
 }

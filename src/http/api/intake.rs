@@ -22,6 +22,7 @@ use crate::desk::intake::{self, NewMessage, NewTicket};
 use crate::model::time;
 use crate::web::app::App;
 use crate::web::door::client;
+use crate::web::known::Known;
 
 /// The program that may file tickets.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ impl FromRequestParts<Arc<App>> for Program {
         if !bool::from(given.as_bytes().ct_eq(known.as_bytes())) {
             return Err(ApiError::Unauthenticated);
         }
+        Known::note(&parts.extensions, "program", "intake");
         Ok(Self { from: client(app, &parts.headers, &parts.extensions) })
     }
 }

@@ -22,6 +22,7 @@ use super::problem::{ApiError, Problem, SERVICE_NAME};
 use crate::auth::credential;
 use crate::desk::StepError;
 use crate::web::app::App;
+use crate::web::known::Known;
 
 /// RFC 7662 section 2.1.
 #[derive(Deserialize, ToSchema)]
@@ -62,6 +63,7 @@ pub async fn ask(
         let sent = parts.headers.contains_key(header::AUTHORIZATION);
         return Err(ApiError::NotTheService { sent });
     }
+    Known::note(&parts.extensions, "program", "introspection");
     let Form(question): Form<Question> = Request::from_parts(parts, body).extract().await.map_err(
         |rejection: axum::extract::rejection::FormRejection| {
             use axum::extract::rejection::FormRejection;

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use http::header;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::config::proxies::Proxies;
 use crate::store::Engine;
@@ -23,7 +26,7 @@ async fn named(served: &Served, port: u16, local: &str) -> String {
         .post(format!("http://127.0.0.1:{port}/do/sign_in"))
         .header("sec-fetch-site", "same-origin")
         .header(header::ACCEPT, "text/html")
-        .header(header::COOKIE, "keyturn-kept=1")
+        .header(header::COOKIE, "__Host-keyturn-kept=1")
         .header("x-forwarded-for", "203.0.113.66")
         .header("forwarded", "for=203.0.113.66")
         .form(&[("email", "nobody@platform.example"), ("password", "x"), ("next", "")])
@@ -118,6 +121,72 @@ async fn behind_haproxy_and_nginx_the_client_is_named_and_not_the_proxy_between(
         "in front of nginx, X-Forwarded-For",
         "the client is named",
     );
+}
+
+/// All that a connection answers to `sent`, until the other side ends it.
+async fn answered(port: u16, sent: &str) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    let end = stream.read_to_end(&mut read);
+    // A connection that is reset has ended, too.
+    tokio::time::timeout(Duration::from_secs(20), end).await.expect("an end").ok();
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// Protects from a request inside of another, which the one side sees and the other does not: with
+/// two lengths nobody goes by the second, and nothing behind the first request is answered.
+#[tokio::test]
+async fn a_request_with_two_lengths_is_the_last_of_its_connection() {
+    let bench = Bench::new(Engine::Sqlite).await;
+    let served = Served::behind(bench, behind("x-forwarded-for", "127.0.0.1/32")).await;
+    let straight = served.url.rsplit(':').next().unwrap().parse().unwrap();
+    let (inner, inner_port) = (tempfile::tempdir().unwrap(), free_port());
+    let config = nginx(inner.path(), inner_port, "$proxy_add_x_forwarded_for", &served.url);
+    let _nginx = start("/usr/sbin/nginx", &["-c"], &config, inner.path(), inner_port).await;
+    let (outer, outer_port) = (tempfile::tempdir().unwrap(), free_port());
+    let server = format!("127.0.0.1:{straight}");
+    let config = haproxy(outer_port, "option forwardfor", &server);
+    let _haproxy =
+        start("/usr/sbin/haproxy", &["-db", "-f"], &config, outer.path(), outer_port).await;
+    let hidden = "GET /healthz HTTP/1.1\r\nHost: keyturn.example\r\n\r\n";
+    let body = format!("0\r\n\r\n{hidden}");
+    let (whole, chunked) =
+        (format!("Content-Length: {}", body.len()), "Transfer-Encoding: chunked".to_owned());
+    for port in [straight, inner_port, outer_port] {
+        for lengths in [[&whole, &chunked], [&chunked, &whole]] {
+            let [first, second] = lengths;
+            let sent = format!(
+                "POST /do/theme HTTP/1.1\r\nHost: keyturn.example\r\nSec-Fetch-Site: cross-site\r\n\
+                 {first}\r\n{second}\r\n\r\n{body}"
+            );
+            let said = answered(port, &sent).await;
+            assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{first}, {second}: {said}");
+            let status = said.split(' ').nth(1).unwrap();
+            assert!(["400", "403"].contains(&status), "{said}");
+        }
+        for wrong in [
+            "Content-Length: 4\r\nContent-Length: 5".to_owned(),
+            "Transfer-Encoding: chunked, x".to_owned(),
+            "Content-Length: -1".to_owned(),
+            "Content-Length: 4, 5".to_owned(),
+        ] {
+            let sent = format!(
+                "POST /do/theme HTTP/1.1\r\nHost: keyturn.example\r\n{wrong}\r\n\r\n{body}"
+            );
+            let said = answered(port, &sent).await;
+            let status = said.split(' ').nth(1).unwrap_or_default();
+            assert!(["400", "501"].contains(&status), "{port} {wrong}: {said}");
+            assert_eq!(said.matches("HTTP/1.1 ").count(), 1, "{wrong}: {said}");
+        }
+        let plain = hidden.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+        assert!(answered(port, &plain).await.starts_with("HTTP/1.1 200"), "it serves");
+    }
+    for (name, program) in [("nginx", "/usr/sbin/nginx"), ("HAProxy", "/usr/sbin/haproxy")] {
+        let version = version_of(program, "-v").await;
+        let tried = "requests with two lengths, and with lengths that are none";
+        matrix::holds("Proxies", name, &version, tried, "one answer, and the connection ends");
+    }
 }
 
 fn haproxy(port: u16, names: &str, server: &str) -> String {

@@ -54,7 +54,7 @@ pub async fn favicon_live() -> impl IntoResponse {
 }
 
 fn svg(text: &'static str) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, A_DAY)], text)
+    ([(header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"), (header::CACHE_CONTROL, A_DAY)], text)
 }
 
 /// `GET /fonts/{name}`.

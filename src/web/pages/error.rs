@@ -23,6 +23,7 @@ pub async fn of(door: Door, e: StepError) -> Response {
         Fault::Forbidden => {
             ("Your role does not allow this.", "Ask a platform admin, if it has to be done.")
         }
+        Fault::Invalid => ("That cannot be right.", "Mend the field, and try again."),
         Fault::Conflict => ("This cannot be shown as things stand.", "Mend that, and try again."),
         Fault::TooMany => ("You have enough of this under way.", "Try again then."),
         _ if matches!(e, StepError::NoAnswer(_)) => {
@@ -34,8 +35,8 @@ pub async fn of(door: Door, e: StepError) -> Response {
         ),
     };
     // Words that were written for this case, and hold nothing internal.
-    let own =
-        matches!(fault, Fault::Conflict | Fault::TooMany) || matches!(e, StepError::NoAnswer(_));
+    let own = matches!(fault, Fault::Invalid | Fault::Conflict | Fault::TooMany)
+        || matches!(e, StepError::NoAnswer(_));
     let status = fault.status();
     let body = view! {
         <div class="error-page">

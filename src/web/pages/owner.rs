@@ -40,7 +40,7 @@ pub async fn acknowledge_page(
         Ok(None) => (StatusCode::NOT_FOUND, no_link()),
         Ok(Some(handoff)) => (StatusCode::OK, acknowledge_card(&app, &handoff, link)),
     };
-    solo(&app, theme(&headers), status, "Your new secret", flashes, body)
+    solo(&app, theme(&app, &headers), status, "Your new secret", flashes, body)
 }
 
 fn acknowledge_card(app: &App, handoff: &Handoff, link: String) -> AnyView {

@@ -319,7 +319,7 @@ pub async fn decide_page(
         Ok(None) => (StatusCode::NOT_FOUND, no_link()),
         Ok(Some((change, org))) => (StatusCode::OK, card(&change, &org, link)),
     };
-    solo(&app, theme(&headers), status, "Do you agree?", flashes, body)
+    solo(&app, theme(&app, &headers), status, "Do you agree?", flashes, body)
 }
 
 fn card(change: &OwnerChange, org: &Org, link: String) -> AnyView {

@@ -60,7 +60,7 @@ pub async fn consent_page(
             (StatusCode::OK, consent_card(&record, &org, asked_by, link))
         }
     };
-    solo(&app, theme(&headers), status, "Consent", flashes, body)
+    solo(&app, theme(&app, &headers), status, "Consent", flashes, body)
 }
 
 fn consent_card(record: &ConsentLink, org: &Org, asked_by: String, link: String) -> AnyView {
@@ -138,7 +138,7 @@ pub async fn withdraw_page(
         }
         Ok(_) => (StatusCode::NOT_FOUND, no_link()),
     };
-    solo(&app, theme(&headers), status, "Withdraw consent", flashes, body)
+    solo(&app, theme(&app, &headers), status, "Withdraw consent", flashes, body)
 }
 
 fn withdraw_card(w: &Withdrawal, link: String, now: Micros) -> AnyView {

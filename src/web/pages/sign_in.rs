@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use leptos::prelude::*;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::model::ticket::ticket_like;
 use crate::policy::access;
 use crate::web::app::App;
 use crate::web::components::{icon, initials};
-use crate::web::door::{Door, Flash, Hand, local, remember, take_flashes, theme};
+use crate::web::door::{self, Door, Flash, Hand, THEME, local, remember, take_flashes, theme};
 use crate::web::fault::Fault;
 use crate::web::shell::solo;
 
@@ -33,9 +33,8 @@ pub struct Next {
 /// A cookie that says nothing: whether it comes back says whether the session's would.
 const KEPT: &str = "keyturn-kept";
 
-fn keeps_cookies(headers: &HeaderMap) -> bool {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|v| v.to_str().ok());
-    cookies.flat_map(|c| c.split(';')).any(|c| c.trim() == "keyturn-kept=1")
+fn keeps_cookies(app: &App, headers: &HeaderMap) -> bool {
+    app.cookie_of(headers, KEPT) == Some("1")
 }
 
 /// `GET /`: nobody stays here.
@@ -51,7 +50,7 @@ pub async fn page(
     Query(Next { next, kept }): Query<Next>,
 ) -> Response {
     let next = local(if next.is_empty() { "/tickets" } else { &next }).to_owned();
-    let not_kept = (kept == "no" && !keeps_cookies(&headers)).then(|| {
+    let not_kept = (kept == "no" && !keeps_cookies(&app, &headers)).then(|| {
         let address = format!("{}/sign-in", app.desk.settings.base_url);
         view! {
             <div class="notice notice-needs" role="alert">
@@ -118,21 +117,15 @@ pub async fn page(
     }
     .into_any();
     let flashes = take_flashes(&session).await;
-    let mut page = solo(&app, theme(&headers), StatusCode::OK, "Sign in", flashes, body);
-    let secure = if app.secure() { "; Secure" } else { "" };
-    let cookie = format!("{KEPT}=1; Path=/; SameSite=Lax; HttpOnly{secure}");
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+    let mut page = solo(&app, theme(&app, &headers), StatusCode::OK, "Sign in", flashes, body);
+    if let Ok(cookie) = HeaderValue::from_str(&app.set_cookie(KEPT, "1", "SameSite=Lax")) {
         page.headers_mut().append(header::SET_COOKIE, cookie);
     }
     page
 }
 
 /// `GET /step-up`: prove once more that it is you.
-pub async fn step_up_page(
-    door: Door,
-    headers: HeaderMap,
-    Query(Next { next, .. }): Query<Next>,
-) -> Response {
+pub async fn step_up_page(door: Door, Query(Next { next, .. }): Query<Next>) -> Response {
     let next = local(if next.is_empty() { "/tickets" } else { &next }).to_owned();
     let minutes = access::STEP_UP_MAX_AGE / crate::model::time::MINUTE;
     let demo = door.app.demo.is_some().then(|| {
@@ -162,11 +155,16 @@ pub async fn step_up_page(
                 <a class="btn btn-quiet btn-block" href=next.clone()>"Back, without confirming"</a>
             </form>
             {demo}
+            <div class="card-foot">
+                <form method="post" action="/do/sign_out">
+                    <button class="btn btn-quiet btn-block">{icon("sign-out")}"Sign out"</button>
+                </form>
+            </div>
         </div>
     }
     .into_any();
     let flashes = door.flashes().await;
-    solo(&door.app, theme(&headers), StatusCode::OK, "Confirm that it is you", flashes, body)
+    solo(&door.app, door.theme, StatusCode::OK, "Confirm that it is you", flashes, body)
 }
 
 fn retry(base: &str, next: &str) -> String {
@@ -176,7 +174,7 @@ fn retry(base: &str, next: &str) -> String {
 /// Leads a form back that came from a browser which did not keep the page's cookie: it would keep
 /// the session's no more, and show neither who is signed in nor why nobody is.
 fn led_back(hand: &Hand, next: &str) -> bool {
-    if !hand.from_page() || keeps_cookies(hand.headers()) {
+    if !hand.from_page() || keeps_cookies(&hand.app, hand.headers()) {
         return false;
     }
     hand.go(&format!("{}&kept=no", retry("/sign-in", next)));
@@ -220,10 +218,13 @@ async fn finish_sign_in(
     step: Step<crate::desk::staff::SignedIn>,
     next: &str,
 ) -> Result<(), Fault> {
-    let step = match step {
-        Ok(signed_in) => remember(&hand.session, &signed_in.token).await.map(|()| signed_in),
-        Err(e) => Err(e),
+    let step = async {
+        let signed_in = step?;
+        hand.end_session_before().await?;
+        remember(&hand.session, &signed_in.token).await?;
+        Ok(signed_in)
     };
+    let step = step.await;
     match step {
         Ok(signed_in) => {
             if let Some(device) = &signed_in.device {
@@ -260,7 +261,11 @@ pub async fn demo_step_up(next: String) -> Result<(), Fault> {
     stepped_up(&hand, step.await, &next).await
 }
 
-async fn stepped_up(hand: &Hand, step: Step<()>, next: &str) -> Result<(), Fault> {
+async fn stepped_up(hand: &Hand, step: Step<SecretString>, next: &str) -> Result<(), Fault> {
+    let step = match step {
+        Ok(token) => remember(&hand.session, &token).await,
+        Err(e) => Err(e),
+    };
     match step {
         Ok(()) => {
             hand.answer(Ok(()), local(next), |()| {
@@ -288,6 +293,12 @@ pub async fn sign_out() -> Result<(), Fault> {
     };
     match step.await {
         Ok(()) => {
+            // Not its storage: what is there are the public keys that the reader pinned, and whoever
+            // takes those away is believed with any other.
+            hand.set_header(
+                HeaderName::from_static("clear-site-data"),
+                HeaderValue::from_static("\"cache\""),
+            );
             hand.go("/sign-in");
             Ok(())
         }
@@ -299,12 +310,13 @@ pub async fn sign_out() -> Result<(), Fault> {
 #[server(prefix = "/do", endpoint = "theme")]
 pub async fn set_theme(theme: String, back: String) -> Result<(), Fault> {
     let hand = Hand::here()?;
-    let value = match theme.as_str() {
-        "light" => "keyturn-theme=light; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly",
-        "dark" => "keyturn-theme=dark; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly",
-        _ => "keyturn-theme=; Path=/; Max-Age=0; SameSite=Lax; HttpOnly",
+    let (value, attributes) = match theme.as_str() {
+        known @ ("light" | "dark") => (known, "Max-Age=31536000; SameSite=Lax"),
+        _ => ("", "Max-Age=0; SameSite=Lax"),
     };
-    hand.set_header(header::SET_COOKIE, HeaderValue::from_static(value));
+    if let Ok(cookie) = HeaderValue::from_str(&hand.app.set_cookie(THEME, value, attributes)) {
+        hand.set_header(header::SET_COOKIE, cookie);
+    }
     hand.go(local(&back));
     Ok(())
 }
@@ -315,6 +327,9 @@ pub async fn lookup(
     Query(q): Query<std::collections::HashMap<String, String>>,
 ) -> Response {
     let q = q.get("q").map(|q| q.trim().to_owned()).unwrap_or_default();
+    if let Err(e) = door::sound_search(&q) {
+        return super::error::of(door, e).await;
+    }
     let target = async {
         let conn = &mut *door.conn;
         let desk = &door.app.desk;

@@ -12,7 +12,7 @@ use crate::policy::eligibility::Verdict;
 use crate::store::Key;
 use crate::store::tickets::{self, Filter, Ticket};
 use crate::web::components::{ago, empty, icon, pager, secret_type, state, ticket_state};
-use crate::web::door::{Door, encode};
+use crate::web::door::{Door, encode, sound_search};
 use crate::web::shell::{Part, page};
 
 const PAGE: usize = 25;
@@ -52,6 +52,7 @@ pub async fn show(mut door: Door, Query(ask): Query<Ask>) -> Response {
 }
 
 async fn load(door: &mut Door, ask: &Ask) -> Step<Queue> {
+    sound_search(&ask.q)?;
     let desk = door.app.desk.clone();
     let filter = Filter {
         state: ask.show.parse().ok(),
