@@ -153,7 +153,7 @@ pub async fn signed_in(desk: &Desk, router: &Router) -> Result<String, Failure> 
                 email,
                 "Bench",
                 StaffRole::Auditor,
-                &desk.hash_password(&PASSWORD.into())?,
+                &desk.hash_password(&PASSWORD.into(), &[])?,
                 &Actor::system(),
             )
             .await;

@@ -2,6 +2,7 @@
 
 pub mod credential;
 pub mod failures;
+pub mod guessable;
 pub mod password;
 pub mod queue;
 pub mod session_store;

@@ -45,7 +45,7 @@ pub async fn run(config: Option<&Path>, command: StaffCommand) -> Result<(), Str
             let mut password = zeroize::Zeroizing::new(String::new());
             std::io::stdin().take(2000).read_to_string(&mut password).map_err(text)?;
             let password = SecretString::from(password.trim_end_matches(['\r', '\n']));
-            let password = desk.hash_password(&password).map_err(text)?;
+            let password = desk.hash_password(&password, &[&email, &name]).map_err(text)?;
             // Not before it was typed, and hashed: whoever holds a step holds up everybody.
             let mut tx = desk.begin().await.map_err(text)?;
             let step = desk.add_staff(&mut tx, &email, &name, role, &password, &by).await;

@@ -13,6 +13,7 @@ use sqlx::AnyConnection;
 use super::{AtWork, Desk, Step, StepError};
 use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::credential;
+use crate::auth::guessable::is_guessable;
 use crate::auth::password::{self, Hashed};
 use crate::clock::new_token;
 use crate::delivery::mail::address::{NOT_MAILABLE, is_mailable};
@@ -184,13 +185,24 @@ impl Desk {
         Ok(person.filter(|p| p.disabled_at.is_none()).map(|person| (session, person)))
     }
 
-    /// Hashes a password for an account: before its step, since it takes long.
+    /// Hashes a password for an account: before its step, since it takes long. `person` are words
+    /// that others know of whose it is: their address, their name.
     ///
     /// # Errors
-    /// [`StepError::Invalid`] for one that is not taken.
-    pub fn hash_password(&self, password: &SecretString) -> Step<Hashed> {
-        password::hash(password, self.rng.as_ref())
-            .map_err(|_| StepError::Invalid("A password has 15 to 1,000 characters."))
+    /// [`StepError::Invalid`] for one that is not taken: too short, too long, common, or made of
+    /// what others know of the person and the deployment.
+    pub fn hash_password(&self, password: &SecretString, person: &[&str]) -> Step<Hashed> {
+        let hashed = password::hash(password, self.rng.as_ref())
+            .map_err(|_| StepError::Invalid("A password has 15 to 1,000 characters."))?;
+        let settings = &self.settings;
+        let own = ["Keyturn", settings.base_url.as_str(), settings.mail_from.as_str()];
+        if is_guessable(password, &[person, &own].concat()) {
+            return Err(StepError::Invalid(
+                "This password is too easily guessed: it is common, or made of names and words \
+                 that others know here. Take another, such as several words at random.",
+            ));
+        }
+        Ok(hashed)
     }
 
     /// Adds an account (command line only).

@@ -162,7 +162,7 @@ async fn a_browser_that_signed_in_is_known_by_a_cookie_of_its_own() {
         let (email, password) = ("dora@platform.example", "a made-up password");
         let mut tx = site.bench.desk.begin().await.unwrap();
         let (role, by) = (crate::model::StaffRole::Auditor, crate::audit::Actor::system());
-        let hashed = site.bench.desk.hash_password(&password.into()).unwrap();
+        let hashed = site.bench.desk.hash_password(&password.into(), &[]).unwrap();
         let added = site.bench.desk.add_staff(&mut tx, email, "Dora", role, &hashed, &by).await;
         added.unwrap();
         tx.commit().await.unwrap();

@@ -138,7 +138,7 @@ async fn accounts_do_not_come_and_go_unseen(bench: Bench) {
     let by = crate::audit::Actor { name: "root".to_owned(), ..crate::audit::Actor::system() };
     let mut tx = bench.desk.begin().await.unwrap();
     let role = crate::model::StaffRole::PlatformAdmin;
-    let password = bench.desk.hash_password(&"a password of some length".into()).unwrap();
+    let password = bench.desk.hash_password(&"a password of some length".into(), &[]).unwrap();
     bench
         .desk
         .add_staff(&mut tx, "Eve@platform.example", "Eve", role, &password, &by)

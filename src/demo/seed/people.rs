@@ -26,7 +26,7 @@ pub(super) async fn plant(
     let (mut sign_ins, mut accounts) = (Vec::new(), Vec::new());
     for (email, name, role) in STAFF {
         let password = new_token(desk.rng.as_ref());
-        let hashed = desk.hash_password(&password)?;
+        let hashed = desk.hash_password(&password, &[email, name])?;
         accounts.push(desk.open_account(tx, email, name, role, &hashed).await?);
         sign_ins.push(StaffSignIn {
             email: email.to_owned(),

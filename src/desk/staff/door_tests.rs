@@ -25,7 +25,7 @@ async fn with_account(bench: &Bench) -> String {
     let mut tx = bench.desk.begin().await.unwrap();
     let by = crate::audit::Actor::system();
     let (email, role) = ("dora@platform.example", StaffRole::PlatformAdmin);
-    let password = bench.desk.hash_password(&RIGHT.into()).unwrap();
+    let password = bench.desk.hash_password(&RIGHT.into(), &[]).unwrap();
     let step = bench.desk.add_staff(&mut tx, email, "Dora", role, &password, &by).await;
     step.unwrap();
     tx.commit().await.unwrap();

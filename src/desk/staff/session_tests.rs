@@ -118,6 +118,21 @@ async fn what_watches_goes_on_after_a_step_up_and_ends_with_the_sign_out(bench: 
     assert!(inside(&site, &cookie).await, "the browser's own session is another");
 }
 
+/// Protects an account from whoever knows whose it is, and what everybody takes.
+#[tokio::test]
+async fn no_account_gets_a_password_that_others_guess() {
+    let bench = Bench::new(crate::store::Engine::Sqlite).await;
+    let person = ["dora.keller@platform.example", "Dora Keller"];
+    for password in ["passwordpassword1", "Dora Keller Keyturn", "keyturn.example1"] {
+        let step = bench.desk.hash_password(&password.into(), &person);
+        let said = step.unwrap_err().to_string();
+        assert!(said.contains("too easily guessed") && !said.contains(password), "{said}");
+    }
+    let short = bench.desk.hash_password(&"Z7#kq0tmW2xLs".into(), &person).unwrap_err();
+    assert!(short.to_string().contains("15 to 1,000"), "{short}");
+    bench.desk.hash_password(&"a made-up password".into(), &person).unwrap();
+}
+
 /// Protects from a session that is replaced twice, by whoever has its older token.
 async fn a_session_is_replaced_once(bench: Bench) {
     let ada = at_work(&bench).await;
