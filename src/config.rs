@@ -39,6 +39,10 @@ pub struct Config {
     pub impersonation_life: Micros,
     /// How long an old webhook key stays valid, in seconds.
     pub overlap_seconds: i64,
+    /// How old it may be that support authenticated a requester.
+    pub proof_life: Micros,
+    /// How long a new credential of an org works.
+    pub credential_life: Micros,
     /// The token with which services may introspect.
     pub introspection_token: Option<SecretString>,
     /// The token with which a program may file tickets; without it there is no intake.
@@ -127,6 +131,8 @@ const SETTINGS: &[Setting] = &[
     Setting { name: "mail_from", secret: false },
     Setting { name: "impersonation_minutes", secret: false },
     Setting { name: "overlap_seconds", secret: false },
+    Setting { name: "authentication_days", secret: false },
+    Setting { name: "org_credential_days", secret: false },
     Setting { name: "introspection_token", secret: true },
     Setting { name: "ca_file", secret: false },
     Setting { name: "max_connections", secret: false },
@@ -336,6 +342,8 @@ impl Raw {
         };
         let minutes = number("impersonation_minutes", 15, 1, 30);
         let overlap_seconds = number("overlap_seconds", 86_400, 0, 604_800);
+        let authentication_days = number("authentication_days", 7, 1, 30);
+        let credential_days = number("org_credential_days", 365, 1, 1095);
         let connections = number("connections", 10, 2, 100);
         let limits = limits::read(&mut number);
         let heartbeat = number("gateway_heartbeat_seconds", 30, 1, 3600);
@@ -474,6 +482,8 @@ impl Raw {
             mail_from,
             impersonation_life: minutes * time::MINUTE,
             overlap_seconds,
+            proof_life: authentication_days * time::DAY,
+            credential_life: credential_days * time::DAY,
             introspection_token: text("introspection_token").map(SecretString::from),
             intake_token: text("intake_token").map(SecretString::from),
             tickets_prefix,
@@ -573,6 +583,8 @@ mod tests {
         let wrong = Raw::read(None, |name| match name {
             "KEYTURN_LISTEN" => Some("nowhere".into()),
             "KEYTURN_IMPERSONATION_MINUTES" => Some("31".into()),
+            "KEYTURN_AUTHENTICATION_DAYS" => Some("31".into()),
+            "KEYTURN_ORG_CREDENTIAL_DAYS" => Some("0".into()),
             "KEYTURN_BASE_URL" => Some("http://keyturn.example".into()),
             "DATABASE_URL" => Some("mysql://x".into()),
             _ => None,
@@ -582,6 +594,8 @@ mod tests {
         for part in [
             "listen",
             "impersonation_minutes",
+            "authentication_days is a whole number from 1 to 30",
+            "org_credential_days is a whole number from 1 to 1095",
             "base_url begins",
             "database_url",
             "keys_file is missing",

@@ -72,6 +72,8 @@ pub async fn desk(folder: &Path, witness_folder: Option<PathBuf>) -> Result<Desk
             base_url: ADDRESS.to_owned(),
             impersonation_life: 15 * time::MINUTE,
             overlap_seconds: 86_400,
+            proof_life: keyturn::policy::eligibility::PROOF_LIFE,
+            credential_life: keyturn::auth::credential::ORG_LIFE,
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
             vault_policies: keyturn::demo::vault_policies(),

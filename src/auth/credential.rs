@@ -4,9 +4,13 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use crate::clock::{Rng, new_token};
+use crate::model::{Micros, time};
 
 /// What an org's credential begins with.
 pub const ORG_PREFIX: &str = "ktc_";
+
+/// How long an org's credential works, unless it is set otherwise.
+pub const ORG_LIFE: Micros = 365 * time::DAY;
 
 /// A fresh org credential.
 #[must_use]

@@ -67,6 +67,8 @@ pub async fn run(port: u16, data: &Path) -> Result<(), String> {
             base_url: address.clone(),
             impersonation_life: 15 * time::MINUTE,
             overlap_seconds: 86_400,
+            proof_life: keyturn::policy::eligibility::PROOF_LIFE,
+            credential_life: keyturn::auth::credential::ORG_LIFE,
             // The demo's own receiver is on this machine.
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),

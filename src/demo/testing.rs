@@ -52,6 +52,8 @@ pub(super) async fn desk(folder: &Path, clock: Arc<dyn Clock>, smtp: &str, side:
             base_url: "http://127.0.0.1:3000".to_owned(),
             impersonation_life: 15 * time::MINUTE,
             overlap_seconds: 86_400,
+            proof_life: crate::policy::eligibility::PROOF_LIFE,
+            credential_life: crate::auth::credential::ORG_LIFE,
             private_targets: true,
             mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
             vault_policies: crate::demo::vault_policies(),

@@ -173,6 +173,7 @@ impl Desk {
                 filed_at: t.filed_at,
                 requester_name: t.requester_name.clone(),
                 authenticated: t.authenticated_how.clone().zip(t.authenticated_at),
+                proof_life: self.settings.proof_life,
                 kept: self.kept(t, glance),
             }),
             org: org.as_ref().map(|o| OrgFacts {

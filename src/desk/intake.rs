@@ -52,6 +52,8 @@ pub struct NewMessage {
     pub author: String,
     /// The text.
     pub text: String,
+    /// How support authenticated the requester who wrote it, and when; absent where it did not.
+    pub authenticated: Option<(String, Micros)>,
     /// The program's own id for it: the same again is the same message.
     pub id: Option<String>,
 }
@@ -167,7 +169,8 @@ impl Desk {
     ///
     /// # Errors
     /// [`StepError::NotFound`] for a ticket that is not there; [`StepError::Unprocessable`] for a
-    /// text that holds a secret, which is not kept; [`StepError::KeyReused`].
+    /// text that holds a secret, which is not kept; [`StepError::KeyReused`];
+    /// [`StepError::Invalid`] for a proof of who wrote it that can be none.
     pub async fn add_ticket_message(
         &self,
         tx: &mut Tx,
@@ -188,7 +191,9 @@ impl Desk {
         if new.id.as_deref().is_some_and(|id| !name_like(id)) {
             return Err(StepError::Invalid("id has 1 to 100 letters, digits, _, - or full stops."));
         }
-        let secret = self.secret_in_any(tx, [text, new.author.as_str()].into_iter()).await?;
+        check_proof(new, self.now())?;
+        let how = new.authenticated.as_ref().map_or("", |(how, _)| how.trim());
+        let secret = self.secret_in_any(tx, [text, new.author.as_str(), how].into_iter()).await?;
         audit::lock(tx, "platform").await?;
         let ticket = tickets::by_id(tx.conn(), number).await?.ok_or(StepError::NotFound)?;
         let kind = if new.by_customer { "customer" } else { "note" };
@@ -206,10 +211,17 @@ impl Desk {
         self.refuse_secret(tx, by, &ticket.org_id, number, secret).await?;
         let message = self.message(number, kind, &new.author, text, new.id.clone());
         tickets::insert_message(tx.conn(), &message).await?;
-        let row = NewRow::new(actions::PLATFORM_TICKET_MESSAGE_RECEIVED, by)
+        let mut row = NewRow::new(actions::PLATFORM_TICKET_MESSAGE_RECEIVED, by)
             .org(&ticket.org_id)
             .ticket(number)
             .with("kind", kind);
+        if let Some((_, at)) = &new.authenticated {
+            row = row.with("authenticated_at", *at);
+            // An answer that comes late does not make a later proof older.
+            if ticket.authenticated_at.is_none_or(|before| before < *at) {
+                tickets::set_authenticated(tx, number, how, *at).await?;
+            }
+        }
         self.log(tx, &LogId::Platform, row).await?;
         Ok(Filed { id: message.id, before: false })
     }
@@ -276,6 +288,22 @@ impl Desk {
             "The text holds a secret, or something of the shape of one. It was not kept. Take it out, and tell the customer that the secret has to be replaced.",
         ))
     }
+}
+
+fn check_proof(new: &NewMessage, now: Micros) -> Step<()> {
+    let Some((how, at)) = &new.authenticated else { return Ok(()) };
+    if !new.by_customer {
+        return Err(StepError::Invalid(
+            "authenticated goes with what the customer wrote: kind is customer.",
+        ));
+    }
+    if !(1..=200).contains(&how.trim().chars().count()) {
+        return Err(StepError::Invalid("authenticated.how has 1 to 200 characters."));
+    }
+    if *at > now {
+        return Err(StepError::Invalid("authenticated.at is not in the future."));
+    }
+    Ok(())
 }
 
 fn check(new: &NewTicket, prefix: &str) -> Step<()> {

@@ -76,6 +76,10 @@ pub struct Settings {
     pub impersonation_life: Micros,
     /// How long an old webhook key stays valid beside the new one, in seconds.
     pub overlap_seconds: i64,
+    /// How old it may be that support authenticated a requester.
+    pub proof_life: Micros,
+    /// How long a new credential of an org works.
+    pub credential_life: Micros,
     /// Whether webhooks may go to private network addresses (the demo's receiver is one).
     pub private_targets: bool,
     /// Who mails come from.

@@ -213,6 +213,8 @@ async fn no_setting_lets_a_failed_check_through(bench: Bench) {
                         base_url: base_url.to_owned(),
                         impersonation_life,
                         overlap_seconds,
+                        proof_life: 30 * time::DAY,
+                        credential_life: crate::auth::credential::ORG_LIFE,
                         private_targets,
                         mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
                         vault_policies: private_targets

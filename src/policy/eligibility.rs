@@ -46,6 +46,9 @@ pub struct TicketFacts {
     pub requester_name: String,
     /// How support authenticated the requester, and when; absent where it did not.
     pub authenticated: Option<(String, Micros)>,
+    /// How old that may be.
+    #[serde(default = "usual_proof_life")]
+    pub proof_life: Micros,
     /// Who keeps the ticket.
     #[serde(default)]
     pub kept: Kept,
@@ -65,6 +68,16 @@ pub enum Kept {
         told_at: Option<Micros>,
     },
 }
+
+/// How old it may be, unless it is set otherwise, that support authenticated the requester.
+pub const PROOF_LIFE: Micros = 7 * time::DAY;
+
+const fn usual_proof_life() -> Micros {
+    PROOF_LIFE
+}
+
+/// A ticket that has been open for so long has to be confirmed by who filed it.
+pub const LONG_OPEN: Micros = 30 * time::DAY;
 
 /// How old the copy of a ticket may be that a system outside keeps, for anything to be begun.
 pub const OLDEST_COPY: Micros = time::MINUTE;
@@ -408,7 +421,12 @@ fn requester_authenticated(facts: &Facts, now: Micros) -> Outcome {
     let ticket = ticket(facts)?;
     match &ticket.authenticated {
         Some((how, at)) if !how.trim().is_empty() && *at <= now => {
-            Ok(format!("{how}, {}", time::minutes(*at)))
+            // However it is set: a month is more than anything counts for.
+            let life = ticket.proof_life.min(LONG_OPEN);
+            if now - at <= life {
+                return Ok(format!("{how}, {}", time::minutes(*at)));
+            }
+            Err(proof_too_old(ticket, *at, life, now))
         }
         _ => Err(no(
             "support did not authenticate the requester",
@@ -416,6 +434,30 @@ fn requester_authenticated(facts: &Facts, now: Micros) -> Outcome {
             "Before we can act on this ticket we need to know that it comes from you. Please sign in to support and answer from your signed-in session.",
         )),
     }
+}
+
+fn proof_too_old(ticket: &TicketFacts, at: Micros, life: Micros, now: Micros) -> No {
+    let old = format!(
+        "support authenticated the requester {}, which counts for {}",
+        time::minutes(at),
+        time::span(life)
+    );
+    const AGAIN: &str = "Ask the requester to sign in to support, and to answer from there. Support then records it anew.";
+    if now.saturating_sub(ticket.filed_at) > LONG_OPEN {
+        return no(
+            format!(
+                "{old}; the ticket was filed {}, more than a month ago, and nobody has confirmed it since",
+                time::minutes(ticket.filed_at)
+            ),
+            AGAIN,
+            "This ticket has been open for more than a month. Before we act on it, please sign in to support and tell us from your signed-in session whether you still want this secret to be rotated.",
+        );
+    }
+    no(
+        old,
+        AGAIN,
+        "It is some time since you last showed us that this ticket comes from you. Please sign in to support once more, and tell us from your signed-in session that we may go on.",
+    )
 }
 
 fn requester_is_owner(facts: &Facts) -> Outcome {

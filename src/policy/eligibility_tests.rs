@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::eligibility::{
     Check, Facts, HandoffFacts, Kept, LiveFacts, MemberFacts, Mend, OLDEST_COPY, OrgFacts,
-    OwnerFacts, RecordFacts, SecretFacts, TicketFacts, decide,
+    OwnerFacts, PROOF_LIFE, RecordFacts, SecretFacts, TicketFacts, decide,
 };
 use crate::model::{Channel, Consent, MemberRole, Micros, SecretType, Standing, TicketState, time};
 use crate::proof::org_record::Part;
@@ -20,6 +20,7 @@ fn good() -> Facts {
             filed_at: NOW - time::HOUR,
             requester_name: "Olive Ownsby".into(),
             authenticated: Some(("support SSO".into(), NOW - time::HOUR)),
+            proof_life: PROOF_LIFE,
             kept: Kept::Here,
         }),
         org: Some(OrgFacts {
@@ -287,6 +288,7 @@ prop_compose! {
                 filed_at: NOW + filed,
                 requester_name: "R".into(),
                 authenticated: authenticated.map(|(how, at)| (how.to_owned(), NOW + at)),
+                proof_life: PROOF_LIFE,
                 kept: kept.map_or(Kept::Here, |told| outside(told.map(|ago| NOW - ago * time::SECOND))),
             }),
             org: consent.map(|consent| OrgFacts { id: "o".into(), name: "O".into(), consent, consent_changed_at: None }),
@@ -434,4 +436,37 @@ fn the_reply_about_a_key_has_the_commands_that_mend_it() {
     assert!(with.contains("\n\ngpg --one AB\ngpg --two AB\n\n"), "{with}");
     let without = reply(Some(Mend { reason: "the Owner has revoked it".into(), commands: vec![] }));
     assert!(without.starts_with(&reply(None)) && without.contains("revoked"), "{without}");
+}
+
+/// Protects an org from what somebody once signed in for.
+#[test]
+fn a_proof_of_the_requester_counts_for_its_time_and_no_microsecond_longer() {
+    let found = |life: Micros, ago: Micros, filed: Micros| {
+        let mut facts = good();
+        let ticket = facts.ticket.as_mut().unwrap();
+        ticket.proof_life = life;
+        ticket.authenticated = Some(("support SSO".into(), NOW - ago));
+        ticket.filed_at = NOW - filed;
+        let verdict = decide(&facts, NOW);
+        let failed = verdict.failed_names();
+        assert_eq!(failed.is_empty(), verdict.eligible());
+        assert!(failed.is_empty() || failed == ["requester_authenticated"], "{failed:?}");
+        verdict.failed().next().cloned()
+    };
+    const DAY: Micros = time::DAY;
+    assert_eq!(found(PROOF_LIFE, 7 * DAY, 7 * DAY), None);
+    let old = found(PROOF_LIFE, 7 * DAY + 1, 8 * DAY).unwrap();
+    assert!(old.saw.contains("counts for 7 d") && !old.saw.contains("month"), "{}", old.saw);
+    assert!(old.advice.contains("sign in") && old.reply.contains("sign in"));
+    // It is set otherwise.
+    assert_eq!(found(DAY, DAY, DAY), None);
+    assert!(found(DAY, DAY + 1, DAY + 1).is_some());
+    // A ticket of long ago counts where its Owner has answered since, and only then.
+    assert_eq!(found(PROOF_LIFE, DAY, 90 * DAY), None);
+    let old = found(PROOF_LIFE, 90 * DAY, 90 * DAY).unwrap();
+    assert!(old.saw.contains("more than a month ago"), "{}", old.saw);
+    assert!(old.reply.contains("still want"), "{}", old.reply);
+    // No setting makes more than a month of it.
+    assert_eq!(found(Micros::MAX, 30 * DAY, 90 * DAY), None);
+    assert!(found(Micros::MAX, 30 * DAY + 1, 90 * DAY).is_some());
 }

@@ -160,6 +160,17 @@ pub async fn overwrite(tx: &mut Tx, t: &Ticket) -> Result<()> {
     Ok(())
 }
 
+/// Notes how support authenticated the requester, and when.
+pub async fn set_authenticated(tx: &mut Tx, id: &str, how: &str, at: Micros) -> Result<()> {
+    sqlx::query("UPDATE ticket SET authenticated_how = $2, authenticated_at = $3 WHERE id = $1")
+        .bind(id)
+        .bind(how)
+        .bind(at)
+        .execute(tx.conn())
+        .await?;
+    Ok(())
+}
+
 /// Notes that the system outside said again what it said at `before`; false where somebody else
 /// wrote what it said later.
 pub async fn told_again(tx: &mut Tx, id: &str, before: Micros, now: Micros) -> Result<bool> {

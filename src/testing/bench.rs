@@ -99,6 +99,8 @@ impl Bench {
                 base_url: "https://keyturn.example".to_owned(),
                 impersonation_life: 15 * time::MINUTE,
                 overlap_seconds: 86_400,
+                proof_life: crate::policy::eligibility::PROOF_LIFE,
+                credential_life: crate::auth::credential::ORG_LIFE,
                 private_targets: false,
                 mail_from: "Keyturn <keyturn@platform.example>".to_owned(),
                 vault_policies: vec!["default".to_owned(), "cedar-*".to_owned()],

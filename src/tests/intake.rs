@@ -10,6 +10,7 @@ use tower::ServiceExt as _;
 
 use crate::auth::credential;
 use crate::desk::StepError;
+use crate::model::time;
 use crate::store::tickets;
 use crate::testing::story::ADA;
 use crate::testing::{Bench, both_engines};
@@ -21,6 +22,7 @@ both_engines!(
     a_text_with_a_secret_is_refused_and_not_kept,
     attachments_are_refused_with_the_reason,
     where_no_credential_is_set_up_there_is_no_intake,
+    a_signed_in_answer_makes_an_old_ticket_count_again,
 );
 
 const TOKEN: &str = "an-intake-token-of-some-length-for-tests";
@@ -69,7 +71,7 @@ fn ticket(bench: &Bench, number: Option<&str>) -> Value {
         "org": "acme",
         "subject": "Our webhook key is stuck",
         "requester": { "name": "Owner of acme", "email": "owner@acme.example" },
-        "authenticated": { "how": "signed in to support", "at": crate::model::time::rfc3339(bench.now()) },
+        "authenticated": { "how": "signed in to support", "at": time::rfc3339(bench.now()) },
         "secret": { "type": "webhook_signing_key", "id": "whk_acme" },
         "suspected_leak": false,
         "message": "Please replace it.",
@@ -205,4 +207,44 @@ async fn where_no_credential_is_set_up_there_is_no_intake(bench: Bench) {
         let other = send_as(&bench, Some("another-token-of-some-length"), request()).await;
         assert_eq!(other.0, StatusCode::UNAUTHORIZED, "{path}");
     }
+}
+
+async fn a_signed_in_answer_makes_an_old_ticket_count_again(bench: Bench) {
+    let refused = async || {
+        let ada = bench.at_work(ADA).await;
+        match bench.impersonate(&ada, "NOV-4801").await {
+            Err(StepError::Refused(v)) => v.failed_names().join(" "),
+            other => panic!("{other:?}"),
+        }
+    };
+    bench.clock.advance(7 * time::DAY);
+    assert_eq!(refused().await, "requester_authenticated");
+    let path = "/api/v1/tickets/NOV-4801/messages";
+    let answer = |at: crate::model::Micros, kind: &str| {
+        let proof = json!({ "how": "signed in to support", "at": time::rfc3339(at) });
+        json!({ "kind": kind, "author": "Olive", "text": "Go on.", "authenticated": proof })
+    };
+    for wrong in [
+        answer(bench.now() + time::SECOND, "customer"),
+        answer(bench.now(), "note"),
+        json!({ "kind": "customer", "author": "O", "text": "x", "authenticated": { "how": " ", "at": time::rfc3339(bench.now()) } }),
+        json!({ "kind": "customer", "author": "O", "text": "x", "authenticated": { "how": "SSO", "at": "today" } }),
+    ] {
+        assert_eq!(send(&bench, path, &wrong).await.0, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    // Without a proof an answer is words; and an old proof that comes late is none.
+    let words = json!({ "kind": "customer", "author": "Olive", "text": "It is me." });
+    assert_eq!(send(&bench, path, &words).await.0, StatusCode::CREATED);
+    let late = answer(bench.now() - 7 * time::DAY - time::SECOND, "customer");
+    assert_eq!(send(&bench, path, &late).await.0, StatusCode::CREATED);
+    assert_eq!(refused().await, "requester_authenticated");
+    assert_eq!(send(&bench, path, &answer(bench.now(), "customer")).await.0, StatusCode::CREATED);
+    // What is older than what is known changes nothing.
+    assert_eq!(send(&bench, path, &late).await.0, StatusCode::CREATED);
+    let ada = bench.at_work(ADA).await;
+    bench.impersonate(&ada, "NOV-4801").await.unwrap();
+    let rows = bench.rows_of("platform", "platform.ticket_message_received").await;
+    let with = rows.iter().filter(|r| r.details.contains_key("authenticated_at")).count();
+    assert_eq!((rows.len(), with), (4, 3));
+    bench.verify_all().await.unwrap();
 }

@@ -181,6 +181,8 @@ impl Parts {
                 base_url: config.base_url.clone(),
                 impersonation_life: config.impersonation_life,
                 overlap_seconds: config.overlap_seconds,
+                proof_life: config.proof_life,
+                credential_life: config.credential_life,
                 private_targets: false,
                 mail_from: config.mail_from.clone(),
                 vault_policies: config.vault.allowed_policies.clone(),

@@ -19,7 +19,7 @@ use super::read;
 use crate::auth::credential;
 use crate::desk::StepError;
 use crate::desk::intake::{self, NewMessage, NewTicket};
-use crate::model::time;
+use crate::model::{Micros, time};
 use crate::web::app::App;
 use crate::web::door::client;
 use crate::web::known::Known;
@@ -150,6 +150,10 @@ pub struct MessageBody {
     /// The text: up to 10,000 characters.
     #[schema(max_length = 10_000, pattern = r"^[^\x00]*\S[^\x00]*$")]
     text: String,
+    /// How support authenticated the requester who wrote it; `null` where it did not. A newer one
+    /// takes the place of what the ticket has.
+    #[serde(default)]
+    authenticated: Option<Authenticated>,
     /// The program's own id for it: sent again, it is the same message.
     #[schema(pattern = r"^[A-Za-z0-9_.-]{1,100}$")]
     id: Option<String>,
@@ -183,14 +187,7 @@ pub async fn file(
     body: Bytes,
 ) -> Result<(StatusCode, Json<FiledTicket>), ApiError> {
     let body: TicketBody = json(&headers, &body)?;
-    let authenticated = match body.authenticated {
-        None => None,
-        Some(a) => {
-            let at = time::parse(&a.at)
-                .ok_or(StepError::Invalid("authenticated.at is an instant in RFC 3339."))?;
-            Some((a.how, at))
-        }
-    };
+    let authenticated = proof(body.authenticated)?;
     let secret = match body.secret {
         None => None,
         Some(s) => {
@@ -243,13 +240,26 @@ pub async fn add_message(
         "note" => false,
         _ => return Err(StepError::Invalid("kind is customer or note.").into()),
     };
-    let new = NewMessage { by_customer, author: body.author, text: body.text, id: body.id };
+    let new = NewMessage {
+        by_customer,
+        author: body.author,
+        text: body.text,
+        authenticated: proof(body.authenticated)?,
+        id: body.id,
+    };
     let by = intake::program(&program.from);
     let mut tx = app.desk.begin().await?;
     let step = app.desk.add_ticket_message(&mut tx, &by, &number, &new).await;
     let added = app.desk.settle(tx, step).await?;
     let status = if added.before { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Json(AddedMessage { id: added.id })))
+}
+
+fn proof(given: Option<Authenticated>) -> Result<Option<(String, Micros)>, ApiError> {
+    let Some(Authenticated { how, at }) = given else { return Ok(None) };
+    let at = time::parse(&at)
+        .ok_or(StepError::Invalid("authenticated.at is an instant in RFC 3339."))?;
+    Ok(Some((how, at)))
 }
 
 /// Reads a body of JSON. Attachments are refused in words, since a program may well send one.
