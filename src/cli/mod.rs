@@ -151,6 +151,20 @@ pub(crate) enum OrgCommand {
         #[arg(long)]
         member: String,
     },
+    /// List the credentials of an org: whose, since and until when, and their last use.
+    Credentials {
+        /// The org's short name.
+        org: String,
+    },
+    /// Revoke a credential of an org.
+    RevokeCredential {
+        /// The org's short name.
+        #[arg(long)]
+        org: String,
+        /// The credential's id, as the list has it.
+        #[arg(long)]
+        credential: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

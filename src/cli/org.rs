@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use keyturn::audit::Actor;
 use keyturn::desk::import::{Document, NotImported, Outcome};
+use keyturn::model::{Micros, time};
+use keyturn::store::orgs::credentials::OrgCredential;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
@@ -49,9 +51,39 @@ pub async fn run(config: Option<&Path>, command: OrgCommand) -> Result<ExitCode,
             eprintln!("The credential is shown this once. Only its hash is kept.");
             println!("{}", token.expose_secret());
         }
+        OrgCommand::Credentials { org } => {
+            let now = desk.now();
+            for c in desk.org_credentials(&org).await.map_err(text)? {
+                println!("{}", line(&c, now));
+            }
+        }
+        OrgCommand::RevokeCredential { org, credential } => {
+            let mut tx = desk.begin().await.map_err(text)?;
+            let step = desk.revoke_org_credential(&mut tx, &by, &org, &credential).await;
+            desk.settle(tx, step).await.map_err(text)?;
+            println!("Revoked. Both logs say so.");
+        }
     }
     desk.store.close().await;
     Ok(code)
+}
+
+/// A credential in a line.
+fn line(c: &OrgCredential, now: Micros) -> String {
+    let at = |t: Option<Micros>, none: &str| t.map_or_else(|| none.to_owned(), time::seconds);
+    let state = match (c.works(now), c.revoked_at) {
+        (true, _) => "works",
+        (false, Some(_)) => "revoked",
+        (false, None) => "expired",
+    };
+    format!(
+        "{}  {}  {state}  given {}  until {}  last used {}",
+        c.id,
+        c.member_email,
+        time::seconds(c.created_at),
+        at(c.revoked_at.or(c.expires_at), "never"),
+        at(c.last_used_at, "never"),
+    )
 }
 
 /// Says what became of each org; the exit status.

@@ -2,6 +2,9 @@
 //! Owner can: the Owner's own credential, and the single-use link that is mailed to the address
 //! on file.
 
+mod reminder;
+
+pub use reminder::CONFIRMED_EVERY;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::AnyConnection;
 
@@ -12,6 +15,7 @@ use crate::audit::{Actor, LogId, NewRow};
 use crate::auth::credential;
 use crate::clock::new_token;
 use crate::model::{Consent, EndCause, MemberRole, Standing, time};
+use crate::policy::eligibility::unanswered_too_long;
 use crate::proof::actions;
 use crate::proof::org_record::Field;
 use crate::store::orgs::{self, ConsentLink, Member, Org};
@@ -22,7 +26,8 @@ const LINK_LIFE: crate::model::Micros = 24 * time::HOUR;
 
 impl Desk {
     /// Switches consent at the wish of the Owner, with the Owner's own credential. A live
-    /// impersonation that it does not cover any more ends in the same transaction.
+    /// impersonation that it does not cover any more ends in the same transaction. The same again
+    /// confirms what the Owner was asked about.
     ///
     /// # Errors
     /// [`StepError::Forbidden`] for anyone but the Owner of record; where it is for one ticket,
@@ -78,7 +83,7 @@ impl Desk {
         // Whatever the Owner decides, no older link decides otherwise later.
         orgs::void_consent_links(tx, &org.id, self.now()).await?;
         if org.consent() == *to {
-            return Ok(());
+            return self.confirm_consent(tx, org, actor, because).await;
         }
         self.write_consent(tx, org, to, actor, because).await?;
         for grant in impersonations::open_of(tx.conn(), "", &org.id).await? {
@@ -192,7 +197,9 @@ impl Desk {
         if !ticket.state.can_be_served() {
             return Err(StepError::Conflict("The ticket is not open any more."));
         }
-        if org.consent().covers(&ticket.id) {
+        let unanswered = org.consent() == Consent::UntilWithdrawn
+            && unanswered_too_long(org.consent_reminded_at, self.now());
+        if org.consent().covers(&ticket.id) && !unanswered {
             return Err(StepError::Conflict("Consent is on already."));
         }
         self.require_record(tx.conn(), &org.id).await?;
@@ -314,7 +321,7 @@ impl Desk {
 const TICKET_DONE: &str = "its one ticket is done";
 
 /// What the rows of a change of consent say besides.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Because<'a> {
     /// The ticket that it was for.
     pub(super) ticket: Option<&'a str>,

@@ -181,6 +181,7 @@ impl Desk {
                 name: o.name.clone(),
                 consent: o.consent(),
                 consent_changed_at: o.consent_changed_at,
+                consent_reminded_at: o.consent_reminded_at,
             }),
             owner: org.as_ref().and_then(|o| owner_facts(o, &members)),
             requester: ticket

@@ -426,12 +426,16 @@ impl Desk {
         let token = credential::new_org_credential(self.rng.as_ref());
         let id = self.new_id();
         let hash = credential::hash(&token);
-        orgs::insert_credential(tx.conn(), &id, &org.id, &member.id, &hash, self.now()).await?;
+        let now = self.now();
+        let ends = now + self.settings.credential_life;
+        let life = (now, ends);
+        orgs::insert_credential(tx.conn(), &id, &org.id, &member.id, &hash, life).await?;
         let row = |action: &str| {
             NewRow::new(action, by)
                 .org(&org.id)
                 .with("member", member.id.clone())
                 .with("credential", id.clone())
+                .with("expires_at", ends)
         };
         self.log_both(
             tx,

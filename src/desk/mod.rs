@@ -23,6 +23,7 @@ pub mod intake;
 mod keep_checkpoints;
 pub mod keys;
 pub mod log_keys;
+pub mod org_credential;
 pub mod org_record;
 pub mod outbox;
 pub mod overlap;

@@ -322,7 +322,13 @@ pub(super) fn record_of(org: &Org, members: &[Member]) -> OrgRecord {
         members.iter().map(|m| format!("{}\n{}\n{}\n", m.id, m.role, m.standing)).collect();
     lines.sort_unstable();
     OrgRecord {
-        consent: RecordedConsent { scope: scope.to_owned(), ticket, since: org.consent_changed_at },
+        consent: RecordedConsent {
+            scope: scope.to_owned(),
+            ticket,
+            since: org.consent_changed_at,
+            confirmed: org.consent_confirmed_at,
+            asked: org.consent_reminded_at,
+        },
         owner: org
             .owner_member_id
             .clone()

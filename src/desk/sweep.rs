@@ -64,6 +64,10 @@ impl Desk {
             tracing::error!(error = %e, "switching off what was for one ticket");
             failed.get_or_insert(e);
         }
+        if let Err(e) = self.remind_of_consents().await {
+            tracing::error!(error = %e, "asking whether consent still stands");
+            failed.get_or_insert(e);
+        }
         if let Err(e) = self.sweep_owner_changes().await {
             tracing::error!(error = %e, "changes of the way to the Owner");
             failed.get_or_insert(e);

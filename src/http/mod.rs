@@ -119,6 +119,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/acknowledge/{link}", get(pages::owner::acknowledge_page))
         .route("/consent/{link}", get(pages::owner_consent::consent_page))
         .route("/withdraw/{link}", get(pages::owner_consent::withdraw_page))
+        .route("/consent-reminder/{link}", get(pages::owner_consent::reminder::page))
         .route("/owner-change/{link}", get(pages::owner_change::decide_page))
         // As mails of before this name it.
         .route("/key-change/{link}", get(pages::owner_change::decide_page))

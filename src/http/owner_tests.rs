@@ -271,6 +271,9 @@ async fn a_key_that_was_replaced_is_told_of_for_thirty_days() {
     let changed = format!("key was changed on {}", time::date(site.bench.now()));
     let told = async || {
         let cookie = site.cookie(BEN).await;
+        // The Owner has answered in support meanwhile.
+        let again = format!("UPDATE ticket SET authenticated_at = {}", site.bench.now());
+        site.bench.sql(&again).await.unwrap();
         let (status, html) = site.page(&format!("/tickets/{STUCK}"), Some(&cookie)).await;
         assert_eq!(status, StatusCode::OK);
         // A line, and no check: the procedure goes on.
@@ -364,4 +367,41 @@ async fn the_platform_s_key_is_in_the_web_key_directory() {
         let tried = format!("Web Key Directory: {tried}");
         matrix::holds("OpenPGP", program.name(), &program.version(), &tried, what);
     }
+}
+
+/// The yearly question, as the Owner's browser sees it.
+#[tokio::test]
+async fn the_page_of_a_reminder_changes_nothing_until_a_button_is_pressed() {
+    let site = Site::new().await;
+    let long_ago = site.bench.now() - 365 * time::DAY;
+    let sql = format!("UPDATE org SET consent_changed_at = {long_ago} WHERE id = 'org-acme'");
+    site.bench.sql(&sql).await.unwrap();
+    site.bench.desk.sweep().await.unwrap();
+    site.bench.desk.send_due().await.unwrap();
+    let mails = site.bench.mailbox.to("owner@acme.example");
+    let mail = mails.iter().rfind(|m| m.subject.starts_with("May the platform still")).unwrap();
+    let link = link_in(mail, "/consent-reminder/");
+    let path = format!("/consent-reminder/{}", link.expose_secret());
+    for _ in 0..2 {
+        let (status, html) = site.page(&path, None).await;
+        assert_eq!(status, StatusCode::OK);
+        assert!(
+            html.contains("Keep it") && html.contains("Withdraw it") && !html.contains("style=")
+        );
+    }
+    let body = |wish: &str| format!("link={}&wish={wish}", link.expose_secret());
+    site.post("answer_reminder", &body("maybe"), None).await;
+    assert_eq!(site.page(&path, None).await.0, StatusCode::OK, "nothing was decided");
+    let cookie = site.cookie(BEN).await;
+    let (_, html) = site.page("/orgs/acme", Some(&cookie)).await;
+    let panel = html.split("aria-label=\"Consent\"").nth(1).unwrap_or(&html);
+    assert!(panel.contains("Asked whether it stands"), "{panel:.900}");
+    assert!(panel.contains("counts for 30 days"), "{panel:.900}");
+    let (_, to) = site.post("answer_reminder", &body("keep"), None).await;
+    assert_eq!(to, path);
+    assert_eq!(site.page(&path, None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(site.page("/consent-reminder/none", None).await.0, StatusCode::NOT_FOUND);
+    let cookie = site.cookie(BEN).await;
+    let (_, html) = site.page("/orgs/acme", Some(&cookie)).await;
+    assert!(html.contains("Confirmed") && !html.contains("Asked whether it stands"));
 }

@@ -79,6 +79,15 @@ const fn usual_proof_life() -> Micros {
 /// A ticket that has been open for so long has to be confirmed by who filed it.
 pub const LONG_OPEN: Micros = 30 * time::DAY;
 
+/// For how long the yearly question whether consent still stands may be unanswered, for it to count.
+pub const UNANSWERED_FOR: Micros = 30 * time::DAY;
+
+/// Whether the Owner has been asked for so long that consent does not count until they answer.
+#[must_use]
+pub fn unanswered_too_long(reminded_at: Option<Micros>, now: Micros) -> bool {
+    reminded_at.is_some_and(|at| now.saturating_sub(at) >= UNANSWERED_FOR)
+}
+
 /// How old the copy of a ticket may be that a system outside keeps, for anything to be begun.
 pub const OLDEST_COPY: Micros = time::MINUTE;
 
@@ -115,6 +124,9 @@ pub struct OrgFacts {
     pub consent: Consent,
     /// When consent was last switched.
     pub consent_changed_at: Option<Micros>,
+    /// Since when the Owner is asked whether a consent without an end still stands.
+    #[serde(default)]
+    pub consent_reminded_at: Option<Micros>,
 }
 
 /// The Owner of record.
@@ -307,7 +319,7 @@ pub fn decide(facts: &Facts, now: Micros) -> Verdict {
                 Check::RequesterIsOwner => requester_is_owner(facts),
                 Check::OwnerReachable => owner_reachable(facts),
                 Check::SelfServiceUnavailable => self_service_unavailable(facts),
-                Check::Consent => consent(facts),
+                Check::Consent => consent(facts, now),
                 Check::SecretKnown => secret_known(facts),
                 Check::HandoffPossible => handoff_possible(facts, now),
                 Check::NothingElseOpen => nothing_else_open(facts),
@@ -574,12 +586,23 @@ fn count(n: usize, role: &str) -> Option<String> {
     }
 }
 
-fn consent(facts: &Facts) -> Outcome {
+fn consent(facts: &Facts, now: Micros) -> Outcome {
     match &facts.org {
         None => Err(no(
             "the ticket names no org that exists",
             "Have support put the customer's org on the ticket.",
             "",
+        )),
+        Some(OrgFacts {
+            consent: Consent::UntilWithdrawn, consent_reminded_at: Some(at), ..
+        }) if unanswered_too_long(Some(*at), now) => Err(no(
+            format!(
+                "given until withdrawn; the Owner was asked {} whether it still stands, and has not answered for {}",
+                time::minutes(*at),
+                time::span(now.saturating_sub(*at))
+            ),
+            "It counts again once the Owner says so: by the link in that mail, by their own credential, or by a new link. Ask them to.",
+            "Your organization allowed the platform to act on its behalf more than a year ago, and has not answered our question whether that is still so. If you want us to rotate this secret, please allow it again, by the link that we mailed to the Owner of record or for this ticket, and tell us here.",
         )),
         Some(org) if org.consent.covers(&facts.ticket_id) => {
             let given = match &org.consent {

@@ -28,6 +28,7 @@ fn good() -> Facts {
             name: "Acme".into(),
             consent: Consent::UntilWithdrawn,
             consent_changed_at: Some(0),
+            consent_reminded_at: None,
         }),
         owner: Some(OwnerFacts {
             member_id: "m1".into(),
@@ -291,7 +292,7 @@ prop_compose! {
                 proof_life: PROOF_LIFE,
                 kept: kept.map_or(Kept::Here, |told| outside(told.map(|ago| NOW - ago * time::SECOND))),
             }),
-            org: consent.map(|consent| OrgFacts { id: "o".into(), name: "O".into(), consent, consent_changed_at: None }),
+            org: consent.map(|consent| OrgFacts { id: "o".into(), name: "O".into(), consent, consent_changed_at: None, consent_reminded_at: None }),
             owner: owner.map(|(member_id, since, lost)| OwnerFacts {
                 member_id, name: "O".into(), since: NOW + since, unreachable: lost.then(|| (NOW, "calls".into())),
             }),

@@ -129,6 +129,11 @@ pub const PLATFORM_ORG_IMPORTED: &str = "platform.org_imported";
 /// Platform log: a member of an org got a credential, from the command line.
 pub const PLATFORM_ORG_CREDENTIAL_ISSUED: &str = "platform.org_credential_issued";
 
+/// Platform log: a credential of an org's member was revoked.
+pub const PLATFORM_ORG_CREDENTIAL_REVOKED: &str = "platform.org_credential_revoked";
+/// Org log: a credential of a member of this org was revoked.
+pub const ORG_CREDENTIAL_REVOKED: &str = "org.credential_revoked";
+
 /// Org log: what is on record of this org, as it is now.
 pub const ORG_RECORDED: &str = "org.recorded";
 /// Org log: the Owner was marked unreachable.
@@ -145,6 +150,10 @@ pub const IMPERSONATION_ENDED: &str = "impersonation.ended";
 pub const CONSENT_ENABLED: &str = "consent.enabled";
 /// Org log: the Owner withdrew the consent to impersonation.
 pub const CONSENT_DISABLED: &str = "consent.disabled";
+/// Both logs: the Owner is asked whether a consent of a year ago still stands.
+pub const CONSENT_REMINDED: &str = "consent.reminded";
+/// Both logs: the Owner said that it does.
+pub const CONSENT_CONFIRMED: &str = "consent.confirmed";
 /// Org log: a sealed secret was given to its channel, which has yet to take it.
 pub const HANDOFF_QUEUED: &str = "handoff.queued";
 /// Org log: a sealed secret was given to its channel. Rows of before [`HANDOFF_QUEUED`] say it so,
@@ -241,6 +250,9 @@ pub const TWINS: &[(&str, &str)] = &[
     (PLATFORM_VAULT_TOKEN_EXPIRED_UNREAD, VAULT_TOKEN_EXPIRED_UNREAD),
     (CONSENT_ENABLED, CONSENT_ENABLED),
     (CONSENT_DISABLED, CONSENT_DISABLED),
+    (PLATFORM_ORG_CREDENTIAL_REVOKED, ORG_CREDENTIAL_REVOKED),
+    (CONSENT_REMINDED, CONSENT_REMINDED),
+    (CONSENT_CONFIRMED, CONSENT_CONFIRMED),
     (PLATFORM_OWNER_KEY_CHANGE_ASKED, OWNER_KEY_CHANGE_ASKED),
     (PLATFORM_OWNER_KEY_CHANGE_CANCELLED, OWNER_KEY_CHANGE_CANCELLED),
     (PLATFORM_OWNER_KEY_CHANGE_OBJECTED, OWNER_KEY_CHANGE_OBJECTED),

@@ -43,6 +43,12 @@ pub struct RecordedConsent {
     pub ticket: Option<String>,
     /// Since when, in microseconds UTC.
     pub since: Option<i64>,
+    /// When the Owner last confirmed it, in microseconds UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<i64>,
+    /// Since when the Owner is asked whether it still stands, in microseconds UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<i64>,
 }
 
 /// The Owner of record.
@@ -231,7 +237,13 @@ mod tests {
 
     fn record() -> OrgRecord {
         OrgRecord {
-            consent: RecordedConsent { scope: "off".into(), ticket: None, since: Some(1) },
+            consent: RecordedConsent {
+                scope: "off".into(),
+                ticket: None,
+                since: Some(1),
+                confirmed: None,
+                asked: None,
+            },
             owner: Some(RecordedOwner { member_id: "m".into(), since: Some(2) }),
             owner_unreachable_at: None,
             address: Some("aa".into()),
@@ -256,6 +268,8 @@ mod tests {
             record().differences(&other)
         };
         assert_eq!(change(&|r| r.consent.scope = "until_withdrawn".into()), [Part::Consent]);
+        assert_eq!(change(&|r| r.consent.confirmed = Some(1)), [Part::Consent]);
+        assert_eq!(change(&|r| r.consent.asked = Some(1)), [Part::Consent]);
         assert_eq!(change(&|r| r.owner = None), [Part::Owner]);
         assert_eq!(change(&|r| r.owner_unreachable_at = Some(1)), [Part::Reachable]);
         assert_eq!(change(&|r| r.keepers.active = 1), [Part::Members]);

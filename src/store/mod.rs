@@ -346,10 +346,16 @@ const MIGRATIONS: &[(i64, &str, &str, &str)] = &[
         include_str!("../../migrations/0031_sign_ins.sql"),
     ),
     (
-        60,
+        32,
         "session replaced",
-        include_str!("../../migrations/0060_session_replaced.sql"),
-        include_str!("../../migrations/0060_session_replaced.sql"),
+        include_str!("../../migrations/0032_session_replaced.sql"),
+        include_str!("../../migrations/0032_session_replaced.sql"),
+    ),
+    (
+        33,
+        "grounds with an end",
+        include_str!("../../migrations/0033_grounds_with_an_end.sqlite.sql"),
+        include_str!("../../migrations/0033_grounds_with_an_end.postgres.sql"),
     ),
 ];
 

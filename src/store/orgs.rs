@@ -1,6 +1,9 @@
 //! Orgs, their members and their credentials. Every function fails where the database does not
 //! answer.
 
+pub mod credentials;
+pub mod reminders;
+
 use sqlx::{AnyConnection, FromRow};
 
 use super::{Result, Tx, flag};
@@ -21,6 +24,10 @@ pub struct Org {
     consent_ticket: Option<String>,
     /// When consent was last switched, or came to go further or less far.
     pub consent_changed_at: Option<Micros>,
+    /// When the Owner last confirmed a consent without an end.
+    pub consent_confirmed_at: Option<Micros>,
+    /// Since when the Owner is asked whether it still stands.
+    pub consent_reminded_at: Option<Micros>,
     /// The member who is Owner of record.
     pub owner_member_id: Option<String>,
     /// Since when.
@@ -84,7 +91,7 @@ pub struct NewOrg<'a> {
     pub created_at: Micros,
 }
 
-const COLUMNS: &str = "id, slug, name, allow_platform_impersonation, consent_ticket, consent_changed_at, owner_member_id, owner_since, \
+const COLUMNS: &str = "id, slug, name, allow_platform_impersonation, consent_ticket, consent_changed_at, consent_confirmed_at, consent_reminded_at, owner_member_id, owner_since, \
      owner_address, owner_unreachable_at, owner_unreachable_attempts, channel, pgp_key, pgp_key_since, \
      shared_vault_id, created_at";
 
@@ -257,8 +264,8 @@ pub async fn lock(tx: &mut Tx, id: &str) -> Result<bool> {
 /// one ticket is done.
 pub async fn set_consent(tx: &mut Tx, id: &str, consent: &Consent, now: Micros) -> Result<()> {
     sqlx::query(
-        "UPDATE org SET allow_platform_impersonation = $2, consent_ticket = $3, consent_changed_at = $4 \
-         WHERE id = $1",
+        "UPDATE org SET allow_platform_impersonation = $2, consent_ticket = $3, consent_changed_at = $4, \
+         consent_confirmed_at = NULL, consent_reminded_at = NULL WHERE id = $1",
     )
     .bind(id)
     .bind(flag(consent.on()))
@@ -266,7 +273,7 @@ pub async fn set_consent(tx: &mut Tx, id: &str, consent: &Consent, now: Micros) 
     .bind(now)
     .execute(tx.conn())
     .await?;
-    Ok(())
+    reminders::void(tx, id, now).await
 }
 
 /// The orgs whose consent is for one ticket that is not being served any more, with that ticket.
@@ -400,16 +407,18 @@ pub async fn insert_credential(
     org_id: &str,
     member_id: &str,
     token_hash: &str,
-    now: Micros,
+    (now, expires_at): (Micros, Micros),
 ) -> Result<()> {
     sqlx::query(
-        "INSERT INTO org_credential (id, org_id, member_id, token_hash, created_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO org_credential (id, org_id, member_id, token_hash, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(id)
     .bind(org_id)
     .bind(member_id)
     .bind(token_hash)
     .bind(now)
+    .bind(expires_at)
     .execute(conn)
     .await?;
     Ok(())

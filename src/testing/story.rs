@@ -5,7 +5,7 @@ use crate::audit::{LogId, create_log};
 use crate::auth::credential;
 use crate::desk::Desk;
 use crate::model::{
-    Channel, MemberRole, Micros, SecretType, StaffRole, Standing, TicketState, time,
+    Channel, Consent, MemberRole, Micros, SecretType, StaffRole, Standing, TicketState, time,
 };
 use crate::secrets::sealing::{self, Binding};
 use crate::secrets::vault::NewToken;
@@ -228,6 +228,10 @@ async fn write_org(desk: &Desk, vault: &Breakable, tx: &mut Tx, case: &Case) {
         created_at: now - 1000 * time::DAY,
     };
     orgs::insert(tx.conn(), &org).await.unwrap();
+    if case.consent {
+        let since = now - 100 * time::DAY;
+        orgs::set_consent(tx, &id, &Consent::UntilWithdrawn, since).await.unwrap();
+    }
     for (role, standing) in [
         (MemberRole::Owner, Standing::LockedOut),
         (MemberRole::Admin, case.admin),
@@ -245,7 +249,8 @@ async fn write_org(desk: &Desk, vault: &Breakable, tx: &mut Tx, case: &Case) {
         orgs::insert_member(tx.conn(), &member).await.unwrap();
         let hash = credential::hash(&credential_of(&member.id));
         let credential_id = format!("credential-{}", member.id);
-        orgs::insert_credential(tx.conn(), &credential_id, &id, &member.id, &hash, now)
+        let life = (now, now + credential::ORG_LIFE);
+        orgs::insert_credential(tx.conn(), &credential_id, &id, &member.id, &hash, life)
             .await
             .unwrap();
     }

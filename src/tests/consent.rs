@@ -1,5 +1,7 @@
 //! Consent is the Owner's: by the Owner's credential or by the one link, never by staff.
 
+mod reminder;
+
 use secrecy::ExposeSecret as _;
 
 use crate::desk::{Step, StepError};

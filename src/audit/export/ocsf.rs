@@ -84,6 +84,7 @@ fn kind(action: &str) -> (Class, u32, &'static str) {
         | actions::PLATFORM_CERTIFICATE_AUTHORITY_IMPORTED => ENTITY_CREATE,
         actions::CONSENT_ENABLED
         | actions::CONSENT_DISABLED
+        | actions::CONSENT_CONFIRMED
         | actions::PLATFORM_OWNER_KEY_CHANGED
         | actions::OWNER_KEY_CHANGED
         | actions::PLATFORM_OWNER_KEY_RENEWED
@@ -93,7 +94,9 @@ fn kind(action: &str) -> (Class, u32, &'static str) {
         | actions::PLATFORM_ROTATION_REFUSED
         | actions::MTLS_CERTIFICATE_REENROLLED
         | actions::MTLS_CERTIFICATE_CONNECTED => ENTITY_UPDATE,
-        actions::VAULT_TOKEN_OLD_REVOKED
+        actions::PLATFORM_ORG_CREDENTIAL_REVOKED
+        | actions::ORG_CREDENTIAL_REVOKED
+        | actions::VAULT_TOKEN_OLD_REVOKED
         | actions::PLATFORM_VAULT_TOKEN_OLD_REVOKED
         | actions::VAULT_TOKEN_EXPIRED_UNREAD
         | actions::PLATFORM_VAULT_TOKEN_EXPIRED_UNREAD

@@ -62,7 +62,8 @@ fn of_org<'a>(org: &'a Planted, staff: &[Staff], now: Micros) -> Result<Vec<Even
     };
     let gave = by(org.spec.consented)?;
     let mut events = vec![Event {
-        at: gave.role_since + THOUGHT_ABOUT_IT,
+        // Nobody of the story is asked whether it still stands.
+        at: (gave.role_since + THOUGHT_ABOUT_IT).max(now - 300 * time::DAY),
         org,
         actor: member_actor(gave, None),
         what: What::Consent(true),

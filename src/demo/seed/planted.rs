@@ -131,7 +131,15 @@ async fn credentials(
         let token = credential::new_org_credential(desk.rng.as_ref());
         let hash = credential::hash(&token);
         let id = desk.new_id();
-        orgs::insert_credential(tx.conn(), &id, &holder.org_id, &holder.id, &hash, now).await?;
+        orgs::insert_credential(
+            tx.conn(),
+            &id,
+            &holder.org_id,
+            &holder.id,
+            &hash,
+            (now, now + credential::ORG_LIFE),
+        )
+        .await?;
         credentials.push(Credential {
             role,
             member: holder.email.clone(),

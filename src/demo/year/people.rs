@@ -4,7 +4,7 @@ use rand::Rng as _;
 use rand::rngs::StdRng;
 
 use crate::audit::{Actor, LogId};
-use crate::model::{MemberRole, Micros, SecretType, Standing, VersionState};
+use crate::model::{MemberRole, Micros, SecretType, Standing, VersionState, time};
 use crate::proof::row::ActorType;
 use crate::store::many::{self, Value};
 use crate::store::{Result, Tx};
@@ -223,6 +223,8 @@ impl People {
                     Text(&o.name),
                     Number(1),
                     Number(at),
+                    // Nobody of the year is asked whether it still stands.
+                    Number(at + 180 * time::DAY),
                     Text(&o.members[0].0),
                     Number(at),
                     Text("owner@customer.example"),
@@ -231,7 +233,7 @@ impl People {
                 ]
             })
             .collect();
-        let into = "org (id, slug, name, allow_platform_impersonation, consent_changed_at, owner_member_id, \
+        let into = "org (id, slug, name, allow_platform_impersonation, consent_changed_at, consent_confirmed_at, owner_member_id, \
                     owner_since, owner_address, channel, created_at)";
         many::insert(tx.conn(), into, &rows).await?;
         let members: Vec<(String, &Org, &str, &str, MemberRole, Standing)> = self

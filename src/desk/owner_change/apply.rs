@@ -6,7 +6,7 @@ use crate::delivery::openpgp;
 use crate::desk::{Desk, Step, StepError};
 use crate::model::{Channel, Micros, OwnerChangeKind, OwnerChangeState};
 use crate::policy::owner_change::{WAITS_FOR, waits_for};
-use crate::store::orgs::{self, Org};
+use crate::store::orgs::{self, Org, reminders};
 use crate::store::owner_changes::{self, OwnerChange};
 use crate::store::{Tx, withdraw_links};
 
@@ -147,6 +147,12 @@ impl Desk {
                 };
                 orgs::set_runbook(tx, &org.id, new.channel(), key, vault, now).await?;
             }
+        }
+        if matches!(change.kind, OwnerChangeKind::Address | OwnerChangeKind::Owner)
+            && org.consent_reminded_at.is_some()
+        {
+            // Who was asked is not who can answer: they are asked anew, where they are now.
+            reminders::set_reminded(tx, &org.id, None).await?;
         }
         self.log_change(tx, org, change, Did::Applied, &Actor::system(), &[]).await?;
         let (subject, body) = letter::applied(org, change);

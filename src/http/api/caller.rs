@@ -8,12 +8,12 @@ use http::{HeaderMap, header};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::problem::ApiError;
-use crate::auth::credential::{self, AUDITOR_PREFIX, ORG_PREFIX};
+use crate::auth::credential::{AUDITOR_PREFIX, ORG_PREFIX};
 use crate::auth::token::looks_like_jwt;
 use crate::desk::StepError;
 use crate::desk::rotate::Caller;
 use crate::model::Standing;
-use crate::store::orgs::{self, Member};
+use crate::store::orgs::Member;
 use crate::store::staff::Staff;
 use crate::web::app::App;
 use crate::web::door::client;
@@ -49,11 +49,31 @@ async fn member_of(app: &App, token: &SecretString) -> Result<Member, ApiError> 
     if !token.expose_secret().starts_with(ORG_PREFIX) {
         return Err(ApiError::BadCredential);
     }
-    let mut conn = app.desk.store.read().await?;
-    orgs::member_by_credential(&mut conn, &credential::hash(token))
-        .await?
-        .filter(|m| !matches!(m.standing, Standing::Departed | Standing::Suspended))
-        .ok_or(ApiError::BadCredential)
+    match app.desk.member_of_credential(token).await {
+        Ok(member) => Ok(member),
+        Err(StepError::NotFound) => Err(ApiError::BadCredential),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// What is said to a member who is locked out.
+const LOCKED_OUT: &str = "You are locked out of your org. Until that is over your credential withdraws consent and reads the org's log, and nothing else; consent can be given by the link that the platform mails.";
+
+impl OrgMember {
+    /// Refuses whoever is locked out: their credential withdraws consent and reads the log.
+    ///
+    /// # Errors
+    /// [`StepError::Forbidden`] for them.
+    pub fn not_locked_out(&self) -> Result<(), ApiError> {
+        may_act(&self.member)
+    }
+}
+
+fn may_act(member: &Member) -> Result<(), ApiError> {
+    if member.standing == Standing::LockedOut {
+        return Err(StepError::Forbidden(LOCKED_OUT).into());
+    }
+    Ok(())
 }
 
 impl FromRequestParts<Arc<App>> for OrgMember {

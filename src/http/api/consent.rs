@@ -12,7 +12,8 @@ use super::caller::OrgMember;
 use super::problem::{ApiError, Problem};
 use super::read;
 use crate::desk::StepError;
-use crate::model::Consent;
+use crate::model::{Consent, time};
+use crate::policy::eligibility::UNANSWERED_FOR;
 use crate::store::orgs;
 use crate::web::app::App;
 
@@ -65,11 +66,17 @@ pub struct ConsentState {
     ticket_ref: Option<String>,
     /// Whether it may act until consent is withdrawn.
     until_withdrawn: bool,
+    /// Until when it counts unless it is confirmed, by saying the same once more (RFC 3339); absent
+    /// where nothing is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    confirm_by: Option<String>,
 }
 
 impl From<Consent> for ConsentState {
     fn from(consent: Consent) -> Self {
         Self {
+            confirm_by: None,
             allow_platform_impersonation: consent.on(),
             until_withdrawn: consent == Consent::UntilWithdrawn,
             ticket_ref: consent.only_for().map(str::to_owned),
@@ -87,7 +94,8 @@ pub async fn show(
 ) -> Result<Json<ConsentState>, ApiError> {
     let mut conn = app.desk.store.read().await?;
     let org = orgs::by_id(&mut conn, &who.member.org_id).await?.ok_or(StepError::NotFound)?;
-    Ok(Json(org.consent().into()))
+    let asked = org.consent_reminded_at.map(|at| time::rfc3339(at + UNANSWERED_FOR));
+    Ok(Json(ConsentState { confirm_by: asked, ..org.consent().into() }))
 }
 
 /// Set the org's consent. A live impersonation that it does not cover any more ends at once.

@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod consent;
+pub mod credentials;
 pub mod intake;
 pub mod introspect;
 pub mod keys;
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use http::StatusCode;
 
 use crate::web::app::App;
@@ -29,6 +30,8 @@ pub fn router() -> Router<Arc<App>> {
         .route("/api/v1/org/secrets/{id}/rotate", post(rotate::vault_token))
         .route("/api/v1/gateways/{id}/rotate-cert", post(rotate::certificate))
         .route("/api/v1/org/consent", get(consent::show).put(consent::write))
+        .route("/api/v1/org/credentials", get(credentials::list))
+        .route("/api/v1/org/credentials/{id}", delete(credentials::revoke))
         .route("/api/v1/org/audit-log", get(org_log::show))
         .route("/api/v1/org/log/{*path}", get(super::logs::own))
         .route("/api/v1/platform/log/{*path}", get(super::logs::for_auditors))

@@ -19,7 +19,7 @@ use crate::web::app::App;
     info(title = "Keyturn", description = "Rotation of an org's secrets, by itself or by the platform for it."),
     paths(
         super::rotate::webhook, super::rotate::end_overlap, super::rotate::vault_token, super::rotate::certificate,
-        super::consent::show, super::consent::write, super::org_log::show, super::super::logs::own, super::super::logs::for_auditors,
+        super::consent::show, super::consent::write, super::credentials::list, super::credentials::revoke, super::org_log::show, super::super::logs::own, super::super::logs::for_auditors,
         super::super::logs::org_for_auditors, super::introspect::ask,
         super::intake::file, super::intake::add_message,
         super::keys::jwks, super::keys::log_key, super::keys::openpgp_key

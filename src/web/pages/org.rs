@@ -1,5 +1,7 @@
 //! One customer: who can do what, whether they consent, and what there is to rotate.
 
+mod credentials;
+
 use axum::extract::Path;
 use axum::response::Response;
 use http::StatusCode;
@@ -14,6 +16,8 @@ use crate::delivery::openpgp;
 use crate::desk::{Step, StepError};
 use crate::model::{Channel, Consent, Micros, time};
 use crate::policy::access;
+use crate::policy::eligibility::unanswered_too_long;
+use crate::store::orgs::credentials::OrgCredential;
 use crate::store::orgs::{self, Member, Org};
 use crate::store::secrets;
 use crate::store::tickets::{self, Filter, Ticket};
@@ -25,11 +29,14 @@ use crate::web::shell::{Part, acting, page};
 
 const TICKETS: i64 = 50;
 
+const CREDENTIALS: i64 = 50;
+
 struct Loaded {
     org: Org,
     members: Vec<Member>,
     held: Vec<Held>,
     tickets: Vec<Ticket>,
+    credentials: Vec<OrgCredential>,
     key_changes: Changes,
     /// Whether the viewer has just proven to be there.
     fresh: bool,
@@ -73,6 +80,7 @@ async fn load(door: &mut Door, slug: &str) -> Step<Loaded> {
     let filter = Filter { org_id: Some(org.id.clone()), ..Filter::default() };
     Ok(Loaded {
         members: orgs::members(conn, &org.id).await?,
+        credentials: orgs::credentials::list(conn, &org.id, CREDENTIALS).await?,
         tickets: tickets::page(conn, &filter, None, TICKETS).await?,
         key_changes: owner_change::changes(conn, &org.id, now).await?,
         fresh,
@@ -106,6 +114,7 @@ fn draw(l: &Loaded, viewer: Option<&str>, now: Micros) -> AnyView {
         <div class="split">
             <div class="stack-6">
                 {members(l)}
+                {credentials::panel(&l.credentials, now)}
                 {org_secrets::secrets(&l.held, now)}
                 {org_secrets::gateways(&l.held, now)}
                 {org_secrets::vault_tokens(&l.held, &l.members)}
@@ -114,7 +123,7 @@ fn draw(l: &Loaded, viewer: Option<&str>, now: Micros) -> AnyView {
             </div>
             <aside class="stack" aria-label="Owner, consent and runbook">
                 {owner(l)}
-                {consent_panel(o)}
+                {consent_panel(o, now)}
                 {runbook(o, now)}
                 {owner_change::panel(o, &l.key_changes, viewer, l.fresh)}
             </aside>
@@ -193,7 +202,7 @@ fn owner(l: &Loaded) -> AnyView {
     .into_any()
 }
 
-fn consent_panel(o: &Org) -> AnyView {
+fn consent_panel(o: &Org, now: Micros) -> AnyView {
     view! {
         <section class="panel" aria-label="Consent">
             <div class="panel-head"><h2>"Consent"</h2>{consent(o)}</div>
@@ -210,6 +219,16 @@ fn consent_panel(o: &Org) -> AnyView {
                     Consent::UntilWithdrawn => Some(view! { <div><dt>"For"</dt><dd>"any ticket, until withdrawn"</dd></div> }.into_any()),
                 }}
                 {o.consent_changed_at.map(|t| view! { <div><dt>"Since"</dt><dd>{at(t)}</dd></div> })}
+                {o.consent_confirmed_at.map(|t| view! { <div><dt>"Confirmed"</dt><dd>{at(t)}</dd></div> })}
+                {o.consent_reminded_at.map(|t| view! {
+                    <div>
+                        <dt>"Asked whether it stands"</dt>
+                        <dd>{at(t)}<small>{
+                            if unanswered_too_long(Some(t), now) { "no answer: it does not count until the Owner says so" }
+                            else { "without an answer it counts for 30 days" }
+                        }</small></dd>
+                    </div>
+                })}
             </dl>
             <p class="panel-foot">"Only the Owner can change this. Staff have no way to."</p>
         </section>

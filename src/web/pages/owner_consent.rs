@@ -1,6 +1,8 @@
 //! What the Owner of record sees of consent: the pages of the links with which it is given and
 //! withdrawn.
 
+pub mod reminder;
+
 use std::sync::Arc;
 
 use axum::extract::{Path, State};

@@ -50,6 +50,7 @@ pub fn note(row: &AuditRow) -> String {
             None => "until withdrawn".to_owned(),
         },
         actions::CONSENT_DISABLED
+        | actions::CONSENT_CONFIRMED
         | actions::PLATFORM_OWNER_KEY_CHANGE_CANCELLED
         | actions::OWNER_KEY_CHANGE_CANCELLED
         | actions::PLATFORM_OWNER_RECORD_CHANGE_CANCELLED
