@@ -128,8 +128,11 @@ impl Desk {
         if matches!(did, Did::Applied) {
             let changed: &[Field] = match change.kind {
                 OwnerChangeKind::PgpKey => &[Field::Key],
-                OwnerChangeKind::Address => &[Field::Address],
-                OwnerChangeKind::Owner => &[Field::Owner, Field::Address, Field::Reachable],
+                // What was asked about consent is asked anew.
+                OwnerChangeKind::Address => &[Field::Address, Field::Consent],
+                OwnerChangeKind::Owner => {
+                    &[Field::Owner, Field::Address, Field::Reachable, Field::Consent]
+                }
                 OwnerChangeKind::Channel => &[Field::Channel, Field::Key],
             };
             own = self.with_record(tx.conn(), &org.id, changed, own).await?;

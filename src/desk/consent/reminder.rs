@@ -14,7 +14,7 @@ use crate::desk::{Desk, Step, StepError};
 use crate::model::{Consent, Micros, time};
 use crate::policy::eligibility::UNANSWERED_FOR;
 use crate::proof::actions;
-use crate::proof::org_record::RECORD;
+use crate::proof::org_record::Field;
 use crate::store::Tx;
 use crate::store::orgs::reminders::{self, ConsentReminder};
 use crate::store::orgs::{self, Org};
@@ -62,6 +62,8 @@ impl Desk {
         {
             return Ok(());
         }
+        // Who is asked, and where, is what the log says.
+        self.require_record(tx.conn(), org_id).await?;
         reminders::set_reminded(tx, org_id, Some(now)).await?;
         let address = org.owner_address.clone().filter(|a| !a.is_empty());
         let to = org.owner_member_id.clone().zip(address);
@@ -69,7 +71,7 @@ impl Desk {
             .org(org_id)
             .with("mailed", to.is_some())
             .with("counts_until", now + UNANSWERED_FOR);
-        let own = row.clone().with(RECORD, self.recorded(tx.conn(), org_id).await?);
+        let own = self.with_record(tx.conn(), org_id, &[Field::Consent], row.clone()).await?;
         self.log_both(tx, org_id, row, own).await?;
         // Where nobody can be mailed nobody answers, and consent ends to count all the same.
         let Some((owner_id, address)) = to else { return Ok(()) };
@@ -182,7 +184,7 @@ impl Desk {
         if let Some(cause) = because.cause {
             row = row.with("cause", cause);
         }
-        let own = row.clone().with(RECORD, self.recorded(tx.conn(), &org.id).await?);
+        let own = self.with_record(tx.conn(), &org.id, &[Field::Consent], row.clone()).await?;
         self.log_both(tx, &org.id, row, own).await
     }
 }

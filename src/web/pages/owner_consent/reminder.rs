@@ -48,7 +48,7 @@ pub async fn page(
         Ok(None) => (StatusCode::NOT_FOUND, no_link()),
         Ok(Some((reminder, org))) => (StatusCode::OK, card(&reminder, &org, link)),
     };
-    solo(&app, theme(&headers), status, "Your consent", flashes, body)
+    solo(&app, theme(&app, &headers), status, "Your consent", flashes, body)
 }
 
 fn card(reminder: &ConsentReminder, org: &Org, link: String) -> AnyView {
