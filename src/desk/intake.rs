@@ -170,7 +170,7 @@ impl Desk {
     /// # Errors
     /// [`StepError::NotFound`] for a ticket that is not there; [`StepError::Unprocessable`] for a
     /// text that holds a secret, which is not kept; [`StepError::KeyReused`];
-    /// [`StepError::Invalid`] for a proof of who wrote it that can be none.
+    /// [`StepError::Unprocessable`] for a proof of who wrote it that can be none.
     pub async fn add_ticket_message(
         &self,
         tx: &mut Tx,
@@ -293,7 +293,7 @@ impl Desk {
 fn check_proof(new: &NewMessage, now: Micros) -> Step<()> {
     let Some((how, at)) = &new.authenticated else { return Ok(()) };
     if !new.by_customer {
-        return Err(StepError::Invalid(
+        return Err(StepError::Unprocessable(
             "authenticated goes with what the customer wrote: kind is customer.",
         ));
     }
@@ -301,7 +301,7 @@ fn check_proof(new: &NewMessage, now: Micros) -> Step<()> {
         return Err(StepError::Invalid("authenticated.how has 1 to 200 characters."));
     }
     if *at > now {
-        return Err(StepError::Invalid("authenticated.at is not in the future."));
+        return Err(StepError::Unprocessable("authenticated.at is not in the future."));
     }
     Ok(())
 }
