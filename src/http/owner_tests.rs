@@ -375,7 +375,7 @@ async fn the_page_of_a_reminder_changes_nothing_until_a_button_is_pressed() {
     let site = Site::new().await;
     let long_ago = site.bench.now() - 365 * time::DAY;
     let sql = format!("UPDATE org SET consent_changed_at = {long_ago} WHERE id = 'org-acme'");
-    site.bench.sql(&sql).await.unwrap();
+    site.bench.edit_org("org-acme", &sql).await;
     site.bench.desk.sweep().await.unwrap();
     site.bench.desk.send_due().await.unwrap();
     let mails = site.bench.mailbox.to("owner@acme.example");

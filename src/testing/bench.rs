@@ -415,6 +415,14 @@ impl Bench {
         tx.commit().await.unwrap();
     }
 
+    /// Support has authenticated each ticket's requester an hour ago.
+    pub(crate) async fn authenticated_anew(&self) {
+        let at = self.now() - crate::model::time::HOUR;
+        let sql =
+            format!("UPDATE ticket SET authenticated_at = {at} WHERE authenticated_at IS NOT NULL");
+        self.sql(&sql).await.unwrap();
+    }
+
     /// The one number that a query gives.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         let mut conn = self.desk.store.read().await.unwrap();

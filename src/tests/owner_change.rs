@@ -119,6 +119,7 @@ async fn key_on_file(bench: &Bench, slug: &str) -> String {
 
 /// Rotates Acme's key under an impersonation by Ben; the key that the new value was sealed to.
 async fn sealed_to(bench: &Bench) -> String {
+    bench.authenticated_anew().await;
     let ben = bench.at_work(BEN).await;
     let grant = bench.impersonate(&ben, STUCK).await.unwrap();
     let caller = Caller::Token(bench.token(&grant));

@@ -128,6 +128,7 @@ async fn the_withdraw_link_works_once_for_a_week_and_for_the_present_owner(bench
     assert!(matches!(withdraw(&bench, &late).await, Err(StepError::NotFound)));
     bench.desk.sweep().await.unwrap();
 
+    bench.authenticated_anew().await;
     let ada = bench.at_work(ADA).await;
     bench.impersonate(&ada, STUCK).await.unwrap();
     let link = withdraw_link(&bench, "owner@acme.example").await;

@@ -19,6 +19,7 @@ pub mod fault;
 pub mod html;
 #[cfg(feature = "ssr")]
 pub mod known;
+#[cfg(feature = "ssr")]
 pub mod network;
 #[cfg(feature = "ssr")]
 pub mod pages;

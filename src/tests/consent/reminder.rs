@@ -200,6 +200,7 @@ async fn where_it_is_asked_anew_an_older_link_is_worthless(bench: Bench) {
     let mut tx = bench.desk.begin().await.unwrap();
     orgs::reminders::set_reminded(&mut tx, "org-acme", None).await.unwrap();
     tx.commit().await.unwrap();
+    bench.edit_org("org-acme", "UPDATE org SET slug = slug WHERE id = 'org-acme'").await;
     assert!(matches!(answer(&bench, &link, true).await, Err(StepError::NotFound)));
     bench.desk.sweep().await.unwrap();
     let another = asked(&bench, "acme").await;

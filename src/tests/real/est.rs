@@ -39,6 +39,7 @@ fn certificates(folder: &Path, base64: &str) -> String {
 async fn site() -> (Bench, Site) {
     let bench = Bench::new(Engine::Sqlite).await;
     bench.clock.advance(SystemClock.now() - bench.now());
+    bench.authenticated_anew().await;
     let site = Site::new(&bench, -DAY, 3 * DAY).await;
     (bench, site)
 }
