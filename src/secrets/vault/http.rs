@@ -12,6 +12,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -139,15 +140,42 @@ impl HttpVault {
         Ok(Auth { warnings, ..auth })
     }
 
+    /// Revokes what was made for a rotation, but this. Where that cannot be done it is not known
+    /// what there is: whoever asked has it all undone.
+    async fn revoke_others(&self, rotation_id: &str, made: Option<&str>) -> Result<(), VaultError> {
+        let unclear = |e: VaultError| {
+            VaultError::Unclear(format!("another node may have made a token as well: {e}"))
+        };
+        for other in self.search(rotation_id).await.map_err(unclear)? {
+            if Some(other.as_str()) != made {
+                tracing::warn!("a node that stopped leading had made a token: it is revoked");
+                self.revoke(&other).await.map_err(unclear)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Asks for a token, in a wrapping: its accessor, and what opens the wrapping. The accessor
     /// comes from outside of the wrapping, and has to be that of what is in it.
-    async fn ask_for(&self, body: Value) -> Result<(String, SecretString), VaultError> {
+    async fn ask_for(
+        &self,
+        body: Value,
+        rotation_id: &str,
+    ) -> Result<(String, SecretString), VaultError> {
         let path = match &self.token_role {
             Some(role) => format!("auth/token/create/{role}"),
             None => "auth/token/create-orphan".to_owned(),
         };
         let call = Call { wrapped: true, once: true, ..post(&path, body) };
-        let body = self.call(&call).await?;
+        let asked = self.call(&call).await;
+        if call.sent_on.load(Ordering::Relaxed) {
+            // A node that stopped leading meanwhile may have made one as well.
+            let made = asked.as_ref().ok().and_then(|body| wire::read::<Answer>(body).ok());
+            let wrapping = made.and_then(|answer| answer.wrap_info);
+            let made = wrapping.map(|wrapping| wrapping.wrapped_accessor.clone());
+            self.revoke_others(rotation_id, made.as_deref()).await?;
+        }
+        let body = asked?;
         let answer: Answer = wire::read(&body)?;
         let (wrapping, accessor) = match (answer.wrap_info, answer.auth) {
             (Some(wrapping), None) => {
@@ -236,7 +264,8 @@ impl Vault for HttpVault {
 
     async fn create(&self, new: &NewToken) -> Result<NewlyMade, VaultError> {
         let role = self.role_for(new).await?;
-        let (accessor, opener) = self.ask_for(wire::asked(new, role.as_ref())).await?;
+        let asked = wire::asked(new, role.as_ref());
+        let (accessor, opener) = self.ask_for(asked, &new.rotation_id).await?;
         match self.take_out(new, role.as_ref(), &accessor, &opener).await {
             Ok(made) => Ok(made),
             Err(why) => Err(self.discard(&accessor, why).await),

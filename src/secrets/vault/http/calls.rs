@@ -1,6 +1,7 @@
 //! One call to a vault: sent, sent on to where a standby node points, tried again where that is
 //! safe, and judged by what came back.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
@@ -43,6 +44,9 @@ pub(super) struct Call<'a> {
     /// Whether to do it twice is not the same as to do it once.
     pub(super) once: bool,
     pub(super) longest: usize,
+    /// Whether a node sent it on, or said that it does not lead: one that stops leading in the
+    /// middle of a call says the same, and may have done it.
+    pub(super) sent_on: AtomicBool,
 }
 
 pub(super) fn post(path: &str, body: Value) -> Call<'_> {
@@ -53,6 +57,7 @@ pub(super) fn post(path: &str, body: Value) -> Call<'_> {
         wrapped: false,
         once: false,
         longest: LONGEST,
+        sent_on: AtomicBool::new(false),
     }
 }
 
@@ -88,6 +93,7 @@ impl HttpVault {
             if !came.status.is_redirection() {
                 return Ok(came);
             }
+            call.sent_on.store(true, Ordering::Relaxed);
             let location = came.headers.get(LOCATION).and_then(|v| v.to_str().ok());
             at = sent_on(&at, came.status, location)?;
         }
@@ -256,7 +262,10 @@ impl HttpVault {
             // answer: what is answered so has done nothing.
             412 | 429 => not_now(said),
             472 | 473 => not_now("the node that answers is a standby, and none is active".into()),
-            500 | 503 if no_active(&lower) => not_now(said),
+            500 | 503 if no_active(&lower) => {
+                call.sent_on.store(true, Ordering::Relaxed);
+                not_now(said)
+            }
             // Of a call that is made once it is not known whether it was sealed in mid-way.
             503 if lower.contains("sealed") && !call.once => not_now("it is sealed".into()),
             // 408 and 499 come from what stands between, which may have passed the call on.

@@ -81,7 +81,7 @@ impl HttpVault {
             "renewable": true,
             "meta": { (crate::secrets::vault::ROTATION_KEY): new.rotation_id },
         });
-        let (accessor, opener) = self.ask_for(body).await?;
+        let (accessor, opener) = self.ask_for(body, &new.rotation_id).await?;
         let looked_up = self.lookup_new(&accessor).await;
         let why = "a token that was made to find out about its role".to_owned();
         if let left @ VaultError::Left { .. } = self.discard(&accessor, why).await {
